@@ -1,0 +1,1 @@
+"""Composes policy, mpc and streams: processes, run life cycle, results."""

@@ -1,0 +1,1 @@
+"""What Winnow runs on."""

@@ -1,0 +1,1 @@
+"""Embedded broker and chain, and child processes that never outlive us."""

@@ -1,0 +1,1 @@
+"""Arithmetic on shares: ring engine, linkage, statistics, tail, transport."""

@@ -1,0 +1,1 @@
+"""The MPyC tail: the only user of MPyC."""

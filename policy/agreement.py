@@ -1,0 +1,242 @@
+"""Agreements: what the parties sign.
+
+A *draft* is the TOML file that people write: what may be computed, by whom, for whom. *Terms* are a draft plus the
+identities (keys) of everyone and the hashes of the permitted plans; their canonical hash is what the parties sign
+and the chain anchors.
+"""
+
+import tomllib
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from policy.canonical import canonical_hash
+from policy.errors import AgreementError
+from policy.kpi import Kpi, Text, compile_plan, load_kpi
+from policy.measure import Measure
+from policy.plan import Plan
+from policy.window import PaneGrid, WindowSpec
+
+NODES = 3
+MAX_SHARDS = 64
+MAX_BLOCK_SLOTS = 65_536
+
+Name = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
+Hex32 = Field(pattern=r"^[0-9a-f]{64}$")
+Address = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
+
+
+class Frozen(BaseModel):
+    """Immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(Frozen):
+    """One agreed source of a party: the watermark waits for all of them."""
+
+    name: str = Name
+    kinds: tuple[str, ...]
+    bound_days: int = Field(default=0, ge=0)
+    """Events may arrive this many days after they happened before they count as late."""
+
+
+class Party(Frozen):
+    """A data party: what it streams and how long its panes stay open."""
+
+    name: str = Name
+    sources: tuple[Source, ...] = Field(min_length=1)
+    grace_panes: int = Field(default=0, ge=0)
+
+
+class Recipient(Frozen):
+    """Who may read which KPIs."""
+
+    name: str = Name
+    kpis: tuple[str, ...]
+
+
+class Linkage(Frozen):
+    """When registers close for linking, and how."""
+
+    date: date
+    """Patients that a party knows by this day (recorded before it) are linked."""
+    join: Literal["inner"] = "inner"
+    block_slots: int = Field(default=512, ge=8, le=MAX_BLOCK_SLOTS, multiple_of=8)
+    dummies: int = Field(default=32, ge=0, le=4_096)
+    """Dummy rows that each node adds to each register of each shard; see mpc.linkage."""
+
+
+class Disclosure(Frozen):
+    """Output rules; they hold for every atom (mpc.disclosure)."""
+
+    minimum_cohort: int = Field(ge=3)
+
+
+class Quota(Frozen):
+    """Most runs of the whole agreement, linkage included."""
+
+    runs: int = Field(ge=1, le=100_000)
+
+
+class Draft(Frozen):
+    """An agreement as people write it."""
+
+    name: str = Name
+    title: Text
+    purposes: tuple[str, ...] = Field(min_length=1)
+    """W3C DPV terms."""
+    data_categories: tuple[str, ...] = Field(min_length=1)
+    valid_from: date
+    valid_until: date
+    shards: int = Field(default=1, ge=1, le=MAX_SHARDS)
+    panes: PaneGrid
+    windows: WindowSpec
+    linkage: Linkage
+    disclosure: Disclosure
+    quota: Quota
+    parties: tuple[Party, ...] = Field(min_length=2, max_length=5)
+    measures: tuple[Measure, ...]
+    recipients: tuple[Recipient, ...] = Field(min_length=1)
+    kpis: tuple[str, ...] = Field(min_length=1)
+    """Catalogue names, or paths of KPI programs relative to the agreement file."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Draft":
+        names = [p.name for p in self.parties]
+        if len(set(names)) != len(names):
+            raise ValueError(f"party names repeat: {', '.join(names)}")
+        measures = [m.name for m in self.measures]
+        if len(set(measures)) != len(measures):
+            raise ValueError("measure names repeat")
+        for m in self.measures:
+            if m.party not in names:
+                raise ValueError(f"measure {m.name}: party {m.party!r} is not one of {', '.join(names)}")
+            for other in (m.of, m.at_risk):
+                twin = next((x for x in self.measures if x.name == other), None)
+                if other is not None and (twin is None or twin.party != m.party):
+                    raise ValueError(f"measure {m.name} refers to {other!r}, which is not a measure of {m.party}")
+        if self.valid_until <= self.valid_from:
+            raise ValueError("valid_until must be after valid_from")
+        if self.panes.unit in ("month", "year") and self.panes.start.day != 1:
+            raise ValueError("monthly and yearly panes start on the first of a month")
+        if not self.windows.windows(self.panes.count):
+            raise ValueError(f"{self.panes.count} panes hold no window of {self.windows.size}")
+        return self
+
+    def party(self, name: str) -> Party:
+        """The party of that name.
+
+        Raises:
+            AgreementError: no such party.
+        """
+        for found in self.parties:
+            if found.name == name:
+                return found
+        raise AgreementError(f"no party {name!r}; the agreement has {', '.join(p.name for p in self.parties)}")
+
+    def party_measures(self, party: str) -> tuple[Measure, ...]:
+        """A party's measures, in the agreement's order."""
+        return tuple(m for m in self.measures if m.party == party)
+
+
+class PartyIdentity(Frozen):
+    """Keys of a data party."""
+
+    name: str
+    address: str = Address
+    """Signs the agreement (EIP-712)."""
+    batch_key: str = Hex32
+    """Ed25519: signs share batches."""
+
+
+class NodeIdentity(Frozen):
+    """Keys and address of an MPC node."""
+
+    number: int = Field(ge=0, lt=NODES)
+    organisation: str
+    endpoint: str
+    """host:port of its node-to-node listener."""
+    certificate: str = Hex32
+    """SHA-256 of its TLS certificate (DER)."""
+    sealing_key: str = Hex32
+    """X25519: share batches for this node are sealed to it (RFC 9180)."""
+    attestor: str = Address
+    """Sends authorisations and attestations."""
+
+
+class RecipientIdentity(Frozen):
+    """Key of a recipient."""
+
+    name: str
+    sealing_key: str = Hex32
+
+
+class Terms(Frozen):
+    """What is signed: the draft, everyone's identity, and the permitted plans."""
+
+    version: Literal[1] = 1
+    draft: Draft
+    parties: tuple[PartyIdentity, ...]
+    nodes: tuple[NodeIdentity, ...] = Field(min_length=NODES, max_length=NODES)
+    recipients: tuple[RecipientIdentity, ...]
+    plans: tuple[Plan, ...]
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Terms":
+        for label, drafted, known in (
+            ("party", [p.name for p in self.draft.parties], [p.name for p in self.parties]),
+            ("recipient", [r.name for r in self.draft.recipients], [r.name for r in self.recipients]),
+            ("node", list(range(NODES)), [n.number for n in self.nodes]),
+        ):
+            if drafted != known:
+                raise ValueError(f"{label} identities {known} do not match the draft's {drafted}")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical terms, 64 hexadecimal digits."""
+        return canonical_hash(self)
+
+    @property
+    def plan_hashes(self) -> frozenset[str]:
+        """Hashes of the plans that may run."""
+        return frozenset(p.hash for p in self.plans)
+
+
+def load_draft(path: Path) -> Draft:
+    """Read an agreement from TOML.
+
+    Raises:
+        AgreementError: unreadable, not TOML, or not an agreement; the message names the field.
+    """
+    try:
+        return Draft.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise AgreementError(f"cannot read agreement {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise AgreementError(f"agreement {path} is not TOML: {error}") from error
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'agreement'}: {e['msg']}" for e in error.errors()]
+        raise AgreementError(f"agreement {path}: " + "; ".join(lines)) from error
+
+
+def load_kpis(draft: Draft, base: Path) -> tuple[Kpi, ...]:
+    """The agreement's KPI programs; paths are relative to `base`.
+
+    Raises:
+        PlanError: see policy.kpi.load_kpi.
+    """
+    return tuple(load_kpi(base / k if k.endswith(".toml") else k) for k in draft.kpis)
+
+
+def compile_plans(draft: Draft, kpis: tuple[Kpi, ...]) -> tuple[Plan, ...]:
+    """Compile KPI programs against the agreement's measures.
+
+    Raises:
+        PlanError: see policy.kpi.compile_plan.
+    """
+    measures = {m.name: m for m in draft.measures}
+    return tuple(compile_plan(k, measures) for k in kpis)

@@ -1,0 +1,131 @@
+"""KPI programs: TOML, not code. They compile to a plan whose hash the agreement permits."""
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from policy.errors import PlanError
+from policy.measure import LIMB_BITS, Measure
+from policy.plan import Column, Estimator, Output, Plan, Stratum
+
+DAYS_PER_MONTH = (487, 16)
+"""30.4375 days, a twelfth of a Julian year, as an exact fraction."""
+
+
+class Text(BaseModel):
+    """A text in both languages of the pages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    en: str
+    nl: str
+
+
+class Kpi(BaseModel):
+    """A KPI program; every name refers to a measure of the agreement."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
+    title: Text
+    description: Text
+    better: str = Field(pattern="^(lower|higher)$")
+    estimator: Estimator
+    exposed: str
+    comparator: str
+    time: str
+    outcome: str
+    strata: dict[str, dict[str, str]] = {}
+    """Dimension → category → 0/1 measure. At most one dimension."""
+    outputs: tuple[Output, ...] = ("value", "interval")
+    significant_bits: int = Field(default=20, ge=8, le=26)
+
+
+def load_kpi(source: str | Path) -> Kpi:
+    """Read a KPI program from a file, or by its name from the catalogue.
+
+    Raises:
+        PlanError: not found, not TOML, or not a KPI program.
+    """
+    if isinstance(source, Path) or source.endswith(".toml"):
+        path = Path(source)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PlanError(f"KPI program {path}: {error}. Expected a readable TOML file.") from error
+    else:
+        entry = resources.files("policy") / "catalogue" / f"{source}.toml"
+        if not entry.is_file():
+            raise PlanError(f"KPI {source!r} is not in the catalogue; known: {', '.join(catalogue())}.")
+        text = entry.read_text(encoding="utf-8")
+    try:
+        return Kpi.model_validate(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise PlanError(f"KPI program {source}: {error}") from error
+
+
+def catalogue() -> tuple[str, ...]:
+    """Names of the KPI programs that come with Winnow."""
+    folder = resources.files("policy") / "catalogue"
+    return tuple(sorted(e.name.removesuffix(".toml") for e in folder.iterdir() if e.name.endswith(".toml")))
+
+
+def compile_plan(kpi: Kpi, measures: Mapping[str, Measure]) -> Plan:
+    """Resolve a KPI's names against the agreement's measures.
+
+    Raises:
+        PlanError: a measure is missing, or of a kind that cannot serve where the KPI uses it.
+    """
+
+    def measure(name: str, *kinds: str) -> Measure:
+        found = measures.get(name)
+        if found is None:
+            raise PlanError(f"KPI {kpi.id} needs measure {name!r}; the agreement has {', '.join(sorted(measures))}.")
+        if found.aggregation not in kinds:
+            raise PlanError(
+                f"KPI {kpi.id}: measure {name!r} is a {found.aggregation}, expected {' or '.join(kinds)}."
+            )
+        return found
+
+    def column(found: Measure) -> Column:
+        return Column(name=found.name, party=found.party, bound=found.bound)
+
+    def contributor(of: Measure) -> Column:
+        for found in measures.values():
+            if found.aggregation == "nonzero" and found.of == of.name:
+                return column(found)
+        raise PlanError(
+            f"KPI {kpi.id}: nobody shares who contributes to {of.name!r}. "
+            f"Add a measure with aggregation = \"nonzero\" and of = \"{of.name}\"."
+        )
+
+    time, outcome = measure(kpi.time, "days"), measure(kpi.outcome, "count", "sum")
+    if outcome.aggregation == "sum":
+        high = (outcome.bound >> LIMB_BITS) + 1
+        limbs = (
+            Column(name=outcome.columns[0], party=outcome.party, bound=high, signed=True),
+            Column(name=outcome.columns[1], party=outcome.party, bound=(1 << LIMB_BITS) - 1),
+        )
+    else:
+        limbs = (column(outcome),)
+    if len(kpi.strata) > 1:
+        raise PlanError(f"KPI {kpi.id} has {len(kpi.strata)} dimensions of strata; at most one is supported.")
+    strata = [Stratum(cell={})]
+    for dimension, categories in kpi.strata.items():
+        strata += [
+            Stratum(cell={dimension: category}, column=column(measure(name, "category")))
+            for category, name in categories.items()
+        ]
+    days, months = DAYS_PER_MONTH
+    unit, scale = ("ratio", (1, 1)) if kpi.estimator == "rate-ratio" else ("EUR/patient-month", (days, months * 100))
+    return Plan(
+        kpi=kpi.id, estimator=kpi.estimator,
+        arms=(column(measure(kpi.exposed, "exposed")), column(measure(kpi.comparator, "not-yet-exposed", "exposed"))),
+        time=column(time), time_contributor=contributor(time),
+        outcome=limbs, outcome_contributor=contributor(outcome), strata=tuple(strata),
+        outputs=kpi.outputs, significant_bits=kpi.significant_bits, unit=unit,
+        scale_numerator=scale[0], scale_denominator=scale[1],
+    )

@@ -1,0 +1,93 @@
+"""Panes and windows in event time.
+
+A pane is the agreement's smallest period; a window is a half-open range of panes. Panes follow the calendar
+of the agreement's time zone, so a daily pane lasts 23 to 25 hours and a monthly one 28 to 31 days.
+"""
+
+from bisect import bisect_right
+from datetime import date, datetime, time, timedelta
+from functools import cached_property
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PaneUnit = Literal["day", "week", "month", "year"]
+MAX_PANES = 5_000
+"""More than 13 years of daily panes; bounds what a peer's agreement can make us allocate."""
+
+
+class PaneGrid(BaseModel):
+    """`count` consecutive panes of one `unit`, the first starting at local midnight of `start`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    zone: str
+    unit: PaneUnit
+    start: date
+    count: int = Field(ge=1, le=MAX_PANES)
+
+    def first_day(self, pane: int) -> date:
+        """The local date on which pane `pane` (0 ≤ pane ≤ count; count is the end of the grid) starts."""
+        if not 0 <= pane <= self.count:
+            raise IndexError(f"pane {pane} lies outside 0..{self.count}")
+        if self.unit == "day":
+            return self.start + timedelta(days=pane)
+        if self.unit == "week":
+            return self.start + timedelta(weeks=pane)
+        months = self.start.month - 1 + (pane if self.unit == "month" else 12 * pane)
+        return self.start.replace(year=self.start.year + months // 12, month=months % 12 + 1)
+
+    def days(self, pane: int) -> int:
+        """Calendar days in a pane."""
+        return (self.first_day(pane + 1) - self.first_day(pane)).days
+
+    @cached_property
+    def edges(self) -> tuple[datetime, ...]:
+        """The count + 1 instants that bound the panes, zone-aware."""
+        zone = ZoneInfo(self.zone)
+        return tuple(datetime.combine(self.first_day(p), time(), zone) for p in range(self.count + 1))
+
+    @cached_property
+    def _stamps(self) -> tuple[float, ...]:
+        return tuple(edge.timestamp() for edge in self.edges)
+
+    def pane_of(self, at: datetime) -> int | None:
+        """The pane that holds the instant `at`, or None outside the grid.
+
+        Raises:
+            ValueError: `at` has no time zone.
+        """
+        if at.tzinfo is None:
+            raise ValueError(f"{at.isoformat()} has no time zone")
+        index = bisect_right(self._stamps, at.timestamp()) - 1
+        return index if 0 <= index < self.count else None
+
+
+class Window(BaseModel):
+    """The panes start ≤ pane < stop; `index` counts the agreement's windows from 0."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index: int
+    start: int
+    stop: int
+
+
+class WindowSpec(BaseModel):
+    """Windows of `size` panes, one every `step` panes: tumbling when step = size, hopping when smaller."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(ge=1, le=MAX_PANES)
+    step: int = Field(ge=1, le=MAX_PANES)
+
+    def windows(self, panes: int) -> tuple[Window, ...]:
+        """Every complete window over `panes` panes."""
+        starts = range(0, panes - self.size + 1, self.step)
+        return tuple(Window(index=i, start=s, stop=s + self.size) for i, s in enumerate(starts))
+
+    def atoms(self, panes: int) -> tuple[tuple[int, int], ...]:
+        """The intervals (start, stop) of panes into which all windows' endpoints cut the grid, in order."""
+        cuts = sorted({edge for w in self.windows(panes) for edge in (w.start, w.stop)})
+        return tuple(zip(cuts, cuts[1:], strict=False))

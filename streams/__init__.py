@@ -1,0 +1,1 @@
+"""Events to panes to shares: the only user of Kafka and Faust."""
