@@ -163,6 +163,8 @@ class NodeIdentity(Frozen):
     """SHA-256 of its TLS certificate (DER)."""
     sealing_key: str = Hex32
     """X25519: share batches for this node are sealed to it (RFC 9180)."""
+    record_key: str = Hex32
+    """Ed25519: signs the node's run records and results."""
     attestor: str = Address
     """Sends authorisations and attestations."""
 

@@ -99,10 +99,11 @@ def compile_plan(kpi: Kpi, measures: Mapping[str, Measure]) -> Plan:
                 return column(found)
         raise PlanError(
             f"KPI {kpi.id}: nobody shares who contributes to {of.name!r}. "
-            f"Add a measure with aggregation = \"nonzero\" and of = \"{of.name}\"."
+            f'Add a measure with aggregation = "nonzero" and of = "{of.name}".'
         )
 
     time, outcome = measure(kpi.time, "days"), measure(kpi.outcome, "count", "sum")
+    limbs: tuple[Column, ...]
     if outcome.aggregation == "sum":
         high = (outcome.bound >> LIMB_BITS) + 1
         limbs = (

@@ -7,6 +7,7 @@ of the agreement's time zone, so a daily pane lasts 23 to 25 hours and a monthly
 from bisect import bisect_right
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -90,4 +91,4 @@ class WindowSpec(BaseModel):
     def atoms(self, panes: int) -> tuple[tuple[int, int], ...]:
         """The intervals (start, stop) of panes into which all windows' endpoints cut the grid, in order."""
         cuts = sorted({edge for w in self.windows(panes) for edge in (w.start, w.stop)})
-        return tuple(zip(cuts, cuts[1:], strict=False))
+        return tuple(pairwise(cuts))

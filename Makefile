@@ -1,0 +1,42 @@
+# The two set-up commands are `make demo` and `make test`; both go through `make setup`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+NPM_STAMP := contracts/node_modules/.installed
+
+.PHONY: setup demo test lint lock check-system clean
+
+setup: $(STAMP) $(NPM_STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) infra/local/prerequisites.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(NPM_STAMP): contracts/package-lock.json $(STAMP)
+	$(BIN)/python contracts/install.py
+	touch $@
+
+demo: setup
+	$(BIN)/winnow demo
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup
+	$(PYTHON) infra/local/prerequisites.py --for-tests
+	$(MAKE) lint
+	$(BIN)/pytest
+
+# Pins every version with its hashes, and no download address.
+lock:
+	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-header --python-version 3.11 --quiet --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) contracts/node_modules
