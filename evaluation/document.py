@@ -1,0 +1,164 @@
+"""The result document: what an evaluation says to people and programs.
+
+One document describes an evaluation so far: `winnow evaluate --json` prints the last one, the pages show the
+current one. `python -m evaluation.document` prints its JSON Schema.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import date
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Status = Literal["running", "released", "suppressed", "refused", "failed", "unreachable", "integrity", "interrupted"]
+"""running: not over yet. released: ended, something came out (cells may be suppressed). suppressed: ended, nothing
+reached the minimum. refused: a rule of the agreement said no. The rest: ended early, by a bug, by a peer, broker
+or chain that is gone, by a failed integrity check, by the user."""
+
+EXIT_CODES: Final[dict[Status, int]] = {
+    "released": 0, "failed": 1, "refused": 3, "suppressed": 4, "unreachable": 5, "integrity": 6, "interrupted": 130,
+}
+DISCLOSURE_RULES: Final = frozenset({"minimum-cohort", "disclosure"})
+"""Refusals that depend on the data; they carry no number, and are called suppression."""
+
+Count = Annotated[int, Field(ge=0)]
+Number = Annotated[int | float, Field(allow_inf_nan=False)]
+Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+
+
+class Frozen(BaseModel):
+    """Immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DateWindow(Frozen):
+    """Local dates of the agreement's time zone: start ≤ day < end."""
+
+    start: date
+    end: date
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "DateWindow":
+        if self.end <= self.start:
+            raise ValueError(f"window ends {self.end}, which is not after its start {self.start}")
+        return self
+
+
+class Release(Frozen):
+    """One number that the agreement let out."""
+
+    kpi: str
+    window: DateWindow
+    revision: Count = 0
+    cell: dict[str, str] = {}
+    """Dimension → category; empty for all patients."""
+    output: str = Field(pattern=r"^(value|sums\.[a-z]+(\.[a-z]+)*)$")
+    """"value", or "sums.<quantity>" with a quantity of the plan."""
+    value: Number
+    low: Number | None = None
+    high: Number | None = None
+    """Bounds of the 95 % interval; None where the output has none."""
+    unit: str
+
+    @model_validator(mode="after")
+    def _interval(self) -> "Release":
+        if (self.low is None) != (self.high is None):
+            raise ValueError("an interval needs both bounds or neither")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"interval [{self.low}; {self.high}] is upside down")
+        return self
+
+
+class Refusal(Frozen):
+    """A rule that kept something in. None for kpi, window or cell means: all of them."""
+
+    kpi: str | None = None
+    window: DateWindow | None = None
+    cell: dict[str, str] | None = None
+    rule: Code
+    found: Number | str | None = None
+    """None where the rule depends on the data."""
+    required: Number | str | None = None
+    nodes: tuple[Annotated[int, Field(ge=0, le=2)], ...] = ()
+    """The nodes that refused, each on its own account."""
+
+    @property
+    def suppression(self) -> bool:
+        """Whether the rule depends on the data."""
+        return self.rule in DISCLOSURE_RULES
+
+
+class Events(Frozen):
+    """What became of a party's events; accepted + rejected = read."""
+
+    read: Count = 0
+    accepted: Count = 0
+    rejected: dict[Code, Count] = {}
+    """Reason → events."""
+    late_pending: Count = 0
+    """Accepted and stored, but too late for the panes released so far."""
+
+    @model_validator(mode="after")
+    def _nothing_lost(self) -> "Events":
+        rejected = sum(self.rejected.values())
+        if self.accepted + rejected != self.read:
+            raise ValueError(f"accepted {self.accepted} + rejected {rejected} is not read {self.read}")
+        if self.late_pending > self.accepted:
+            raise ValueError(f"late_pending {self.late_pending} exceeds accepted {self.accepted}")
+        return self
+
+
+class Run(Frozen):
+    """One authorised run of the nodes: linkage (no windows) or the release of windows."""
+
+    id: str
+    windows: tuple[DateWindow, ...] = ()
+    outcome: Code
+    seconds: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    """Phase → seconds, in the order of the phases."""
+
+
+class Document(Frozen):
+    """An evaluation, so far or as it ended."""
+
+    status: Status = "running"
+    releases: tuple[Release, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    events: dict[str, Events] = {}
+    """Party → its events."""
+    runs: tuple[Run, ...] = ()
+    alerts: tuple[()] = ()
+
+
+def settled(releases: Sequence[Release], refusals: Sequence[Refusal]) -> Status:
+    """The status of an evaluation that came to its end: a refusal by policy outweighs what was released before it."""
+    if any(not refusal.suppression for refusal in refusals):
+        return "refused"
+    return "released" if releases else "suppressed"
+
+
+def exit_code(status: Status) -> int:
+    """The process exit code of an evaluation that ended with `status` (DESIGN §10).
+
+    Raises:
+        ValueError: the evaluation is still running.
+    """
+    if status not in EXIT_CODES:
+        raise ValueError(f"status {status!r} is not an end; expected one of {', '.join(EXIT_CODES)}")
+    return EXIT_CODES[status]
+
+
+def document_schema() -> dict[str, Any]:
+    """The JSON Schema of the document as it is printed."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Document.model_json_schema(mode="serialization"),
+    }
+
+
+if __name__ == "__main__":
+    json.dump(document_schema(), sys.stdout, indent=2)
+    sys.stdout.write("\n")
