@@ -1,0 +1,21 @@
+"""Errors of the mpc package: one family, so that a run can tell who has to act."""
+
+
+class MpcError(Exception):
+    """A joint computation could not go on; nothing was opened by the step that failed."""
+
+
+class PeerLost(MpcError):  # noqa: N818 - named after what happened, as the design does
+    """A peer's link broke, or the peer left or aborted the attempt. A new attempt may work."""
+
+
+class PeerTimeout(MpcError):  # noqa: N818 - named after what happened, as the design does
+    """A peer was connected but stayed silent for longer than agreed. A new attempt may work."""
+
+
+class ProtocolError(MpcError):
+    """A message or a call is outside the protocol: a label used twice, a wrong length, a limit passed."""
+
+
+class IntegrityError(MpcError):
+    """Two holders of the same thing disagree about it. Do not retry before finding out why."""

@@ -1,0 +1,279 @@
+"""One attempt's messages between the three nodes, whatever carries them.
+
+`Wire` is what all of mpc stands on. `Attempt` is the one implementation: it sorts what arrives into
+boxes by (peer, channel, label), wakes whoever waits, and keeps every bound that a peer could otherwise
+pass. A `Courier` moves the bytes: TLS links (`mpc.transport`) or, in tests, a function call.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from mpc import keys
+from mpc.errors import IntegrityError, MpcError, PeerLost, PeerTimeout, ProtocolError
+
+MAX_PAYLOAD_BYTES = 64 * 2**20
+"""One message. Longer arrays go out in pieces, so that a link never waits long for one message."""
+MAX_EARLY_BYTES = 256 * 2**20
+"""Per peer and attempt: what may lie here before it is asked for. Honest nodes are a few messages apart."""
+MAX_EARLY_MESSAGES = 4096
+"""Per peer and attempt."""
+MAX_MESSAGES = 2**20
+"""Per peer, direction and attempt: bounds the memory of labels already used (about 70 bytes each)."""
+MAX_CHANNEL = 2**16 - 1
+LABEL_LIMIT = 2**63
+
+ABORT_OTHER, ABORT_LOST, ABORT_TIMEOUT, ABORT_PROTOCOL, ABORT_INTEGRITY = range(5)
+ABORT_REASONS = {
+    ABORT_OTHER: "an error of its own",
+    ABORT_LOST: "a lost peer",
+    ABORT_TIMEOUT: "a silent peer",
+    ABORT_PROTOCOL: "a breach of the protocol",
+    ABORT_INTEGRITY: "a failed integrity check",
+}
+
+
+class Wire(Protocol):
+    """One attempt's authenticated channel from this node to both peers."""
+
+    @property
+    def number(self) -> int:
+        """This node: 0, 1 or 2."""
+
+    @property
+    def attempt(self) -> bytes:
+        """32 bytes naming the attempt: fresh randomness of all three nodes is in it."""
+
+    def pair_key(self, peer: int, purpose: bytes) -> bytes:
+        """32 bytes known to this node and `peer` only, bound to the attempt, the channel and `purpose`."""
+
+    def send(self, peer: int, label: int, payload: bytes | memoryview) -> None:
+        """Queues a message (≤ MAX_PAYLOAD_BYTES); a label (signed, 64 bits) serves once per peer.
+
+        `payload` may be read until the next `drain` returns, so do not change it before.
+        Raises: PeerLost, ProtocolError, or whatever ended the attempt.
+        """
+
+    async def drain(self) -> None:
+        """Waits until what was sent fits the bound of the send queues."""
+
+    async def receive(self, peer: int, label: int) -> bytes:
+        """Waits for the message with this label, which is asked for once.
+
+        Raises: PeerLost, PeerTimeout (stall time-out of the attempt), ProtocolError, IntegrityError.
+        """
+
+    def channel(self, number: int) -> "Wire":
+        """The same attempt with a label space and pair keys of its own: 0 ring engine, 1 tail, 2 the run."""
+
+    def fail(self, error: Exception) -> None:
+        """Ends the attempt at all three nodes; later calls raise the error."""
+
+
+class Courier(Protocol):
+    """Carries an attempt's messages to the peers, in order per peer."""
+
+    def post(self, peer: int, channel: int, label: int, payload: bytes | memoryview) -> None: ...
+
+    async def drain(self) -> None: ...
+
+    def abort(self, reason: int) -> None:
+        """Tells both peers, as far as reachable, that the attempt ended here. Never raises."""
+
+
+class Attempt:
+    """State of one attempt at one node; `wire` is its channel 0.
+
+    Args: `secrets` maps each peer to the X25519 secret of the pair; `stall_seconds` bounds every wait.
+    The courier calls `deliver`, `lose`, `aborted` and `ended`.
+    """
+
+    def __init__(
+        self, number: int, name: bytes, secrets: Mapping[int, bytes], courier: Courier, stall_seconds: float,
+    ) -> None:
+        self.number = number
+        self.name = name
+        self.courier = courier
+        self.stall_seconds = stall_seconds
+        self.wire = AttemptWire(self, 0)
+        self._secrets = dict(secrets)
+        self._sent: dict[int, set[int]] = {peer: set() for peer in secrets}
+        self._arrived: dict[int, set[int]] = {peer: set() for peer in secrets}
+        self._early: dict[int, dict[int, bytes]] = {peer: {} for peer in secrets}
+        self._early_bytes = dict.fromkeys(secrets, 0)
+        self._waiting: dict[int, dict[int, asyncio.Future[bytes]]] = {peer: {} for peer in secrets}
+        self._ended: set[int] = set()
+        self._error: MpcError | None = None
+
+    @property
+    def error(self) -> MpcError | None:
+        """What ended the attempt, if anything did."""
+        return self._error
+
+    def pair_key(self, peer: int, channel: int, purpose: bytes) -> bytes:
+        self._known(peer)
+        return keys.pair_key(self._secrets[peer], self.name, (self.number, peer), channel, purpose)
+
+    def send(self, peer: int, channel: int, label: int, payload: bytes | memoryview) -> None:
+        self._known(peer)
+        self._raise_if_over()
+        size = memoryview(payload).nbytes
+        if size > MAX_PAYLOAD_BYTES:
+            raise ProtocolError(f"a message has {size} bytes; send at most {MAX_PAYLOAD_BYTES} at a time")
+        self._use(self._sent[peer], channel, label)
+        self.courier.post(peer, channel, label, payload)
+
+    async def receive(self, peer: int, channel: int, label: int) -> bytes:
+        self._known(peer)
+        self._raise_if_over()
+        key = _key(channel, label)
+        early = self._early[peer].pop(key, None)
+        if early is not None:
+            self._early_bytes[peer] -= len(early)
+            return early
+        if key in self._arrived[peer] or key in self._waiting[peer]:
+            raise ProtocolError(f"label {label} of node {peer} was asked for twice on channel {channel}")
+        if peer in self._ended:
+            raise PeerLost(f"node {peer} ended the attempt before it sent label {label}")
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting[peer][key] = future
+        try:
+            async with asyncio.timeout(self.stall_seconds):
+                return await future
+        except TimeoutError:
+            error = PeerTimeout(f"node {peer} sent nothing for {self.stall_seconds:g} s (label {label})")
+            self.fail(error)
+            raise error from None
+        finally:
+            self._waiting[peer].pop(key, None)
+
+    def deliver(self, peer: int, channel: int, label: int, payload: bytes) -> None:
+        """Takes a message from the courier; what breaks a bound or a rule ends the attempt."""
+        if self._error is not None:
+            return
+        key = _key(channel, label)
+        try:
+            self._use(self._arrived[peer], channel, label)
+        except ProtocolError as error:
+            self.fail(ProtocolError(f"node {peer}: {error}"))
+            return
+        future = self._waiting[peer].get(key)
+        if future is not None and not future.done():
+            future.set_result(payload)
+            return
+        held = self._early_bytes[peer] + len(payload)
+        if held > MAX_EARLY_BYTES or len(self._early[peer]) >= MAX_EARLY_MESSAGES:
+            self.fail(ProtocolError(
+                f"node {peer} is too far ahead: {held} bytes in {len(self._early[peer]) + 1} messages wait here;"
+                f" at most {MAX_EARLY_BYTES} and {MAX_EARLY_MESSAGES} may",
+            ))
+            return
+        self._early[peer][key] = payload
+        self._early_bytes[peer] = held
+
+    def fail(self, error: Exception) -> None:
+        """Ends the attempt here and at the peers. The first error stays."""
+        if self._error is None:
+            self._end(error if isinstance(error, MpcError) else MpcError(
+                f"this node ended the attempt after {type(error).__name__}",
+            ))
+            self.courier.abort(_abort_reason(error))
+
+    def lose(self, peer: int, detail: str) -> None:
+        """The link to `peer` broke: everything that waits is freed, the other peer is told."""
+        self.fail(PeerLost(f"the link to node {peer} broke: {detail}"))
+
+    def aborted(self, peer: int, reason: int) -> None:
+        """`peer` ended the attempt because of an error; the third node hears it from `peer` itself."""
+        if self._error is None:
+            text = f"node {peer} ended the attempt after {ABORT_REASONS.get(reason, 'an unknown reason')}"
+            self._end(IntegrityError(text) if reason == ABORT_INTEGRITY else PeerLost(text))
+
+    def ended(self, peer: int) -> None:
+        """`peer` finished: what it sent stays readable, what it did not send will not come."""
+        self._ended.add(peer)
+        for future in self._waiting[peer].values():
+            if not future.done():
+                future.set_exception(PeerLost(f"node {peer} ended the attempt before it sent all"))
+
+    def _end(self, error: MpcError) -> None:
+        self._error = error
+        for peer, waiting in self._waiting.items():
+            for future in waiting.values():
+                if not future.done():
+                    future.set_exception(_again(error))
+            self._early[peer].clear()
+            self._early_bytes[peer] = 0
+
+    def _known(self, peer: int) -> None:
+        if peer not in self._secrets:
+            raise ProtocolError(f"node {self.number} has no peer {peer}; peers are {sorted(self._secrets)}")
+
+    def _raise_if_over(self) -> None:
+        if self._error is not None:
+            raise _again(self._error)
+
+    def _use(self, used: set[int], channel: int, label: int) -> None:
+        key = _key(channel, label)
+        if key in used:
+            raise ProtocolError(f"label {label} was used twice on channel {channel}")
+        if len(used) >= MAX_MESSAGES:
+            raise ProtocolError(f"an attempt has more than {MAX_MESSAGES} messages; split the run")
+        used.add(key)
+
+
+class AttemptWire:
+    """A `Wire`: one channel of an attempt."""
+
+    def __init__(self, attempt: Attempt, channel: int) -> None:
+        self._attempt = attempt
+        self._channel = channel
+
+    @property
+    def number(self) -> int:
+        return self._attempt.number
+
+    @property
+    def attempt(self) -> bytes:
+        return self._attempt.name
+
+    def pair_key(self, peer: int, purpose: bytes) -> bytes:
+        return self._attempt.pair_key(peer, self._channel, purpose)
+
+    def send(self, peer: int, label: int, payload: bytes | memoryview) -> None:
+        self._attempt.send(peer, self._channel, label, payload)
+
+    async def drain(self) -> None:
+        await self._attempt.courier.drain()
+
+    async def receive(self, peer: int, label: int) -> bytes:
+        return await self._attempt.receive(peer, self._channel, label)
+
+    def channel(self, number: int) -> "AttemptWire":
+        if not 0 <= number <= MAX_CHANNEL:
+            raise ProtocolError(f"channel {number} does not exist; channels are 0..{MAX_CHANNEL}")
+        return AttemptWire(self._attempt, number)
+
+    def fail(self, error: Exception) -> None:
+        self._attempt.fail(error)
+
+
+def _key(channel: int, label: int) -> int:
+    if not -LABEL_LIMIT <= label < LABEL_LIMIT:
+        raise ProtocolError(f"label {label} does not fit 64 bits with a sign")
+    return channel << 64 | (label + LABEL_LIMIT)
+
+
+def _again(error: MpcError) -> MpcError:
+    """A new exception for each waiter: a shared one would collect everyone's traceback."""
+    return type(error)(*error.args)
+
+
+def _abort_reason(error: Exception) -> int:
+    for family, reason in (
+        (IntegrityError, ABORT_INTEGRITY), (ProtocolError, ABORT_PROTOCOL),
+        (PeerTimeout, ABORT_TIMEOUT), (PeerLost, ABORT_LOST),
+    ):
+        if isinstance(error, family):
+            return reason
+    return ABORT_OTHER
