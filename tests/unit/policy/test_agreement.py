@@ -1,0 +1,53 @@
+"""Agreements: canonical hash, and messages for what is wrong."""
+
+import hashlib
+import json
+
+import pytest
+import tomli_w
+
+from policy.agreement import Draft, load_draft
+from policy.errors import AgreementError
+from tests.support.terms import draft_data, make_terms
+
+
+def test_the_hash_is_that_of_canonical_json():
+    terms = make_terms()
+    # Sorted keys and no white space are RFC 8785 for data without floats and with ASCII keys.
+    plain = json.dumps(terms.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert terms.hash == hashlib.sha256(plain.encode()).hexdigest()
+
+
+def test_every_change_changes_the_hash():
+    assert len({make_terms().hash, make_terms(shards=2).hash,
+                make_terms(disclosure={"minimum_cohort": 4}).hash}) == 3
+
+
+def test_a_written_agreement_reads_back(tmp_path):
+    path = tmp_path / "agreement.toml"
+    path.write_text(tomli_w.dumps(draft_data()), encoding="utf-8")
+    assert load_draft(path) == Draft.model_validate(draft_data())
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"disclosure": {"minimum_cohort": 1}}, "disclosure.minimum_cohort"),
+    ({"surprise": 1}, "surprise"),
+    ({"measures": [{"name": "x", "party": "nobody", "aggregation": "nonzero", "of": "x"}]}, "party 'nobody'"),
+    ({"measures": [{"name": "x", "party": "hospital", "aggregation": "days"}]}, "days needs programme"),
+    ({"windows": {"size": 13, "step": 1}}, "hold no window"),
+    ({"valid_until": "2023-01-01"}, "valid_until must be after"),
+    ({"panes": {"zone": "UTC", "unit": "month", "start": "2024-01-02", "count": 12}}, "first of a month"),
+])
+def test_what_is_wrong_is_named(tmp_path, change, message):
+    path = tmp_path / "agreement.toml"
+    path.write_text(tomli_w.dumps(draft_data(**change)), encoding="utf-8")
+    with pytest.raises(AgreementError, match=message):
+        load_draft(path)
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path):
+    with pytest.raises(AgreementError, match="cannot read agreement"):
+        load_draft(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("= 1", encoding="utf-8")
+    with pytest.raises(AgreementError, match="is not TOML"):
+        load_draft(tmp_path / "bad.toml")
