@@ -1,0 +1,1 @@
+"""Readers of the files that organisations have, and their order of recording."""

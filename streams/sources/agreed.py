@@ -1,0 +1,74 @@
+"""Which files a party's agreed sources are, and opening them before anything runs."""
+
+from pathlib import Path
+
+from policy.agreement import Draft
+from policy.measure import EventKind
+from streams.errors import ConfigurationError
+from streams.moment import start_reader, stop_reader
+from streams.pseudonym import Pseudonyms
+from streams.rejects import Reason
+from streams.sources.claims import INSURED, Claims, Members
+from streams.sources.fhir import Episodes, Patients, Tasks
+from streams.sources.lines import FieldReader, Form, SourceFile, read_events
+from streams.sources.social import Persons
+
+
+def programmes(draft: Draft, party: str) -> frozenset[str]:
+    """The programmes that a party's measures speak of: any other code is unknown."""
+    named = {name for m in draft.party_measures(party) for name in (m.programme, m.cohort)}
+    return frozenset(name for name in named if name is not None)
+
+
+def open_sources(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms) -> list[SourceFile]:
+    """A party's files, indexed. What the agreement does not ask for is not read.
+
+    A file belongs to the first agreed source that lists its kind of event. Insurance periods come from
+    members.csv, other enrolments from FHIR resources, claims from claims.csv, social factors from persons.csv.
+
+    Raises:
+        SourceError: a file is missing, unreadable, or has another header.
+        ConfigurationError: the agreement asks this party for nothing that there is a reader for.
+    """
+    zone = draft.panes.zone
+    start = start_reader(zone)
+    read = FieldReader(pseudonyms, start, stop_reader(zone))
+    agreed = draft.party(party).sources
+
+    def source(kind: EventKind) -> str | None:
+        return next((s.name for s in agreed if kind in s.kinds), None)
+
+    files: list[SourceFile] = []
+
+    def add(form: Form) -> SourceFile:
+        files.append(SourceFile(folder, form, start))
+        return files[-1]
+
+    if (name := source("enrolment")) is not None:
+        known = programmes(draft, party)
+        if known - {INSURED}:
+            patients = Patients(name, read)
+            references = _references(add(patients), patients)
+            add(Episodes(name, read, references, known - {INSURED}))
+            add(Tasks(name, read, references, known - {INSURED}))
+        if INSURED in known:
+            add(Members(name, read))
+    if (name := source("claim")) is not None:
+        add(Claims(name, read))
+    if (name := source("social")) is not None:
+        add(Persons(name, read))
+    if not files:
+        kinds = ", ".join(sorted({k for s in agreed for k in s.kinds}))
+        raise ConfigurationError(f"party {party}: there is no reader for what the agreement asks of it ({kinds})")
+    return files
+
+
+def _references(file: SourceFile, form: Patients) -> dict[str, str]:
+    """Resource id → pseudonym of every readable Patient; the first of an id holds."""
+    found: dict[str, str] = {}
+
+    for _, _, event, line in read_events([file]):
+        if not isinstance(event, Reason):
+            resource_id, patient, _ = form.resource(line.decode().rstrip("\r\n"))
+            found.setdefault(resource_id, patient)
+    return found

@@ -1,0 +1,194 @@
+"""Files as lines of bytes: bounded, positioned, and read in the order of recording."""
+
+import contextlib
+from array import array
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import numpy as np
+
+from streams.envelope import PatientEvent
+from streams.errors import SourceError
+from streams.moment import Reader
+from streams.pseudonym import Pseudonyms
+from streams.rejects import Position, Reason, RefusedLineError
+
+MAX_LINE_BYTES = 1 << 20
+"""A longer line is refused; only its first bytes are ever in memory."""
+_BOM = b"\xef\xbb\xbf"
+
+
+class Form(Protocol):
+    """How the lines of one file become events."""
+
+    file: str
+    source: str
+    """The agreed source that the file belongs to."""
+
+    def recorded(self, line: bytes) -> str | None:
+        """The text of recorded_at, found without parsing the line: decides only the order of replay."""
+
+    def event(self, text: str) -> PatientEvent:
+        """One event from one line.
+
+        Raises:
+            RefusedLineError: with its reason.
+        """
+
+
+class HeaderForm(Form, Protocol):
+    """A form whose first line names the columns."""
+
+    columns: tuple[str, ...]
+
+
+class SourceFile:
+    """One file of one form, indexed: 32 bytes of memory a line.
+
+    Raises:
+        SourceError: missing, unreadable, or its header is not the form's.
+    """
+
+    def __init__(self, folder: Path, form: Form, moment: Reader) -> None:
+        self.form = form
+        self.path = folder / form.file
+        self.numbers, self.offsets, self.lengths, self.keys = array("q"), array("q"), array("q"), array("q")
+        try:
+            with self.path.open("rb") as file:
+                self._index(file, moment)
+        except OSError as error:
+            raise SourceError(
+                f"cannot read {self.path}: {error.strerror}. The agreement expects events of source "
+                f"{form.source!r} there."
+            ) from error
+
+    def __len__(self) -> int:
+        """Lines that hold something, the header not counted."""
+        return len(self.offsets)
+
+    def _index(self, file: BinaryIO, moment: Reader) -> None:
+        offset = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
+        file.seek(offset)
+        number, key = 1, -(2**62)
+        columns = getattr(self.form, "columns", None)
+        if columns is not None:
+            header = file.readline(MAX_LINE_BYTES)
+            found = header.decode("utf-8", "replace").strip().split(",")
+            if [c.strip().strip('"') for c in found] != list(columns):
+                raise SourceError(
+                    f"{self.path}: the header is {','.join(found)[:200]!r}, expected {','.join(columns)!r}"
+                )
+            offset, number = offset + len(header), 2
+        while line := file.readline(MAX_LINE_BYTES + 1):
+            length = len(line)
+            if length > MAX_LINE_BYTES and line[-1:] != b"\n":
+                while more := file.readline(MAX_LINE_BYTES):
+                    length += len(more)
+                    if more[-1:] == b"\n":
+                        break
+            if length > MAX_LINE_BYTES or line.strip():
+                # A line whose time cannot be found keeps the place it has among its neighbours.
+                if length <= MAX_LINE_BYTES and (text := self.form.recorded(line)) is not None:
+                    with contextlib.suppress(ValueError):
+                        key = round(moment(text).timestamp() * 1e6)
+                self.numbers.append(number)
+                self.offsets.append(offset)
+                self.lengths.append(length)
+                self.keys.append(key)
+            offset += length
+            number += 1
+
+    def position(self, row: int) -> Position:
+        """Where an indexed line stands."""
+        return Position(self.form.file, self.numbers[row], self.offsets[row], self.lengths[row])
+
+
+def replay_order(files: Sequence[SourceFile]) -> Iterator[tuple[int, int]]:
+    """(file, row) of every line by recorded_at; equal times keep the order of files, then of lines."""
+    keys = np.concatenate([np.asarray(f.keys, dtype=np.int64) for f in files])
+    starts = np.cumsum([0, *(len(f) for f in files)])
+    order = np.argsort(keys, kind="stable")
+    for chunk in np.array_split(order, max(1, len(order) // 4096)):
+        which = np.searchsorted(starts, chunk, side="right") - 1
+        yield from zip(which.tolist(), (chunk - starts[which]).tolist(), strict=True)
+
+
+def read_events(
+    files: Sequence[SourceFile],
+) -> Iterator[tuple[SourceFile, Position, PatientEvent | Reason, bytes]]:
+    """Every line in the order of recording: its event or the reason of its refusal, and its (first) bytes.
+
+    Raises:
+        SourceError: a file can no longer be read.
+    """
+    handles: list[BinaryIO] = []
+    try:
+        handles = [f.path.open("rb") for f in files]
+        for which, row in replay_order(files):
+            file, handle = files[which], handles[which]
+            offset, length = file.offsets[row], file.lengths[row]
+            if handle.tell() != offset:
+                handle.seek(offset)
+            line = handle.read(min(length, MAX_LINE_BYTES + 1))
+            yield file, file.position(row), parse_line(file.form, line), line
+    except OSError as error:
+        raise SourceError(f"cannot read {error.filename}: {error.strerror}") from error
+    finally:
+        for handle in handles:
+            handle.close()
+
+
+def parse_line(form: Form, line: bytes) -> PatientEvent | Reason:
+    """The event of a line, or why it is refused; never raises for any bytes."""
+    if len(line) > MAX_LINE_BYTES:
+        return Reason.TOO_LARGE
+    if b"\0" in line:
+        return Reason.NOT_TEXT
+    try:
+        return form.event(line.decode("utf-8").rstrip("\r\n"))
+    except UnicodeDecodeError:
+        return Reason.NOT_TEXT
+    except RefusedLineError as refusal:
+        return refusal.reason
+
+
+class FieldReader:
+    """What all forms need to turn fields into values; every method raises RefusedLineError."""
+
+    def __init__(self, pseudonyms: Pseudonyms, start: Reader, stop: Reader) -> None:
+        self._pseudonyms, self._start, self._stop = pseudonyms, start, stop
+
+    def person(self, identifier: str) -> str:
+        """The pseudonym of an identifier."""
+        if not identifier:
+            raise RefusedLineError(Reason.MISSING_FIELD)
+        if not (len(identifier) <= 32 and identifier.isascii() and identifier.isalnum()):
+            raise RefusedLineError(Reason.WRONG_TYPE)
+        return self._pseudonyms.patient(identifier)
+
+    def event_id(self, form: str, record_id: str) -> str:
+        """The hashed id of a record."""
+        if not record_id:
+            raise RefusedLineError(Reason.MISSING_FIELD)
+        if len(record_id) > 128:
+            raise RefusedLineError(Reason.WRONG_TYPE)
+        return self._pseudonyms.event_id(form, record_id)
+
+    def start(self, text: str) -> datetime:
+        """The first instant of a date or time."""
+        return _moment(self._start, text)
+
+    def stop(self, text: str | None) -> datetime | None:
+        """The first instant after a date or time, None when it is left open."""
+        return _moment(self._stop, text) if text else None
+
+
+def _moment(read: Reader, text: str) -> datetime:
+    if not text:
+        raise RefusedLineError(Reason.MISSING_FIELD)
+    try:
+        return read(text)
+    except (ValueError, OverflowError) as error:
+        raise RefusedLineError(Reason.WRONG_TYPE) from error

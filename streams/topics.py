@@ -1,0 +1,69 @@
+"""Topics: names, partitions, retention. No other module spells a topic's name."""
+
+from dataclasses import dataclass
+
+from policy.agreement import NODES, Draft
+
+PLAINTEXT_DAYS = 35
+"""An organisation's own events leave its topics a month after the end of their use, and a few days."""
+SHARE_DAYS = 7
+"""Inboxes are emptied by the nodes into their stores within minutes; a week survives a long outage."""
+RESULT_DAYS = 90
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic. `retention_days` holds on brokers that can delete (not on the embedded one)."""
+
+    name: str
+    partitions: int
+    retention_days: int
+
+
+def source(party: str) -> str:
+    """The organisation's own events, in order of recording within a partition."""
+    return f"{party}.source"
+
+
+def rejected(party: str) -> str:
+    """Refused lines and events, sealed, with a reason each."""
+    return f"{party}.rejected"
+
+
+def sharded(party: str, agreement: str) -> str:
+    """Accepted events; partition = shard."""
+    return f"{party}.{agreement}.sharded"
+
+
+def panes(party: str, agreement: str) -> str:
+    """Snapshots of the register and of sealed panes, plaintext, the organisation's own; partition = shard."""
+    return f"{party}.{agreement}.panes"
+
+
+def inbox(node: int, agreement: str) -> str:
+    """Share batches for a node, sealed to it; partition = shard."""
+    return f"node-{node}.{agreement}.inbox"
+
+
+def results(recipient: str) -> str:
+    """Nodes' shares of outputs, sealed to the recipient."""
+    return f"results.{recipient}"
+
+
+RUNS = "runs"
+"""What was proposed, authorised, refused, done; and why."""
+
+
+def all_topics(draft: Draft) -> tuple[Topic, ...]:
+    """Every topic an agreement needs, for whoever prepares a broker."""
+    found = []
+    for party in draft.parties:
+        found += [
+            Topic(source(party.name), draft.shards, PLAINTEXT_DAYS),
+            Topic(rejected(party.name), 1, PLAINTEXT_DAYS),
+            Topic(sharded(party.name, draft.name), draft.shards, PLAINTEXT_DAYS),
+            Topic(panes(party.name, draft.name), draft.shards, PLAINTEXT_DAYS),
+        ]
+    found += [Topic(inbox(node, draft.name), draft.shards, SHARE_DAYS) for node in range(NODES)]
+    found += [Topic(results(recipient.name), 1, RESULT_DAYS) for recipient in draft.recipients]
+    return (*found, Topic(RUNS, 1, RESULT_DAYS))
