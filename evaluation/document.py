@@ -12,13 +12,24 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from evaluation.errors import (
+    EXIT_BUG,
+    EXIT_ENDED,
+    EXIT_INTEGRITY,
+    EXIT_INTERRUPTED,
+    EXIT_REFUSED,
+    EXIT_SUPPRESSED,
+    EXIT_UNREACHABLE,
+)
+
 Status = Literal["running", "released", "suppressed", "refused", "failed", "unreachable", "integrity", "interrupted"]
 """running: not over yet. released: ended, something came out (cells may be suppressed). suppressed: ended, nothing
 reached the minimum. refused: a rule of the agreement said no. The rest: ended early, by a bug, by a peer, broker
 or chain that is gone, by a failed integrity check, by the user."""
 
 EXIT_CODES: Final[dict[Status, int]] = {
-    "released": 0, "failed": 1, "refused": 3, "suppressed": 4, "unreachable": 5, "integrity": 6, "interrupted": 130,
+    "released": EXIT_ENDED, "failed": EXIT_BUG, "refused": EXIT_REFUSED, "suppressed": EXIT_SUPPRESSED,
+    "unreachable": EXIT_UNREACHABLE, "integrity": EXIT_INTEGRITY, "interrupted": EXIT_INTERRUPTED,
 }
 DISCLOSURE_RULES: Final = frozenset({"minimum-cohort", "disclosure"})
 """Refusals that depend on the data; they carry no number, and are called suppression."""

@@ -1,0 +1,65 @@
+"""Numbers, dates and windows as Dutch and English readers write them."""
+
+from datetime import date, timedelta
+from typing import Final, Literal
+
+from evaluation.document import DateWindow
+from policy.plan import Estimator
+
+Lang = Literal["en", "nl"]
+LANGS: Final[tuple[Lang, ...]] = ("en", "nl")
+NAMES: Final[dict[Lang, str]] = {"en": "English", "nl": "Nederlands"}
+DECIMALS: Final = 2
+MINUS: Final = "−"
+_MONTHS: Final[dict[Lang, tuple[str, ...]]] = {
+    "en": ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+    "nl": ("jan", "feb", "mrt", "apr", "mei", "jun", "jul", "aug", "sep", "okt", "nov", "dec"),
+}
+
+
+def preferred(query: str | None, header: str) -> Lang:
+    """The language asked for in the address, else the first one we know in an Accept-Language header, else English."""
+    for wanted in (query or "", *header[:200].split(",")):
+        for lang in LANGS:
+            if wanted.split(";")[0].strip().lower().split("-")[0] == lang:
+                return lang
+    return "en"
+
+
+def number(value: float, lang: Lang, decimals: int = DECIMALS) -> str:
+    """1234.5 → "1,234.50" or "1.234,50"; a real minus sign, and no negative zero."""
+    text = f"{abs(value):,.{decimals}f}"
+    if lang == "nl":
+        text = text.translate(str.maketrans(",.", ".,"))
+    return MINUS + text if value < 0 and text.strip("0.,") else text
+
+
+def quantity(value: float, estimator: Estimator, lang: Lang) -> str:
+    """A KPI's value: a plain number for a ratio, euros for a difference of costs."""
+    if estimator == "rate-ratio":
+        return number(value, lang)
+    text = number(value, lang)
+    if lang == "nl":
+        return f"€ {text}"
+    return f"{MINUS}€{text[1:]}" if text.startswith(MINUS) else f"€{text}"
+
+
+def day(value: date, lang: Lang) -> str:
+    """5 Jan 2026."""
+    return f"{value.day} {_MONTHS[lang][value.month - 1]} {value.year}"
+
+
+def period(window: DateWindow, lang: Lang) -> str:
+    """The first and the last day of a window: "8 Dec 2025 – 4 Jan 2026"."""
+    last = window.end - timedelta(days=1)
+    if last == window.start:
+        return day(last, lang)
+    first = day(window.start, lang)
+    if window.start.year == last.year:
+        first = first.rsplit(" ", 1)[0]
+    return f"{first} – {day(last, lang)}"
+
+
+def seconds(value: float, lang: Lang) -> str:
+    """0.123 → "0.12 s"; from ten seconds on with one decimal."""
+    return f"{number(value, lang, 1 if value >= 10 else DECIMALS)} s"

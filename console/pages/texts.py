@@ -1,0 +1,203 @@
+"""Every text of the pages, in both languages; `Text` does not exist without one of them."""
+
+from collections.abc import Callable
+from typing import Final
+
+from console.pages.locale import Lang
+from policy.kpi import Text
+
+TEXTS: Final[dict[str, Text]] = {
+    "skip": Text(en="Skip to content", nl="Naar de inhoud"),
+    "nav": Text(en="Main menu", nl="Hoofdmenu"),
+    "language": Text(en="Language", nl="Taal"),
+    "overview": Text(en="Overview", nl="Overzicht"),
+    "runs": Text(en="Runs", nl="Runs"),
+    "events": Text(en="Events", nl="Gebeurtenissen"),
+    "updated": Text(en="Last updated {time}", nl="Laatst bijgewerkt {time}"),
+    "lost": Text(
+        en="No connection with Winnow; the figures may be out of date.",
+        nl="Geen verbinding met Winnow; de cijfers kunnen verouderd zijn.",
+    ),
+    "footer": Text(
+        en="Every figure was computed on secret shares and released under the agreement “{title}”.",
+        nl="Ieder cijfer is op geheime delen berekend en vrijgegeven volgens de afspraak “{title}”.",
+    ),
+    # How the evaluation stands
+    "status_running": Text(en="Running: figures appear as they are released", nl="Bezig: cijfers volgen vanzelf"),
+    "status_released": Text(en="Ended", nl="Afgerond"),
+    "status_suppressed": Text(
+        en="Ended: nothing reached the minimum", nl="Afgerond: niets haalde het minimum",
+    ),
+    "status_refused": Text(en="Refused by the agreement", nl="Geweigerd volgens de afspraak"),
+    "status_failed": Text(en="Stopped by an error", nl="Gestopt door een fout"),
+    "status_unreachable": Text(
+        en="Stopped: a node, the broker or the chain was lost",
+        nl="Gestopt: een knooppunt, de broker of de keten viel weg",
+    ),
+    "status_integrity": Text(
+        en="Stopped: an integrity check failed", nl="Gestopt: een integriteitscontrole faalde",
+    ),
+    "status_interrupted": Text(en="Interrupted", nl="Onderbroken"),
+    # Overview
+    "overview_lead": Text(
+        en="The latest released window of each KPI, for all patients.",
+        nl="Het laatste vrijgegeven venster van iedere KPI, voor alle patiënten.",
+    ),
+    "open_kpi": Text(en="Chart and table", nl="Grafiek en tabel"),
+    "nothing_released": Text(en="Nothing released yet", nl="Nog niets vrijgegeven"),
+    "window_of": Text(en="Window {period}", nl="Venster {period}"),
+    "interval": Text(en="95% interval", nl="95%-interval"),
+    "interval_from_to": Text(en="{low} to {high}", nl="{low} tot {high}"),
+    "counts": Text(en="{released} of {all} windows released", nl="{released} van {all} vensters vrijgegeven"),
+    "refusals": Text(en="Refused", nl="Geweigerd"),
+    "refusals_lead": Text(
+        en="Rules of the agreement that stopped something, and the nodes that said so.",
+        nl="Regels van de afspraak die iets tegenhielden, en de knooppunten die dat zeiden.",
+    ),
+    "rule": Text(en="Rule", nl="Regel"),
+    "found": Text(en="Found", nl="Gevonden"),
+    "required": Text(en="Required", nl="Vereist"),
+    "nodes": Text(en="Nodes", nl="Knooppunten"),
+    "times": Text(en="Times", nl="Keer"),
+    # A reading of the latest value
+    "ratio_lower": Text(en="Users' rate was {size}% lower.", nl="Het tempo van gebruikers lag {size}% lager."),
+    "ratio_higher": Text(en="Users' rate was {size}% higher.", nl="Het tempo van gebruikers lag {size}% hoger."),
+    "mean_lower": Text(
+        en="Users' mean was {size} per patient-month lower.",
+        nl="Het gemiddelde van gebruikers lag {size} per patiëntmaand lager.",
+    ),
+    "mean_higher": Text(
+        en="Users' mean was {size} per patient-month higher.",
+        nl="Het gemiddelde van gebruikers lag {size} per patiëntmaand hoger.",
+    ),
+    "same": Text(en="Users and not-yet-users were equal.", nl="Gebruikers en nog-niet-gebruikers waren gelijk."),
+    "excludes": Text(
+        en="The interval lies wholly on one side of {reference}: a difference beyond chance in this window.",
+        nl="Het interval ligt geheel aan één kant van {reference}: in dit venster meer verschil dan toeval.",
+    ),
+    "includes": Text(
+        en="The interval includes {reference}: this window alone shows no clear difference.",
+        nl="Het interval bevat {reference}: dit venster toont op zichzelf geen duidelijk verschil.",
+    ),
+    "better_lower": Text(en="Lower is better", nl="Lager is beter"),
+    "better_higher": Text(en="Higher is better", nl="Hoger is beter"),
+    # KPI page
+    "cell": Text(en="Patients", nl="Patiënten"),
+    "all_patients": Text(en="All patients", nl="Alle patiënten"),
+    "income": Text(en="Income quintile {category}", nl="Inkomenskwintiel {category}"),
+    "income_lowest": Text(en="Income quintile {category} (lowest)", nl="Inkomenskwintiel {category} (laagste)"),
+    "income_highest": Text(en="Income quintile {category} (highest)", nl="Inkomenskwintiel {category} (hoogste)"),
+    "unit_ratio": Text(en="ratio", nl="verhouding"),
+    "unit_euro": Text(en="euro per patient-month", nl="euro per patiëntmaand"),
+    "chart": Text(en="Every window", nl="Alle vensters"),
+    "chart_note": Text(
+        en="Each point covers one window and stands at the window's last day.",
+        nl="Ieder punt beschrijft één venster en staat bij de laatste dag ervan.",
+    ),
+    "chart_aria": Text(
+        en="Line chart of {title}, {cell}, {count} windows from {first} to {last}. {released} released, "
+           "{suppressed} suppressed, {refused} refused, {pending} not there yet. Latest: {latest}. "
+           "The table below holds every value.",
+        nl="Lijngrafiek van {title}, {cell}, {count} vensters van {first} tot {last}. {released} vrijgegeven, "
+           "{suppressed} onderdrukt, {refused} geweigerd, {pending} nog niet beschikbaar. Laatste: {latest}. "
+           "De tabel hieronder bevat alle waarden.",
+    ),
+    "chart_failed": Text(
+        en="The chart needs JavaScript; the table below holds every value.",
+        nl="De grafiek heeft JavaScript nodig; de tabel hieronder bevat alle waarden.",
+    ),
+    "value": Text(en="Value", nl="Waarde"),
+    "no_difference": Text(en="No difference ({reference})", nl="Geen verschil ({reference})"),
+    "table": Text(en="The figures behind the chart", nl="De cijfers achter de grafiek"),
+    "table_caption": Text(en="{title}: {cell}, {unit}, newest window first",
+                          nl="{title}: {cell}, {unit}, nieuwste venster eerst"),
+    "window": Text(en="Window", nl="Venster"),
+    "low": Text(en="Low", nl="Onder"),
+    "high": Text(en="High", nl="Boven"),
+    "state": Text(en="Status", nl="Status"),
+    "revision": Text(en="revision {number}", nl="herziening {number}"),
+    "released": Text(en="Released", nl="Vrijgegeven"),
+    "suppressed": Text(en="Suppressed", nl="Onderdrukt"),
+    "refused": Text(en="Refused", nl="Geweigerd"),
+    "pending": Text(en="Not yet", nl="Nog niet"),
+    "gap_suppressed": Text(en="Suppressed: too few patients", nl="Onderdrukt: te weinig patiënten"),
+    "gap_refused": Text(en="Refused: {rule}", nl="Geweigerd: {rule}"),
+    "gap_pending": Text(en="Not released yet", nl="Nog niet vrijgegeven"),
+    "download": Text(en="Download all cells", nl="Alle cellen downloaden"),
+    "about": Text(en="About this figure", nl="Over dit cijfer"),
+    "about_released": Text(en="What “released” means", nl="Wat “vrijgegeven” betekent"),
+    "about_released_text": Text(
+        en="Three independent organisations computed the figure together on secret shares of the records; none of "
+           "them saw a record or the result. Each checked the agreement before, during and after the computation. "
+           "Only then did their shares of the result go to the recipient, where they were put together.",
+        nl="Drie onafhankelijke organisaties berekenden het cijfer samen op geheime delen van de gegevens; geen van "
+           "hen zag een gegeven of de uitkomst. Ieder toetste de afspraak vóór, tijdens en na de berekening. Pas "
+           "daarna gingen hun delen van de uitkomst naar de ontvanger, waar ze zijn samengevoegd.",
+    ),
+    "about_gaps": Text(en="What a gap means", nl="Wat een gat betekent"),
+    "about_gaps_text": Text(
+        en="Suppressed: somewhere in the window fewer than {minimum} patients would stand behind the figure, or "
+           "behind its difference from another release. Refused: a rule of the agreement forbade the run. Not yet: "
+           "the window is not released so far. A gap is never filled in by estimation, and is not a zero.",
+        nl="Onderdrukt: ergens in het venster zouden minder dan {minimum} patiënten achter het cijfer staan, of achter "
+           "het verschil met een andere vrijgave. Geweigerd: een regel van de afspraak verbood de run. Nog niet: "
+           "het venster is tot nu toe niet vrijgegeven. Een gat wordt nooit geschat en is geen nul.",
+    ),
+    "about_interval": Text(en="How to read the interval", nl="Hoe u het interval leest"),
+    "about_interval_text": Text(
+        en="The band is an ordinary 95% interval for each window on its own. Neighbouring windows share patients and "
+           "days. Who keeps looking at many windows will sooner or later see a difference by chance alone.",
+        nl="De band is een gewoon 95%-interval voor ieder venster afzonderlijk. Vensters naast elkaar delen patiënten "
+           "en dagen. Wie naar veel vensters blijft kijken, ziet vroeg of laat een verschil dat louter toeval is.",
+    ),
+    "about_access": Text(en="Who may see it", nl="Wie het mag zien"),
+    "about_access_text": Text(
+        en="Under the agreement, only: {recipients}.", nl="Volgens de afspraak alleen: {recipients}.",
+    ),
+    "nobody": Text(en="nobody", nl="niemand"),
+    # Runs
+    "runs_lead": Text(
+        en="Each run was authorised on the chain before it started.",
+        nl="Iedere run is vooraf op de keten goedgekeurd.",
+    ),
+    "run": Text(en="Run", nl="Run"),
+    "windows": Text(en="Windows", nl="Vensters"),
+    "outcome": Text(en="Outcome", nl="Uitkomst"),
+    "total": Text(en="Total", nl="Totaal"),
+    "linkage": Text(en="linkage, no window", nl="koppeling, geen venster"),
+    "window_count": Text(en="{count}: {first} – {last}", nl="{count}: {first} – {last}"),
+    "no_runs": Text(en="No run yet.", nl="Nog geen run."),
+    # Events
+    "events_lead": Text(
+        en="What each party read from its own files. Accepted and rejected together are everything that was read.",
+        nl="Wat iedere partij uit haar eigen bestanden las. Aanvaard en afgewezen zijn samen alles wat is gelezen.",
+    ),
+    "party": Text(en="Party", nl="Partij"),
+    "read": Text(en="Read", nl="Gelezen"),
+    "accepted": Text(en="Accepted", nl="Aanvaard"),
+    "rejected": Text(en="Rejected", nl="Afgewezen"),
+    "late": Text(en="Of which late", nl="Waarvan te laat"),
+    "late_note": Text(
+        en="Late events are stored and counted, but came after their period was sealed.",
+        nl="Late gebeurtenissen zijn bewaard en geteld, maar kwamen nadat hun periode was afgesloten.",
+    ),
+    "rejections": Text(en="Rejected, by reason", nl="Afgewezen, naar reden"),
+    "reason": Text(en="Reason", nl="Reden"),
+    "number": Text(en="Events", nl="Gebeurtenissen"),
+    "no_events": Text(en="No party has reported yet.", nl="Nog geen partij heeft iets gemeld."),
+    "no_rejections": Text(en="Nothing was rejected.", nl="Niets is afgewezen."),
+    # Errors
+    "error_404": Text(en="This page does not exist", nl="Deze pagina bestaat niet"),
+    "error_other": Text(en="This did not work", nl="Dit lukte niet"),
+    "error_lead": Text(en="Go back to the overview to see what there is.", nl="In het overzicht staat wat er wel is."),
+}
+
+
+def translator(lang: Lang) -> Callable[..., str]:
+    """A function from a key (and the values for its braces) to the text."""
+
+    def translate(key: str, **values: object) -> str:
+        text = TEXTS[key]
+        return (text.nl if lang == "nl" else text.en).format(**values)
+
+    return translate

@@ -1,0 +1,277 @@
+"""What the pages say about a KPI's history; pure functions of the series and a language."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any, Final
+
+from console.pages.locale import Lang, number, period, quantity
+from console.pages.texts import translator
+from console.series import Cell, Point, Series, cells, series
+from console.words import RULES, plain
+from evaluation.document import DateWindow, Document, Release
+from policy.kpi import Kpi
+
+SPARK_WIDTH, SPARK_HEIGHT = 320, 72
+"""Units of the overview's small chart; it scales with its card."""
+
+
+def cell_key(cell: Cell) -> str:
+    """How a cell is written in an address: "" for all patients, else "income:1"."""
+    return ",".join(f"{name}:{category}" for name, category in cell.items())
+
+
+def cell_of(kpi: Kpi, key: str) -> Cell | None:
+    """The KPI's cell of that key, or None."""
+    return next((cell for cell in cells(kpi) if cell_key(cell) == key), None)
+
+
+def cell_name(kpi: Kpi, cell: Cell, lang: Lang) -> str:
+    """A cell in words; the ends of an income scale say which end they are."""
+    t = translator(lang)
+    if not cell:
+        return t("all_patients")
+    ((dimension, category),) = cell.items()
+    if dimension != "income":
+        return f"{dimension}: {category}"
+    categories = tuple(kpi.strata.get(dimension, {}))
+    suffix = "_lowest" if category == categories[0] else "_highest" if category == categories[-1] else ""
+    return t(f"income{suffix}", category=category)
+
+
+def unit_name(kpi: Kpi, lang: Lang) -> str:
+    """The unit of the KPI's value, in words."""
+    return translator(lang)("unit_ratio" if kpi.estimator == "rate-ratio" else "unit_euro")
+
+
+def interval(release: Release, kpi: Kpi, lang: Lang) -> str:
+    """"0.75 to 0.94", or "" where the release has no interval."""
+    if release.low is None or release.high is None:
+        return ""
+    return translator(lang)(
+        "interval_from_to",
+        low=quantity(release.low, kpi.estimator, lang), high=quantity(release.high, kpi.estimator, lang),
+    )
+
+
+def reading(release: Release, shown: Series, lang: Lang) -> str:
+    """What the value and its interval say, in a sentence or two."""
+    t, reference = translator(lang), shown.reference
+    distance = release.value - reference
+    ratio = shown.kpi.estimator == "rate-ratio"
+    size = number(abs(distance) * 100, lang, 0) if ratio else quantity(abs(distance), shown.kpi.estimator, lang)
+    direction = "lower" if distance < 0 else "higher"
+    said = t("same") if distance == 0 else t(f"{'ratio' if ratio else 'mean'}_{direction}", size=size)
+    if release.low is None or release.high is None:
+        return said
+    beyond = release.low > reference or release.high < reference
+    return f"{said} {t('excludes' if beyond else 'includes', reference=reference)}"
+
+
+def gap(point: Point, lang: Lang) -> str:
+    """Why a window has no number."""
+    t = translator(lang)
+    if point.state == "refused" and point.refusal is not None:
+        return t("gap_refused", rule=plain(RULES, point.refusal.rule, lang))
+    return t(f"gap_{point.state}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table, written out; value, low and high are "" for a gap."""
+
+    window: str
+    state: str
+    value: str
+    low: str
+    high: str
+    note: str
+
+
+def rows(shown: Series, lang: Lang) -> list[Row]:
+    """Every window, newest first."""
+    t = translator(lang)
+    found = []
+    for point in reversed(shown.points):
+        label = period(point.window, lang)
+        if point.release is None:
+            found.append(Row(label, point.state, "", "", "", gap(point, lang)))
+            continue
+        release = point.release
+        value, low, high = (
+            "" if n is None else quantity(n, shown.kpi.estimator, lang)
+            for n in (release.value, release.low, release.high)
+        )
+        note = t("released")
+        if release.revision:
+            note += f", {t('revision', number=release.revision)}"
+        found.append(Row(label, "released", value, low, high, note))
+    return found
+
+
+def _instant(window: DateWindow) -> int:
+    """The window's last day as milliseconds since 1970 at midnight UTC: a calendar day, wherever the reader is."""
+    return int(datetime.combine(window.end - timedelta(days=1), time(), UTC).timestamp()) * 1000
+
+
+def chart(shown: Series, lang: Lang) -> dict[str, Any]:
+    """What the browser draws: points in time order, with the texts of their tooltips."""
+    t = translator(lang)
+    points = []
+    for point in shown.points:
+        release = point.release
+        if release is None:
+            text = gap(point, lang)
+        else:
+            text = quantity(release.value, shown.kpi.estimator, lang)
+            if bounds := interval(release, shown.kpi, lang):
+                text += f" ({bounds})"
+        points.append({
+            "at": _instant(point.window), "state": point.state, "label": period(point.window, lang), "text": text,
+            "value": release and release.value, "low": release and release.low, "high": release and release.high,
+        })
+    return {
+        "lang": lang, "reference": shown.reference, "points": points,
+        "euro": shown.kpi.estimator == "mean-difference",
+        "states": {state: t(state) for state in ("suppressed", "refused", "pending")},
+        "aria": describe(shown, lang),
+    }
+
+
+def describe(shown: Series, lang: Lang) -> str:
+    """The chart in words, for who cannot see it."""
+    t, latest = translator(lang), shown.latest
+    said = t("nothing_released")
+    if latest is not None:
+        said = f"{quantity(latest.value, shown.kpi.estimator, lang)} ({interval(latest, shown.kpi, lang)}), "
+        said += period(latest.window, lang)
+    first, last = (shown.points[0], shown.points[-1]) if shown.points else (None, None)
+    return t(
+        "chart_aria", title=title(shown.kpi, lang), cell=cell_name(shown.kpi, shown.cell, lang),
+        count=len(shown.points), latest=said,
+        first=period(first.window, lang) if first else "–", last=period(last.window, lang) if last else "–",
+        released=shown.count("released"), suppressed=shown.count("suppressed"),
+        refused=shown.count("refused"), pending=shown.count("pending"),
+    )
+
+
+def title(kpi: Kpi, lang: Lang) -> str:
+    """The KPI's title."""
+    return kpi.title.nl if lang == "nl" else kpi.title.en
+
+
+@dataclass(frozen=True)
+class Spark:
+    """A small chart as SVG: one line and band per unbroken stretch, and the height of "no difference"."""
+
+    lines: tuple[str, ...]
+    bands: tuple[str, ...]
+    reference: float
+    last: tuple[float, float]
+
+
+def spark(shown: Series) -> Spark | None:
+    """The overview's small chart of a series; None before anything is released."""
+    positions = [(i, p.release) for i, p in enumerate(shown.points) if p.release is not None]
+    if not positions:
+        return None
+    bounds = [
+        bound for _, r in positions
+        for bound in (r.value, r.low if r.low is not None else r.value, r.high if r.high is not None else r.value)
+    ]
+    bottom, top = min(*bounds, shown.reference), max(*bounds, shown.reference)
+    margin = 4
+    across = (SPARK_WIDTH - 2 * margin) / max(len(shown.points) - 1, 1)
+    up = (SPARK_HEIGHT - 2 * margin) / ((top - bottom) or 1)
+
+    def at(index: int, value: float) -> tuple[float, float]:
+        return round(margin + index * across, 1), round(margin + (top - value) * up, 1)
+
+    stretches: list[list[tuple[int, Release]]] = []
+    for index, release in positions:
+        if stretches and stretches[-1][-1][0] == index - 1:
+            stretches[-1].append((index, release))
+        else:
+            stretches.append([(index, release)])
+
+    def path(corners: list[tuple[float, float]]) -> str:
+        return "M" + "L".join(f"{x} {y}" for x, y in corners)
+
+    return Spark(
+        lines=tuple(path([at(i, r.value) for i, r in s]) for s in stretches),
+        bands=tuple(
+            path(
+                [at(i, r.value if r.high is None else r.high) for i, r in s]
+                + [at(i, r.value if r.low is None else r.low) for i, r in reversed(s)]
+            ) + "Z"
+            for s in stretches if len(s) > 1
+        ),
+        reference=at(0, shown.reference)[1],
+        last=at(positions[-1][0], positions[-1][1].value),
+    )
+
+
+@dataclass(frozen=True)
+class RefusedRule:
+    """How often a rule of the agreement stopped something."""
+
+    rule: str
+    found: str
+    required: str
+    nodes: str
+    times: int
+
+
+def refused_rules(document: Document) -> list[RefusedRule]:
+    """Refusals by policy, grouped; suppression is shown where it happened."""
+    groups = Counter(
+        (r.rule, "" if r.found is None else str(r.found), "" if r.required is None else str(r.required),
+         ", ".join(map(str, r.nodes)))
+        for r in document.refusals if not r.suppression
+    )
+    return [RefusedRule(*group, times) for group, times in groups.items()]
+
+
+CSV_COLUMNS: Final = (
+    "kpi", "window_start", "window_end", "cell", "state", "revision", "output", "value", "low", "high", "unit", "rule",
+)
+
+
+def _csv_rows(document: Document, kpi: Kpi, expected: Sequence[DateWindow]) -> Iterator[tuple[object, ...]]:
+    for release in document.releases:
+        if release.kpi == kpi.id:
+            yield (
+                kpi.id, release.window.start, release.window.end, cell_key(release.cell), "released",
+                release.revision, release.output, release.value, release.low, release.high, release.unit, "",
+            )
+    for cell in cells(kpi):
+        for point in series(document, kpi, cell, expected).points:
+            if point.release is None:
+                rule = point.refusal.rule if point.refusal is not None else ""
+                yield (
+                    kpi.id, point.window.start, point.window.end, cell_key(cell), point.state,
+                    "", "value", "", "", "", "", rule,
+                )
+
+
+def as_csv(document: Document, kpi: Kpi, expected: Sequence[DateWindow]) -> str:
+    """All releases of a KPI, and a line for every gap; end dates are exclusive, as in the document."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(CSV_COLUMNS)
+    writer.writerows(_csv_rows(document, kpi, expected))
+    return out.getvalue()
+
+
+def as_json(document: Document, kpi: Kpi) -> str:
+    """The part of the result document that is about one KPI."""
+    plain_document = document.model_dump(mode="json")
+    return json.dumps({
+        "kpi": kpi.id,
+        "releases": [r for r in plain_document["releases"] if r["kpi"] == kpi.id],
+        "refusals": [r for r in plain_document["refusals"] if r["kpi"] in {None, kpi.id}],
+    }, indent=1)

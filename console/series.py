@@ -1,0 +1,101 @@
+"""The history of one KPI in one cell: every window the agreement provides for, with its number or its gap."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from evaluation.document import DateWindow, Document, Refusal, Release
+from policy.agreement import Draft
+from policy.kpi import Kpi
+from policy.plan import Estimator
+
+State = Literal["released", "suppressed", "refused", "pending"]
+Cell = dict[str, str]
+REFERENCES: Final[dict[Estimator, int]] = {"rate-ratio": 1, "mean-difference": 0}
+"""The value that means: no difference between the arms."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One window: a release, a refusal, or (both None) nothing yet."""
+
+    window: DateWindow
+    release: Release | None = None
+    refusal: Refusal | None = None
+
+    @property
+    def state(self) -> State:
+        """What became of the window."""
+        if self.release is not None:
+            return "released"
+        if self.refusal is None:
+            return "pending"
+        return "suppressed" if self.refusal.suppression else "refused"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One KPI in one cell, oldest window first."""
+
+    kpi: Kpi
+    cell: Cell
+    points: tuple[Point, ...]
+
+    @property
+    def latest(self) -> Release | None:
+        """The release of the latest released window."""
+        return next((p.release for p in reversed(self.points) if p.release is not None), None)
+
+    @property
+    def reference(self) -> int:
+        """The value that means: no difference."""
+        return REFERENCES[self.kpi.estimator]
+
+    def count(self, state: State) -> int:
+        """Number of windows in that state."""
+        return sum(point.state == state for point in self.points)
+
+
+def cells(kpi: Kpi) -> tuple[Cell, ...]:
+    """All patients first, then each category."""
+    return ({}, *({name: category} for name, categories in kpi.strata.items() for category in categories))
+
+
+def expected_windows(draft: Draft) -> tuple[DateWindow, ...]:
+    """Every window of the agreement, oldest first."""
+    first_day = draft.panes.first_day
+    return tuple(
+        DateWindow(start=first_day(w.start), end=first_day(w.stop))
+        for w in draft.windows.windows(draft.panes.count)
+    )
+
+
+def series(document: Document, kpi: Kpi, cell: Cell, expected: Sequence[DateWindow]) -> Series:
+    """Put a document's releases and refusals of one KPI and cell on the line of expected windows.
+
+    A released window shows its latest revision. Without a release, a refusal of exactly this window and cell
+    comes first, then wider ones; a category without a word of its own shares the total's refusal.
+    """
+    released: dict[DateWindow, Release] = {}
+    for release in document.releases:
+        if release.kpi == kpi.id and release.cell == cell and release.output == "value":
+            known = released.get(release.window)
+            if known is None or release.revision >= known.revision:
+                released[release.window] = release
+    refused: dict[DateWindow | None, tuple[int, Refusal]] = {}
+    for refusal in document.refusals:
+        if refusal.kpi in {None, kpi.id} and refusal.cell in (None, {}, cell):
+            near = 2 if refusal.cell == cell else 1 if refusal.cell is None else 0
+            if near >= refused.get(refusal.window, (0, refusal))[0]:
+                refused[refusal.window] = (near, refusal)
+    everywhere = refused.get(None)
+
+    def refusal_of(window: DateWindow) -> Refusal | None:
+        found = refused.get(window, everywhere)
+        return None if found is None else found[1]
+
+    known_windows = sorted({*expected, *released}, key=lambda w: (w.end, w.start))
+    return Series(kpi=kpi, cell=cell, points=tuple(
+        Point(window=w, release=released.get(w), refusal=None if w in released else refusal_of(w))
+        for w in known_windows
+    ))

@@ -1,0 +1,94 @@
+"""What the codes of rules, rejections and outcomes mean, in plain words of both languages.
+
+A code that is not listed is shown as it is: a page must not fail on a word that a later node says.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from policy.kpi import Text
+
+RULES: Final[dict[str, Text]] = {
+    "minimum-cohort": Text(
+        en="too few patients: some period that this window consists of, alone or with an earlier release, "
+           "would describe fewer patients than agreed",
+        nl="te weinig patiënten: een periode waaruit dit venster bestaat zou, alleen of met een eerdere "
+           "vrijgave, minder patiënten beschrijven dan is afgesproken",
+    ),
+    "disclosure": Text(
+        en="an output rule that depends on the data",
+        nl="een uitvoerregel die van de gegevens afhangt",
+    ),
+    "agreement-active": Text(
+        en="the agreement is not signed by every party, or no longer in force",
+        nl="de afspraak is niet door iedere partij ondertekend, of geldt niet meer",
+    ),
+    "terms-agreed": Text(
+        en="a node's copy of the agreement is not the one that was signed",
+        nl="de afspraak zoals een knooppunt die heeft is niet de ondertekende",
+    ),
+    "within-validity": Text(
+        en="today lies outside the agreement's period of validity",
+        nl="vandaag valt buiten de geldigheid van de afspraak",
+    ),
+    "plan-permitted": Text(
+        en="the agreement does not permit this computation", nl="de afspraak staat deze berekening niet toe",
+    ),
+    "window-on-lattice": Text(
+        en="this window is not one that the agreement provides for", nl="dit venster komt in de afspraak niet voor",
+    ),
+    "quota": Text(en="the agreed number of runs is used up", nl="het afgesproken aantal runs is op"),
+}
+
+REASONS: Final[dict[str, Text]] = {
+    "broken-json": Text(en="not readable as JSON", nl="niet leesbaar als JSON"),
+    "not-text": Text(en="not readable as text (UTF-8)", nl="niet leesbaar als tekst (UTF-8)"),
+    "wrong-type": Text(en="a field holds the wrong kind of value", nl="een veld bevat het verkeerde soort waarde"),
+    "missing-field": Text(en="a required field is missing", nl="een verplicht veld ontbreekt"),
+    "unknown-code": Text(en="a code that the agreement does not know", nl="een code die de afspraak niet kent"),
+    "negative-amount": Text(en="a negative amount", nl="een negatief bedrag"),
+    "amount-too-large": Text(en="an amount above the agreed bound", nl="een bedrag boven de afgesproken grens"),
+    "outside-agreement": Text(
+        en="a date outside the agreement's period", nl="een datum buiten de periode van de afspraak",
+    ),
+    "in-the-future": Text(
+        en="happened more than a day after it was recorded", nl="gebeurde meer dan een dag na de vastlegging",
+    ),
+    "duplicate-id": Text(en="the same id was read before", nl="hetzelfde id is al gelezen"),
+    "too-large": Text(en="a line larger than 1 MiB", nl="een regel groter dan 1 MiB"),
+    "unknown-reference": Text(
+        en="refers to a record that was never read", nl="verwijst naar een regel die nooit is gelezen",
+    ),
+    "already-cancelled": Text(
+        en="cancels a record that is cancelled already", nl="annuleert een regel die al is geannuleerd",
+    ),
+    "credit-mismatch": Text(
+        en="a credit line that differs from what it cancels", nl="een creditregel die afwijkt van wat ze annuleert",
+    ),
+    "unknown-person": Text(
+        en="about a person outside the register", nl="over een persoon buiten het register",
+    ),
+}
+
+OUTCOMES: Final[dict[str, Text]] = {
+    "linked": Text(en="linked", nl="gekoppeld"),
+    "released": Text(en="released", nl="vrijgegeven"),
+    "suppressed": Text(en="suppressed", nl="onderdrukt"),
+    "refused": Text(en="refused", nl="geweigerd"),
+    "failed": Text(en="failed", nl="mislukt"),
+    "running": Text(en="running", nl="bezig"),
+}
+
+
+def plain(table: Mapping[str, Text], code: str, lang: str = "en") -> str:
+    """The words for `code`, or the code itself."""
+    text = table.get(code)
+    if text is None:
+        return code
+    return text.nl if lang == "nl" else text.en
+
+
+def described(table: Mapping[str, Text], code: str, lang: str = "en") -> str:
+    """The code with its words behind it, for those who search by code."""
+    words = plain(table, code, lang)
+    return code if words == code else f"{code}: {words}"
