@@ -101,6 +101,7 @@ contract AgreementRegistry is IAgreementRegistry, EIP712 {
         if (runIds.length == 0 || runIds.length > MAX_RUNS) revert ListLengthRefused(runIds.length, MAX_RUNS);
         Agreement storage found = _attestable(id);
         _require(id, found, State.Active);
+        if (block.timestamp < found.validFrom) revert AgreementNotYetValid(id, found.validFrom);
         uint32 used = found.runsUsed;
         for (uint256 i; i < runIds.length; ++i) {
             bytes32 runId = runIds[i];
@@ -186,8 +187,7 @@ contract AgreementRegistry is IAgreementRegistry, EIP712 {
         if (found.termsHash == 0) return State.Unknown;
         if (found.revoked) return State.Revoked;
         if (block.timestamp >= found.validUntil) return State.Expired;
-        if (!_complete(found)) return State.Proposed;
-        return block.timestamp < found.validFrom ? State.Upcoming : State.Active;
+        return _complete(found) ? State.Active : State.Proposed;
     }
 
     function _complete(Agreement storage found) private view returns (bool) {

@@ -6,11 +6,11 @@ pragma solidity 0.8.37;
 /// An agreement's id is its EIP-712 digest over chain id, contract and contents, so a signature is valid
 /// for one content in one registry.
 interface IAgreementRegistry {
-    /// @notice Where an agreement stands at the time of the block.
+    /// @notice Where an agreement stands at the time of the block. Active: signed by all, not revoked, not over;
+    /// it may still lie before its first second.
     enum State {
         Unknown,
         Proposed,
-        Upcoming,
         Active,
         Revoked,
         Expired
@@ -59,6 +59,8 @@ interface IAgreementRegistry {
     error AgreementExists(bytes32 id);
     /// @notice The call needs another state.
     error AgreementNotInState(bytes32 id, State found, State required);
+    /// @notice Runs may be authorised from `validFrom` on.
+    error AgreementNotYetValid(bytes32 id, uint64 validFrom);
     /// @notice A list of parties, attestors or runs is empty or longer than `most`.
     error ListLengthRefused(uint256 found, uint256 most);
     /// @notice An address is zero or stands twice in a list.
@@ -101,7 +103,8 @@ interface IAgreementRegistry {
     /// @notice End the agreement at once and for good; the caller must be a party.
     function revoke(bytes32 id) external;
 
-    /// @notice Authorise runs and count them; the caller must be an attestor, the agreement active.
+    /// @notice Authorise runs and count them; the caller must be an attestor, the agreement active
+    /// and within its period.
     /// A run that is authorised already keeps its number and is not counted again.
     function authorise(bytes32 id, bytes32[] calldata runIds) external;
 

@@ -1,0 +1,50 @@
+"""What can go wrong with the chain. Each is a policy.errors.ChainError, and each is a refusal to run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from policy.errors import ChainError
+
+
+class ChainUnreachable(ChainError):  # noqa: N818 - named after what happened, like PeerLost
+    """The endpoint does not answer in time, or answers something that is not JSON-RPC."""
+
+
+class ChainTimeout(ChainError):  # noqa: N818 - named after what happened, like PeerLost
+    """A transaction was not mined, or a fact not final, in time. It may still happen."""
+
+
+class ChainMismatch(ChainError):  # noqa: N818 - named after what happened, like PeerLost
+    """The chain, the contract's code or a value contradicts what is pinned."""
+
+
+class ChainStale(ChainError):  # noqa: N818 - named after what happened, like PeerLost
+    """The newest block is too old or lies in the future: the endpoint is behind, or a clock is wrong."""
+
+
+class ChainRefusal(ChainError):  # noqa: N818 - named after what happened, like PeerLost
+    """The registry refused a transaction."""
+
+    def __init__(self, rule: str, found: Mapping[str, Any], function: str) -> None:
+        self.rule = rule
+        """Name of the contract's error, e.g. QuotaExhausted; "Revert" when it gave none that we know."""
+        self.found = dict(found)
+        """The error's arguments by name."""
+        facts = ", ".join(f"{name} {value}" for name, value in found.items()) or "no details"
+        super().__init__(f"the registry refused {function}: {rule} ({facts}). {_NEXT_STEP.get(rule, _OTHERWISE)}")
+
+
+_OTHERWISE = "Look up the error in contracts/src/interfaces/IAgreementRegistry.sol."
+_NEXT_STEP = {
+    "AgreementUnknown": "Propose the agreement first, or check that all use the same registry.",
+    "AgreementNotInState": "States: 0 unknown, 1 proposed, 2 active, 3 revoked, 4 expired. "
+                           "Let every party sign, or agree on a new version.",
+    "AgreementNotYetValid": "Wait for the agreement's first day.",
+    "PeriodRefused": "Agree on dates that are not over, the first before the last.",
+    "AddressRefused": "Give every party and every node a key of its own.",
+    "NotAParty": "Use the key whose address stands in the agreement.",
+    "NotAnAttestor": "Use the node's key whose address stands in the agreement.",
+    "SignatureRefused": "Sign the same terms with the party's own key, for this chain and registry.",
+    "QuotaExhausted": "Agree on a higher quota in a new version.",
+    "RunNotAuthorised": "Authorise the run first.",
+}
