@@ -1,0 +1,60 @@
+"""Products of additively shared values (Araki et al., CCS 2016, §3; sums of products before resharing as in
+ABY3, Mohassel and Rindal, CCS 2018, §5.1).
+
+Of the nine terms x_a·y_b of a product, node i computes x_i·y_i + x_i·y_{i+1} + x_{i+1}·y_i by itself, adds a
+share of a fresh zero, and gives the result to its previous node. Sums over the nine terms are as local as the
+terms, so an inner product costs one word, whatever its length. Nothing leaks: every message is masked.
+"""
+
+import numpy as np
+
+from mpc.operation import Operation
+from mpc.share import Words
+
+
+async def multiply(op: Operation, x: Words, y: Words) -> Words:
+    """(2, …) × (2, …), broadcast → (2, …). One round, 8 bytes a value."""
+    parts = np.empty((2, *np.broadcast_shapes(x.shape[1:], y.shape[1:])), np.uint64)
+    np.multiply(x[0], y[0] + y[1], out=parts[0, ...])
+    parts[0] += x[1] * y[0]
+    return await _reshare(op, parts)
+
+
+async def inner(op: Operation, x: Words, y: Words) -> Words:
+    """(2, …, n) · (2, …, n) → (2, …). One round, 8 bytes a result."""
+    parts = np.empty((2, *np.broadcast_shapes(x.shape[1:-1], y.shape[1:-1])), np.uint64)
+    parts[0] = np.vecdot(x[0], y[0] + y[1])
+    parts[0] += np.vecdot(x[1], y[0])
+    return await _reshare(op, parts)
+
+
+async def gram(op: Operation, x: Words) -> Words:
+    """(2, …, q, n) → (2, …, q, q), symmetric. One round, 8 bytes per entry of the upper triangle.
+
+    The local terms of x·xᵀ are those of w·wᵀ − x₁·x₁ᵀ with w = x₀ + x₁: symmetric, so half suffices.
+    """
+    q = x.shape[-2]
+    rows, columns = np.triu_indices(q)
+    whole, second = x[0] + x[1], x[1]
+    parts = np.empty((2, *x.shape[1:-2], rows.size), np.uint64)
+    start = 0
+    for row in range(q):
+        stop = start + q - row
+        np.subtract(
+            np.einsum("...n,...jn->...j", whole[..., row, :], whole[..., row:, :]),
+            np.einsum("...n,...jn->...j", second[..., row, :], second[..., row:, :]),
+            out=parts[0, ..., start:stop],
+        )
+        start = stop
+    parts = await _reshare(op, parts)
+    full = np.empty((2, *x.shape[1:-2], q, q), np.uint64)
+    full[..., rows, columns] = parts
+    full[..., columns, rows] = parts
+    return full
+
+
+async def _reshare(op: Operation, parts: Words) -> Words:
+    step = op.step()
+    op.mask_sum(step, parts[0, ...])
+    await op.reshare(step, parts)
+    return parts

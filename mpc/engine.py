@@ -1,0 +1,229 @@
+"""The ring engine: vectors of 64-bit integers and words among three nodes, two of which know them together.
+
+Semi-honest: the nodes follow the program and no two put their heads together. A wrong *opening* is noticed,
+because two nodes hold what the third lacks: one sends it, the other a digest. A wrong *product* is not: a node
+that adds an error to its part of a product shifts the result unseen. `verify` is the place where a verified mode
+(Chida et al., CRYPTO 2018) would check products before anything opens.
+
+All three nodes start the same operations in the same order. Operations may run side by side (`asyncio.gather` of
+engine calls), but an opening stands alone; programs that run side by side take an engine each, on channels of
+their own.
+"""
+
+import hashlib
+import hmac
+import math
+import struct
+from typing import NoReturn, TypeVar
+
+import numpy as np
+
+from mpc import arithmetic, boolean, share, shuffle
+from mpc.errors import IntegrityError, ProtocolError
+from mpc.operation import MAX_OPERATIONS, Operation
+from mpc.prg import PairStream
+from mpc.share import Bits, Public, Share, Words
+from mpc.shuffle import Permutation
+from mpc.wire import Wire
+
+__all__ = ["Bits", "Engine", "Permutation", "Share"]
+
+DIGEST_BYTES = 32
+
+T = TypeVar("T", Share, Bits)
+
+
+class Engine:
+    """Node `number`'s side of the computation on one channel of an attempt.
+
+    Every method that awaits raises PeerLost, PeerTimeout, ProtocolError or IntegrityError; after one of
+    them the attempt is over.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self.number = wire.number
+        self._streams = (
+            PairStream(wire.pair_key((wire.number + 2) % 3, b"ring engine")),
+            PairStream(wire.pair_key((wire.number + 1) % 3, b"ring engine")),
+        )
+        self._operations = 0
+        self._transcript = hashlib.sha256(b"winnow ring transcript v1" + wire.attempt)
+
+    @property
+    def transcript(self) -> bytes:
+        """32 bytes: the attempt, every operation and shape so far, and every opened value."""
+        return self._transcript.copy().digest()
+
+    def public(self, values: Public) -> Share:
+        """A public number or array as a share. No message."""
+        return share.public(values)
+
+    def zeros(self, shape: tuple[int, ...]) -> Share:
+        """Shared zeros, known to be zero by all. No message."""
+        return Share(np.zeros((2, *shape), np.uint64))
+
+    async def input(self, owner: int, values: Public | None, shape: tuple[int, ...]) -> Share:
+        """Shares private integers of node `owner`; the other two pass None.
+
+        One round, 8 bytes a value from the owner to one node. Leaks the shape.
+        """
+        op = self._begin("input", shape, owner)
+        return Share(await _enter(op, owner, values, shape, xor=False))
+
+    async def input_bits(self, owner: int, values: Public | None, shape: tuple[int, ...]) -> Bits:
+        """As `input`, for XOR-shared words."""
+        op = self._begin("input bits", shape, owner)
+        return Bits(await _enter(op, owner, values, shape, xor=True))
+
+    async def multiply(self, x: Share, y: Share) -> Share:
+        """x·y modulo 2^64, broadcast as in numpy. One round, 8 bytes a value and node."""
+        op = self._begin("multiply", x.shape, *y.shape)
+        product = await arithmetic.multiply(op, *_broadcastable(x, y, 1))
+        return Share(product).reshape(*np.broadcast_shapes(x.shape, y.shape))
+
+    async def and_bits(self, x: Bits, y: Bits) -> Bits:
+        """AND of words, broadcast as in numpy. One round, 8 bytes a word and node."""
+        op = self._begin("and", x.shape, *y.shape)
+        product = await boolean.and_words(op, *_broadcastable(x, y, 1))
+        return Bits(product).reshape(*np.broadcast_shapes(x.shape, y.shape))
+
+    async def inner(self, x: Share, y: Share) -> Share:
+        """Σ x·y over the last axis; leading axes broadcast. One round, 8 bytes a result and node."""
+        op = self._begin("inner", x.shape, *y.shape)
+        product = await arithmetic.inner(op, *_broadcastable(x, y, 2))
+        return Share(product).reshape(*np.broadcast_shapes(x.shape[:-1], y.shape[:-1]))
+
+    async def gram(self, x: Share) -> Share:
+        """(…, q, n) → (…, q, q): second moments x·xᵀ. One round, 8·q(q+1)/2 bytes and node."""
+        op = self._begin("gram", x.shape)
+        (q, n), batch = x.shape[-2:], x.shape[:-2]
+        product = await arithmetic.gram(op, x.parts.reshape(2, math.prod(batch), q, n))
+        return Share(product).reshape(*batch, q, q)
+
+    async def less(self, x: Share, y: Share | Public) -> Share:
+        """0/1: x < y, read with signs; |x|, |y| < 2^62, else the answer may be wrong.
+
+        10 rounds; 48 bytes a value from node 0, 32 from nodes 1 and 2.
+        """
+        difference = x - y
+        op = self._begin("less", difference.shape)
+        bits = await boolean.negative(op, difference.parts.reshape(2, -1))
+        return Share(await boolean.to_ring(op, bits)).reshape(*difference.shape)
+
+    async def equal_zero(self, x: Share) -> Share:
+        """0/1: x = 0 modulo 2^64. 9 rounds; 32 bytes a value from node 0, 16 from nodes 1 and 2."""
+        op = self._begin("equal zero", x.shape)
+        bits = await boolean.zero(op, x.parts.reshape(2, -1))
+        return Share(await boolean.to_ring(op, bits)).reshape(*x.shape)
+
+    async def to_ring(self, bits: Bits) -> Share:
+        """Bit 0 of XOR-shared words as additive 0/1. 2 rounds; 16 bytes a value from node 0, 8 from others."""
+        op = self._begin("to ring", bits.shape)
+        return Share(await boolean.to_ring(op, bits.parts.reshape(2, -1))).reshape(*bits.shape)
+
+    async def random_permutation(self, n: int) -> Permutation:
+        """A permutation that no node knows. No message."""
+        return shuffle.draw(self._begin("permutation", (n,)), n)
+
+    async def shuffle(self, x: T, permutation: Permutation) -> T:
+        """(…, n): the last axis in the permutation's order, under fresh masks. 3 rounds, 16 bytes a value.
+
+        The same permutation serves any number of vectors; no message depends on it twice.
+        """
+        op = self._begin("shuffle", x.shape, isinstance(x, Bits))
+        return type(x)(await shuffle.apply(op, x.parts, permutation, xor=isinstance(x, Bits)))
+
+    async def open(self, x: Share) -> Words:
+        """Reveals x to all three nodes, residues modulo 2^64. 2 rounds with `verify`, 8 bytes a value.
+
+        Raises: IntegrityError when the two holders of what this node lacks disagree.
+        """
+        parts = await self._all_parts("open", x)
+        return self._opened(parts.sum(axis=0, dtype=np.uint64).reshape(x.shape))
+
+    async def open_bits(self, x: Bits) -> Words:
+        """As `open`, for XOR-shared words."""
+        parts = await self._all_parts("open bits", x)
+        return self._opened(np.bitwise_xor.reduce(parts, axis=0).reshape(x.shape))
+
+    async def verify(self) -> None:
+        """Compares transcripts with both peers. One round, 32 bytes to each.
+
+        Finds nodes that run different programs, shapes or openings; not a wrong product.
+        Raises: IntegrityError.
+        """
+        mine = self.transcript
+        op = self._begin("verify", ())
+        step = op.step()
+        words = np.frombuffer(mine, "<u8").astype(np.uint64)
+        for peer in (op.previous, op.next):
+            op.send(peer, step, words)
+        for peer in (op.previous, op.next):
+            theirs = await op.receive(peer, step, words.shape)
+            if not np.array_equal(theirs, words):
+                self._refuse(f"node {peer} has done something else than node {self.number} in this attempt")
+
+    async def _all_parts(self, name: str, x: Share | Bits) -> Words:
+        """(3, size): this node's two components, then the one it lacks.
+
+        That comes from the previous node, and a digest of it from the next.
+        """
+        await self.verify()
+        op = self._begin(name, x.shape)
+        step = op.step()
+        parts = np.empty((3, x.size), np.uint64)
+        parts[:2] = x.parts.reshape(2, -1)
+        op.send(op.next, step, parts[0])
+        op.send(op.previous, step, _digest(op.number, parts[1]))
+        await op.receive_into(op.previous, step, parts[2])
+        echo = await op.receive(op.next, step, (DIGEST_BYTES // 8,))
+        if not hmac.compare_digest(echo.tobytes(), _digest(op.number, parts[2]).tobytes()):
+            self._refuse(f"nodes {op.previous} and {op.next} disagree about a component in an opening")
+        return parts
+
+    def _opened(self, values: Words) -> Words:
+        self._transcript.update(_digest(self._operations, values.reshape(-1)).tobytes())
+        return values
+
+    def _refuse(self, found: str) -> NoReturn:
+        error = IntegrityError(f"{found}; nothing of this attempt may be used, compare the nodes' versions and data")
+        self._wire.fail(error)
+        raise error
+
+    def _begin(self, name: str, shape: tuple[int, ...], *public: int) -> Operation:
+        """Numbers an operation at its start, before it awaits anything: so nodes number alike."""
+        number = self._operations
+        if number >= MAX_OPERATIONS:
+            raise ProtocolError(f"more than {MAX_OPERATIONS} operations in one attempt")
+        self._operations += 1
+        facts = (number, len(shape), *shape, *public)
+        self._transcript.update(name.encode() + b"\0" + struct.pack(f"<{len(facts) + 1}Q", len(facts), *facts))
+        return Operation(self._wire, self._streams, number)
+
+
+async def _enter(
+    op: Operation, owner: int, values: Public | None, shape: tuple[int, ...], *, xor: bool,
+) -> Words:
+    if op.me == owner and (values is None or np.shape(values) != shape):
+        found = "nothing" if values is None else f"shape {np.shape(values)}"
+        raise ProtocolError(f"node {owner} enters {found}; expected values of shape {shape}")
+    flat = share.ring(values).reshape(-1) if op.me == owner else None
+    return (await op.enter(owner, flat, math.prod(shape), xor=xor)).reshape(2, *shape)
+
+
+def _digest(operation: int, values: Words) -> Words:
+    """32 bytes as four words: SHA-256 of the operation's number and the values."""
+    state = hashlib.sha256(operation.to_bytes(8, "little"))
+    state.update(np.ascontiguousarray(values).astype("<u8", copy=False).reshape(-1).view(np.uint8).data)
+    return np.frombuffer(state.digest(), "<u8").astype(np.uint64)
+
+
+def _broadcastable(x: Share | Bits, y: Share | Bits, least: int) -> tuple[Words, Words]:
+    """Both with the same number of axes after the components', at least `least`, as numpy would align them."""
+    axes = max(len(x.shape), len(y.shape), least)
+
+    def widened(item: Share | Bits) -> Words:
+        return item.parts.reshape(2, *(1,) * (axes - len(item.shape)), *item.shape)
+
+    return widened(x), widened(y)

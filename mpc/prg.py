@@ -1,0 +1,63 @@
+"""Pseudorandom words: AES in counter mode, the counter's upper part named by the caller.
+
+Distinct names under one key give disjoint parts of one AES-CTR stream, so they never overlap.
+"""
+
+import math
+import struct
+
+import numpy as np
+import numpy.typing as npt
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from mpc.share import Words
+
+NAME_BYTES = 12
+"""Leaves 2^32 blocks of 16 bytes (64 GiB) to each name."""
+MAX_WORDS = 2**32
+"""Half of what a name has."""
+
+_ZEROS = memoryview(bytes(2**18))
+"""Plaintext of the key stream; a piece that stays in the processor's cache."""
+
+
+def words(key: bytes, name: bytes, shape: tuple[int, ...]) -> Words:
+    """Uint64, the same on every machine.
+
+    Args:
+        key: 16 or 32 bytes (AES-128 or AES-256).
+        name: 12 bytes; a name serves once.
+        shape: of the result, at most MAX_WORDS in all.
+
+    Raises: ValueError for another length, or more than MAX_WORDS words.
+    """
+    if len(name) != NAME_BYTES:
+        raise ValueError(f"a stream's name has {len(name)} bytes; expected {NAME_BYTES}")
+    count = math.prod(shape)
+    if count > MAX_WORDS:
+        raise ValueError(f"{count} words asked for; one name gives at most {MAX_WORDS}")
+    stream = Cipher(algorithms.AES(key), modes.CTR(name + bytes(4))).encryptor()
+    size = 8 * count
+    out = np.empty(size + 15, np.uint8)  # the cipher asks for a block of room beyond its output
+    room = out.data
+    for start in range(0, size, len(_ZEROS)):
+        length = min(len(_ZEROS), size - start)
+        stream.update_into(_ZEROS[:length], room[start : start + length + 15])
+    return out[:size].view("<u8").astype(np.uint64, copy=False).reshape(shape)
+
+
+class PairStream:
+    """What two nodes draw alike without a message; every draw is named by operation, step and lane."""
+
+    def __init__(self, key: bytes) -> None:
+        """`key`: 32 bytes of `Wire.pair_key`; the first 16 are the AES-128 key."""
+        self._key = key[:16]
+
+    def words(self, operation: int, step: int, lane: int, shape: tuple[int, ...]) -> Words:
+        """0 ≤ operation < 2^64; 0 ≤ step, lane < 2^16."""
+        return words(self._key, struct.pack(">QHH", operation, step, lane), shape)
+
+    def permutation(self, operation: int, step: int, lane: int, n: int) -> npt.NDArray[np.int64]:
+        """A permutation of n: the order of n random words (two are equal with probability < n²/2^65)."""
+        order = np.argsort(self.words(operation, step, lane, (n,)), kind="stable")
+        return order.astype(np.int64, copy=False)
