@@ -107,16 +107,31 @@ class Plan(BaseModel):
                     f"{RING_BITS}. Lower the measure's bound ({column.bound}), the window ({panes} panes) or the "
                     f"number of patients ({patients})."
                 )
-        time_bits = (patients * self.time.bound * panes).bit_length()
-        top = self.outcome[0].bound << (LIMB_BITS if len(self.outcome) == 2 else 0)
-        outcome_bits = (patients * top * panes).bit_length()
-        # Denominators of the variance: (t·y·t·y)² for a ratio of rates, (t·t)⁴ for a difference of means.
-        variance_bits = (
-            4 * (time_bits + outcome_bits) if self.estimator == "rate-ratio"
-            else 6 * time_bits + 2 * max(outcome_bits, time_bits)
-        )
-        if variance_bits + MASK_BITS + 4 > FIELD_BITS:
+        limit = FIELD_BITS - MASK_BITS - 4
+        bits = max(self.variance_bits(patients, panes), self.product_bits(patients, panes) + 1)
+        if bits > limit:
             raise PlanError(
-                f"KPI {self.kpi}: the variance may need {variance_bits} bits, the tail's field has room for "
-                f"{FIELD_BITS - MASK_BITS - 4}. Lower the bounds, the window or the number of patients."
+                f"KPI {self.kpi}: the variance may need {bits} bits, the tail's field has room for {limit}. "
+                f"Lower the bounds, the window ({panes} panes) or the number of patients ({patients})."
             )
+
+    def product_bits(self, patients: int, panes: int) -> int:
+        """Bits of the largest product of two sums in the tail: time · outcome (twice, for a difference) or time²."""
+        time, outcome = self._largest_sums(patients, panes)
+        return max(2 * time * outcome, time * time).bit_length()
+
+    def variance_bits(self, patients: int, panes: int) -> int:
+        """Bits of the largest numerator of the variance.
+
+        It is Σ (Qc·(Tu·yu − Yu·tu) − Qu·(Tc·yc − Yc·tc))² with Q = T·Y for a ratio of rates and T² for a difference
+        of means. The root of a sum of n squares below b² is below √n·b, and four such terms add.
+        """
+        time, outcome = self._largest_sums(patients, panes)
+        weight = time * outcome if self.estimator == "rate-ratio" else time * time
+        return (16 * (weight * time * outcome) ** 2 // patients).bit_length()
+
+    def _largest_sums(self, patients: int, panes: int) -> tuple[int, int]:
+        """Largest sizes of a cell's time and outcome."""
+        limbs = [column.bound for column in self.outcome]
+        outcome = limbs[0] if len(limbs) == 1 else (limbs[0] << LIMB_BITS) + limbs[1]
+        return patients * panes * self.time.bound, patients * panes * outcome

@@ -1,0 +1,101 @@
+"""The recipient's side: integers that the nodes released become estimates. Loads no MPyC."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from mpc.errors import IntegrityError
+from policy.plan import Plan
+
+Z_95 = 1.959963984540054
+"""0.975 quantile of the standard normal distribution."""
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One cell, in the plan's unit.
+
+    None: the plan does not release it, or it does not exist (0 in a denominator, a log-scale interval around a
+    ratio ≤ 0).
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    sums: dict[str, int] = field(default_factory=dict)
+    """Window sums by name ("exposed.time" …): exact integers in the columns' own units; empty if not released."""
+
+
+def decode(plan: Plan, outputs: Mapping[str, Sequence[int]]) -> list[CellResult]:
+    """Estimates of the cells of one plan, in order.
+
+    Args:
+        plan: the plan under which the nodes computed.
+        outputs: recombined vectors by name, as `estimate` names them, all of one length.
+
+    Raises:
+        IntegrityError: an output that the plan declares is missing, or of another length.
+    """
+    names = output_names(plan)
+    lengths = {name: len(outputs[name]) for name in names if name in outputs}
+    if len(lengths) != len(names) or len(set(lengths.values())) > 1:
+        raise IntegrityError(f"KPI {plan.kpi}: found outputs {lengths}, expected {', '.join(names)} of one length.")
+    scale = Fraction(plan.scale_numerator, plan.scale_denominator)
+    results = []
+    for row in zip(*(outputs[name] for name in names), strict=True):
+        cell = dict(zip(names, row, strict=True))
+        value, low, high = _estimate(plan, cell)
+        results.append(CellResult(
+            value=None if value is None else float(value * scale),
+            low=None if low is None else low * float(scale),
+            high=None if high is None else high * float(scale),
+            sums={name.removeprefix("sums."): x for name, x in cell.items() if name.startswith("sums.")},
+        ))
+    return results
+
+
+def output_names(plan: Plan) -> tuple[str, ...]:
+    """Names of the vectors that leave for a plan; an interval tells its centre, so it comes with the value."""
+    names: list[str] = []
+    if {"value", "interval"} & set(plan.outputs):
+        names += ["value.mantissa", "value.exponent"]
+    if "interval" in plan.outputs:
+        names += ["variance.mantissa", "variance.exponent"]
+    if "sums" in plan.outputs:
+        names += [f"sums.{arm}.{part}" for arm in ("exposed", "comparator") for part in ("time", "outcome")]
+    return tuple(names)
+
+
+def _estimate(plan: Plan, cell: Mapping[str, int]) -> tuple[Fraction | None, float | None, float | None]:
+    value = _number(cell, "value") if "value.mantissa" in cell else _from_sums(plan, cell)
+    variance = _number(cell, "variance") if "variance.mantissa" in cell else None
+    if value is None or variance is None:
+        return value, None, None
+    half = Z_95 * math.sqrt(variance)
+    if plan.estimator == "mean-difference":
+        return value, float(value) - half, float(value) + half
+    if value <= 0:
+        return value, None, None
+    return value, float(value) * math.exp(-half), float(value) * math.exp(half)
+
+
+def _number(cell: Mapping[str, int], name: str) -> Fraction | None:
+    """Value = mantissa · 2^exponent; mantissa 0 with exponent 1 says that a denominator was 0."""
+    mantissa, exponent = cell[f"{name}.mantissa"], cell[f"{name}.exponent"]
+    if abs(exponent) > 1024 or abs(mantissa) > 2**26:
+        raise IntegrityError(f"{name}: {mantissa}·2^{exponent} is outside what the nodes can release.")
+    if mantissa == 0:
+        return None if exponent else Fraction(0)
+    return Fraction(mantissa) * Fraction(2) ** exponent
+
+
+def _from_sums(plan: Plan, cell: Mapping[str, int]) -> Fraction | None:
+    if "sums.exposed.time" not in cell:
+        return None
+    times = [cell[f"sums.{arm}.time"] for arm in ("exposed", "comparator")]
+    outcomes = [cell[f"sums.{arm}.outcome"] for arm in ("exposed", "comparator")]
+    if 0 in times or (plan.estimator == "rate-ratio" and outcomes[1] == 0):
+        return None
+    exposed, comparator = (Fraction(o, t) for o, t in zip(outcomes, times, strict=True))
+    return exposed - comparator if plan.estimator == "mean-difference" else exposed / comparator

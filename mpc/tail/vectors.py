@@ -1,0 +1,227 @@
+"""Arithmetic on vectors of field shares: products, masked openings, comparisons, floating-point steps.
+
+A vector is an array of this node's Shamir shares (Python integers modulo PRIME), any shape. Values are read as signed
+integers. Every method is one or more rounds and is awaited before the next: two at once would take labels in an
+order that differs between nodes.
+"""
+
+import hmac
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpc.errors import IntegrityError
+from mpc.tail.boolean import Boolean, Planes, planes_of, unpacked
+from mpc.tail.cage import field_array
+from mpc.tail.field import PRIME, RESIDUE_BYTES, ROOM_BITS, Residues, at_zero, decode, encode, on_a_line
+from mpc.tail.session import KEY_BYTES, Session
+from policy.plan import MASK_BITS
+
+FRACTION_BITS = 56
+"""Bits of a working mantissa; errors of a few units in the last place stay far below 2^-26."""
+NEWTON_STEPS = 4
+"""The first guess of 1/b is off by 0.0858 at most, so four squarings leave 2^-56."""
+NEWTON_START = 2.9142135623731
+"""1/b ≈ 2.914… − 2b on [1/2, 1): least largest error."""
+RING_BITS = 64
+TOP_BITS = 4
+"""Of each ring component; with |x| < 2^62 they settle how often the three wrap."""
+
+
+class Vectors:
+    """The field arithmetic of one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._boolean = Boolean(session)
+        # Component c is known to nodes c and c − 1: as a line through (0, 1) that is 0 at the third node.
+        self._weights = tuple(
+            (1 - (session.number + 1) * pow((component + 1) % 3 + 1, -1, PRIME)) % PRIME
+            for component in (session.number, session.up)
+        )
+
+    # -- one round each
+    async def reshare(self, x: Residues) -> Residues:
+        """A sum of products of shares (degree 2) as fresh shares of degree 1."""
+        self._session.payload_bytes = x.size * RESIDUE_BYTES
+        flat = field_array(x.reshape(-1) % PRIME, check=False)
+        fresh: Residues = (await self._session.runtime._reshare(flat)).value.reshape(x.shape)  # noqa: SLF001
+        await self._session.wire.drain()
+        return fresh
+
+    async def multiply(self, x: Residues, y: Residues) -> Residues:
+        """Elementwise product."""
+        return await self.reshare(x * y) if x.size else x * y
+
+    async def open(self, x: Residues) -> Residues:
+        """The values, at all nodes; all three shares are compared.
+
+        Raises:
+            IntegrityError: a peer's share does not fit the other two.
+        """
+        session, payload = self._session, encode(x)
+        peers = (session.up, session.down)
+        received = await session.exchange(dict.fromkeys(peers, payload), dict.fromkeys(peers, len(payload)))
+        shares = {session.number: x, **{peer: decode(received[peer]) for peer in peers}}
+        if not on_a_line(shares[0], shares[1], shares[2]).all():
+            raise IntegrityError("the three shares of a masked value in the tail do not agree")
+        return at_zero(shares[0], shares[1])
+
+    async def private(self, x: Residues) -> Residues:
+        """This node's share of x for the recipient: re-randomised by sharings of 0 that all three nodes deal."""
+        self._session.payload_bytes = x.size * RESIDUE_BYTES
+        zeros = field_array(np.zeros(x.size, dtype=object), check=False)
+        dealt = await self._session.runtime.input(zeros)
+        fresh: Residues = (x + sum(each[0].value for each in dealt)) % PRIME
+        return fresh
+
+    # -- between rings
+    def lift(self, first: Residues, second: Residues) -> Residues:
+        """Shares of s0 + s1 + s2 over the integers, from this node's two summands; no message."""
+        lifted: Residues = (first * self._weights[0] + second * self._weights[1]) % PRIME
+        return lifted
+
+    async def from_bits(self, planes: Planes, n: int) -> Residues:
+        """(2, k, w) XOR-shared planes → (k, n) field shares of the bits."""
+        bits = unpacked(planes, n).astype(object)
+        zero = np.zeros_like(bits[0])
+        parts = [zero, zero, zero]
+        parts[self._session.number] = self.lift(bits[0], zero)
+        parts[self._session.up] = self.lift(zero, bits[1])
+        pair = parts[0] + parts[1] - 2 * await self.multiply(parts[0], parts[1])
+        both = await self.multiply(pair, parts[2])
+        found: Residues = (pair + parts[2] - 2 * both) % PRIME
+        return found
+
+    async def from_ring(self, components: NDArray[np.uint64]) -> Residues:
+        """(2, n) replicated shares modulo 2^64 of |x| < 2^62 → (n,) field shares of x.
+
+        Each component is lifted where it is known. Their sum is x + 2^63 plus 0, 1 or 2 times 2^64; as
+        x + 2^63 lies in (2^62, 3·2^62), the components' top four bits settle how often.
+
+        Raises:
+            IntegrityError: a component differs from the other holder's.
+        """
+        await self._agree(components)
+        moved = components.copy()
+        for held, component in enumerate((self._session.number, self._session.up)):
+            if component == 0:
+                moved[held] += np.uint64(1 << (RING_BITS - 1))
+        n = moved.shape[1]
+        top = (moved >> np.uint64(RING_BITS - TOP_BITS)).tolist()
+        wraps = await self._wraps((top[0], top[1]), TOP_BITS)
+        lifted = self.lift(moved[0].astype(object), moved[1].astype(object))
+        found: Residues = (lifted - (wraps << RING_BITS) - (1 << (RING_BITS - 1))) % PRIME if n else lifted
+        return found
+
+    async def _agree(self, components: NDArray[np.uint64]) -> None:
+        """The holders of each component compare keyed digests of it; the third node sees none."""
+        session = self._session
+        peers = (session.down, session.up)
+        digests = [
+            hmac.digest(session.key(held, b"agree"), np.ascontiguousarray(components[held], "<u8").tobytes(), "sha256")
+            for held in (0, 1)
+        ]
+        received = await session.exchange(dict(zip(peers, digests, strict=True)), dict.fromkeys(peers, KEY_BYTES))
+        for held, peer in enumerate(peers):
+            if not hmac.compare_digest(digests[held], received[peer]):
+                raise IntegrityError(
+                    f"component {(session.number + held) % 3} of the tail's input differs from node {peer}'s"
+                )
+
+    async def _wraps(self, summands: tuple[Sequence[int], Sequence[int]], bits: int) -> Residues:
+        """How often, 0..2, the sum of three numbers below 2^bits passes 2^bits; each component holds one."""
+        planes = np.stack([planes_of(values, bits) for values in summands])
+        _, carries = await self._boolean.add(planes)
+        first, second = await self.from_bits(carries, len(summands[0]))
+        found: Residues = first + second
+        return found
+
+    # -- masked openings
+    async def _masked(self, x: Residues, bits: int) -> tuple[Residues, tuple[Residues, Residues]]:
+        """Open 0 ≤ x < 2^bits under three masks of bits + MASK_BITS bits; also the two masks known here."""
+        if bits > ROOM_BITS:
+            raise ValueError(f"{bits} bits cannot be masked; the field has room for {ROOM_BITS}")
+        mask_bits = bits + MASK_BITS
+        size = (mask_bits + 7) // 8
+        keep = (1 << mask_bits) - 1
+        masks = []
+        for stream in self._session.streams(size * x.size):
+            mask = np.empty(x.size, dtype=object)
+            mask[:] = [int.from_bytes(stream[at:at + size], "little") & keep for at in range(0, len(stream), size)]
+            masks.append(mask)
+        opened = await self.open((x + self.lift(masks[0], masks[1])) % PRIME)
+        return opened, (masks[0], masks[1])
+
+    def _summands(
+        self, opened: Residues, masks: tuple[Residues, Residues], bits: int,
+    ) -> tuple[Residues, Residues]:
+        """Three numbers below 2^bits that add to x modulo 2^bits: minus the masks, the opened one in component 1."""
+        found = [
+            ((opened if component == 1 else 0) - mask) & ((1 << bits) - 1)
+            for component, mask in zip((self._session.number, self._session.up), masks, strict=True)
+        ]
+        return found[0], found[1]
+
+    async def truncate(self, x: Residues, drop: int, bits: int) -> Residues:
+        """Quotient x / 2^drop within (−2, 2) units, for 0 ≤ x < 2^bits: one opening."""
+        opened, masks = await self._masked(x, bits)
+        low = (1 << drop) - 1
+        rest = x + self.lift(masks[0] & low, masks[1] & low) - (opened & low)
+        found: Residues = (rest * pow(2, -drop, PRIME) - 1) % PRIME
+        return found
+
+    async def floor(self, x: Residues, drop: int, bits: int) -> Residues:
+        """⌊x / 2^drop⌋ exactly, for 0 ≤ x < 2^bits."""
+        opened, masks = await self._masked(x, bits)
+        first, second = self._summands(opened, masks, drop)
+        wraps = await self._wraps((first.tolist(), second.tolist()), drop)
+        rest = x - self.lift(first, second) + (wraps << drop)
+        found: Residues = rest * pow(2, -drop, PRIME) % PRIME
+        return found
+
+    async def negative(self, x: Residues, bits: int) -> Residues:
+        """1 where x < 0, else 0, exactly, for |x| < 2^bits."""
+        found: Residues = (1 - await self.floor(x + (1 << bits), bits, bits + 1)) % PRIME
+        return found
+
+    # -- floating point
+    async def normalise(self, x: Residues, bits: int) -> tuple[Residues, Residues, Residues]:
+        """Bring 0 ≤ x < 2^bits into a fixed octave, exactly.
+
+        Returns:
+            scaled, 2^(bits−1) ≤ scaled < 2^bits, with x = scaled · 2^(exponent + 1 − bits); exponent = ⌊log2 x⌋;
+            present, 1 where x ≠ 0. Where x = 0: scaled 2^(bits−1), exponent 0, present 0.
+        """
+        n = x.size
+        opened, masks = await self._masked(x, bits)
+        summands = self._summands(opened, masks, bits)
+        binary, _ = await self._boolean.add(np.stack([planes_of(values.tolist(), bits) for values in summands]))
+        position, nonzero = await self._boolean.leading(binary)
+        *digits, present = await self.from_bits(np.concatenate((position, nonzero), axis=1), n)
+        exponent = sum(digit << place for place, digit in enumerate(digits)) % PRIME
+        factors = [1 + digit * (pow(2, -(1 << place), PRIME) - 1) for place, digit in enumerate(digits)]
+        while len(factors) > 1:
+            half = len(factors) // 2
+            merged = await self.multiply(np.stack(factors[:half]), np.stack(factors[half:2 * half]))
+            factors = [*merged, *factors[2 * half:]]
+        product = await self.multiply(x, factors[0])
+        scaled = ((product + 1 - present) << (bits - 1)) % PRIME
+        return scaled, exponent, present
+
+    async def mantissa(self, scaled: Residues, bits: int) -> Residues:
+        """`normalise`'s scaled value with FRACTION_BITS bits, within 2 units."""
+        if bits <= FRACTION_BITS:
+            widened: Residues = (scaled << (FRACTION_BITS - bits)) % PRIME
+            return widened
+        return await self.truncate(scaled, bits - FRACTION_BITS, bits)
+
+    async def reciprocal(self, b: Residues) -> Residues:
+        """1/b for 1/2 ≤ b < 1 (within 2 units), both with FRACTION_BITS bits; within 16 units."""
+        f = FRACTION_BITS
+        guess: Residues = (round(NEWTON_START * 2**f) - 2 * b) % PRIME
+        for _ in range(NEWTON_STEPS):
+            near_one = await self.truncate(await self.multiply(guess, b), f, 2 * f + 2)
+            guess = await self.truncate(await self.multiply(guess, (2 << f) - near_one), f, 2 * f + 3)
+        return guess
