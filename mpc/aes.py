@@ -1,0 +1,222 @@
+"""AES-128 on XOR-shared data: the pseudorandom function that links registers.
+
+Bitsliced: a state is 8 planes (most significant bit first) × 16 bytes × words, each word holding that bit of
+64 rows. The S-box is the circuit of Boyar and Peralta, "A new combinational logic minimization technique with
+applications to cryptology" (SEA 2010), 32 AND gates in six layers; everything else is local. Its four NOT gates are
+left out: they add 0x63 to every byte, ShiftRows and MixColumns keep that constant, so the round keys absorb it.
+FIPS 197 names the steps.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from mpc.engine import Engine
+from mpc.errors import ProtocolError
+from mpc.share import Bits, Words, public_bits
+from mpc.wire import Wire
+
+KEY_BYTES = 16
+BLOCK_BYTES = 16
+TAG_BYTES = 8
+ROUNDS = 10
+ROWS_PER_BATCH = 1 << 16
+"""Rows enciphered together: enough to make rounds cheap, few enough to stay near the processor's caches."""
+
+_SBOX_CONSTANT = 0x63
+_SHIFT_ROWS = np.array([0, 5, 10, 15, 4, 9, 14, 3, 8, 13, 2, 7, 12, 1, 6, 11])
+_ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+
+_CIRCUIT = """
+y14=x3+x5 y13=x0+x6 y9=x0+x3 y8=x0+x5 t0=x1+x2 y1=t0+x7 y4=y1+x3 y12=y13+y14 y2=y1+x0 y5=y1+x6 y3=y5+y8 t1=x4+y12
+y15=t1+x5 y20=t1+x1 y6=y15+x7 y10=y15+t0 y11=y20+y9 y7=x7+y11 y17=y10+y11 y19=y10+y8 y16=t0+y11 y21=y13+y16
+y18=x0+y16 t2=y12*y15 t3=y3*y6 t4=t3+t2 t5=y4*x7 t6=t5+t2 t7=y13*y16 t8=y5*y1 t9=t8+t7 t10=y2*y7 t11=t10+t7
+t12=y9*y11 t13=y14*y17 t14=t13+t12 t15=y8*y10 t16=t15+t12 t17=t4+t14 t18=t6+t16 t19=t9+t14 t20=t11+t16 t21=t17+y20
+t22=t18+y19 t23=t19+y21 t24=t20+y18 t25=t21+t22 t26=t21*t23 t27=t24+t26 t28=t25*t27 t29=t28+t22 t30=t23+t24
+t31=t22+t26 t32=t31*t30 t33=t32+t24 t34=t23+t33 t35=t27+t33 t36=t24*t35 t37=t36+t34 t38=t27+t36 t39=t29*t38
+t40=t25+t39 t41=t40+t37 t42=t29+t33 t43=t29+t40 t44=t33+t37 t45=t42+t41 z0=t44*y15 z1=t37*y6 z2=t33*x7 z3=t43*y16
+z4=t40*y1 z5=t29*y7 z6=t42*y11 z7=t45*y17 z8=t41*y10 z9=t44*y12 z10=t37*y3 z11=t33*y4 z12=t43*y13 z13=t40*y5
+z14=t29*y2 z15=t42*y9 z16=t45*y14 z17=t41*y8 t46=z15+z16 t47=z10+z11 t48=z5+z13 t49=z9+z10 t50=z2+z12 t51=z2+z5
+t52=z7+z8 t53=z0+z3 t54=z6+z7 t55=z16+z17 t56=z12+t48 t57=t50+t53 t58=z4+t46 t59=z3+t54 t60=t46+t57 t61=z14+t57
+t62=t52+t58 t63=t49+t58 t64=z4+t59 t65=t61+t62 t66=z1+t63 s0=t59+t63 s6=t56+t62 s7=t48+t60 t67=t64+t65 s3=t53+t66
+s4=t51+t66 s5=t47+t65 s1=t64+s3 s2=t55+t67
+"""
+"""+ is XOR, * is AND; x0 and s0 are the most significant bits; NOTs left out."""
+
+
+class _Gate(NamedTuple):
+    out: str
+    left: str
+    right: str
+
+
+class _Layer(NamedTuple):
+    """AND gates that can be evaluated together, then the XOR gates that they make possible."""
+
+    ands: tuple[_Gate, ...]
+    xors: tuple[_Gate, ...]
+
+
+def _layers(circuit: str) -> tuple[_Layer, ...]:
+    """Sort a circuit's gates by the number of AND gates on the longest path to them."""
+    depth = {f"x{i}": 0 for i in range(8)}
+    found: list[tuple[list[_Gate], list[_Gate]]] = [([], [])]
+    for text in circuit.split():
+        out, formula = text.split("=")
+        is_and = "*" in formula
+        left, right = formula.split("*" if is_and else "+")
+        depth[out] = max(depth[left], depth[right]) + is_and
+        while len(found) <= depth[out]:
+            found.append(([], []))
+        found[depth[out]][0 if is_and else 1].append(_Gate(out, left, right))
+    return tuple(_Layer(tuple(ands), tuple(xors)) for ands, xors in found)
+
+
+_LAYERS = _layers(_CIRCUIT)
+
+
+@dataclass(frozen=True)
+class SharedKey:
+    """A node's two components of an XOR-shared AES-128 key; no node knows the key."""
+
+    parts: bytes
+    """Component i, then component i + 1: 2 × 16 bytes."""
+
+    def __post_init__(self) -> None:
+        if len(self.parts) != 2 * KEY_BYTES:
+            raise ProtocolError(f"a shared key has {2 * KEY_BYTES} bytes, found {len(self.parts)}")
+
+
+@dataclass(frozen=True)
+class RoundKeys:
+    """An expanded shared key: `planes` (2, 11, 8, 16, 1) uint64 words of all zeros or all ones per component."""
+
+    planes: Words
+
+
+def draw_key(wire: Wire) -> SharedKey:
+    """Draw this attempt's shared key: each component is drawn by the two nodes that hold it, without messages.
+
+    The result is bound to the attempt: a retry gets another key, so that tags opened by an attempt that failed
+    cannot be compared with those of the next one. Keep the key of the attempt that succeeds.
+    """
+    holders = (wire.number + 2) % 3, (wire.number + 1) % 3
+    return SharedKey(b"".join(wire.pair_key(peer, b"linkage key")[:KEY_BYTES] for peer in holders))
+
+
+def to_planes(words: Words) -> Words:
+    """Bitslice rows: (2, n) words → (2, 8, 8, ⌈n/64⌉): bit (most significant first), byte, 64 rows a word."""
+    rows = words.shape[1]
+    padded = np.zeros((2, -(-rows // 64) * 64), np.uint64)
+    padded[:, :rows] = words
+    octets = padded.astype("<u8").view(np.uint8).reshape(2, -1, TAG_BYTES)
+    bits = np.unpackbits(octets.transpose(0, 2, 1)[:, None], axis=1)
+    return np.packbits(bits, axis=-1, bitorder="little").view("<u8").astype(np.uint64)
+
+
+def from_planes(planes: Words, rows: int) -> Words:
+    """Undo `to_planes` for one array: (8, 8, words) → (rows,)."""
+    bits = np.unpackbits(np.ascontiguousarray(planes, "<u8").view(np.uint8), axis=-1, bitorder="little")
+    octets = np.packbits(bits, axis=0)[0]
+    return np.ascontiguousarray(octets.T[:rows]).view("<u8").astype(np.uint64).reshape(rows)
+
+
+async def _substitute(engine: Engine, state: Words) -> Words:
+    """SubBytes without its constant 0x63: (2, 8, …) → (2, 8, …)."""
+    wires = {f"x{i}": state[:, i] for i in range(8)}
+    for layer in _LAYERS:
+        if layer.ands:
+            product = await engine.and_bits(
+                Bits(np.stack([wires[g.left] for g in layer.ands], axis=1)),
+                Bits(np.stack([wires[g.right] for g in layer.ands], axis=1)),
+            )
+            for index, gate in enumerate(layer.ands):
+                wires[gate.out] = product.parts[:, index]
+        for gate in layer.xors:
+            wires[gate.out] = wires[gate.left] ^ wires[gate.right]
+    return np.stack([wires[f"s{i}"] for i in range(8)], axis=1)
+
+
+def _double(state: Words) -> Words:
+    """Multiply every byte by x in GF(2⁸), modulus 0x11B: (2, 8, …) → (2, 8, …)."""
+    doubled = np.concatenate([state[:, 1:], state[:, :1]], axis=1)
+    doubled[:, [3, 4, 6]] ^= state[:, :1]
+    return doubled
+
+
+def _mix_columns(state: Words) -> Words:
+    """(2, 8, 16, words) → the same shape. 2a + 3b + c + d = 2(a + b) + b + (c + d)."""
+    columns = state.reshape(2, 8, 4, 4, -1)
+    following = np.roll(columns, -1, axis=3)
+    pairs = columns ^ following
+    mixed = _double(pairs) ^ following ^ np.roll(pairs, -2, axis=3)
+    return mixed.reshape(state.shape)
+
+
+def _constant(value: int) -> Words:
+    """A public byte as shared planes (2, 8, 1, 1)."""
+    bits = np.array([_ALL_ONES if value >> (7 - bit) & 1 else 0 for bit in range(8)], np.uint64)
+    return public_bits(bits.reshape(8, 1, 1)).parts
+
+
+async def expand_key(engine: Engine, key: SharedKey) -> RoundKeys:
+    """The key schedule; ten small S-box evaluations. The S-box constant of the data path is folded in."""
+    octets = np.frombuffer(key.parts, np.uint8).reshape(2, 1, KEY_BYTES, 1)
+    bits = np.unpackbits(octets, axis=1)
+    current = np.where(bits == 1, _ALL_ONES, np.uint64(0))
+    schedule = [current]
+    round_constant = 1
+    for _ in range(ROUNDS):
+        word = await _substitute(engine, current[:, :, [13, 14, 15, 12]])
+        word = word ^ _constant(_SBOX_CONSTANT)
+        word[:, :, :1] ^= _constant(round_constant)
+        words = [current[:, :, :4] ^ word]
+        for index in range(1, 4):
+            words.append(words[-1] ^ current[:, :, 4 * index : 4 * index + 4])
+        current = np.concatenate(words, axis=2)
+        schedule.append(current ^ _constant(_SBOX_CONSTANT))
+        round_constant = round_constant << 1 ^ (0x11B if round_constant & 0x80 else 0)
+    return RoundKeys(np.stack(schedule, axis=1))
+
+
+async def encrypt(engine: Engine, keys: RoundKeys, state: Bits, output_bytes: int = BLOCK_BYTES) -> Bits:
+    """Encipher blocks.
+
+    Args:
+        engine: the ring engine.
+        keys: the expanded key.
+        state: (8, 16, words) planes.
+        output_bytes: 1..16; the last round evaluates no S-box whose output is not wanted.
+
+    Returns:
+        (8, output_bytes, words) planes of the first bytes of each block.
+    """
+    planes = state.parts ^ keys.planes[:, 0]
+    for number in range(1, ROUNDS):
+        planes = await _substitute(engine, planes)
+        planes = _mix_columns(planes[:, :, _SHIFT_ROWS]) ^ keys.planes[:, number]
+    planes = await _substitute(engine, planes[:, :, _SHIFT_ROWS[:output_bytes]])
+    return Bits(planes ^ keys.planes[:, ROUNDS, :, :output_bytes])
+
+
+async def tags(engine: Engine, keys: RoundKeys, words: Bits) -> Words:
+    """Open the first 8 bytes of AES(word ‖ 0⁸) for every word (little endian).
+
+    Args:
+        engine: the ring engine.
+        keys: the expanded key.
+        words: (n,) XOR-shared 64-bit words.
+
+    Returns:
+        (n,) uint64, public: equal words have equal tags and nothing else is learnt about them.
+    """
+    rows = words.parts.shape[1]
+    opened = np.empty(rows, np.uint64)
+    for start in range(0, rows, ROWS_PER_BATCH):
+        batch = words.parts[:, start : start + ROWS_PER_BATCH]
+        low = to_planes(batch)
+        state = Bits(np.concatenate([low, np.zeros_like(low)], axis=2))
+        planes = await engine.open_bits(await encrypt(engine, keys, state, TAG_BYTES))
+        opened[start : start + batch.shape[1]] = from_planes(planes, batch.shape[1])
+    return opened

@@ -1,0 +1,77 @@
+"""Disclosure on shares: which results have enough contributors, and nothing else about them.
+
+A release is a window of a plan, in two parts: the total (all patients) and the table (its strata). Windows overlap, so
+rules hold for atoms, the pieces into which all windows' endpoints cut the panes: no combination of releases reaches
+below an atom.
+- total: in every atom of the window both arms have at least the minimum of contributors, of time and of outcome.
+- table: the total is releasable, every stratum obeys the same rule, and so does the remainder (contributors outside
+  all strata), which may also be empty: the total minus the strata tells about it.
+Every rule is evaluated for every atom and window, whatever the counts; one bit for each part is opened, all plans and
+windows at once.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpc.engine import Engine
+from mpc.share import Share
+from policy.window import Window
+
+Atom = tuple[int, int]
+
+
+def atom_ranges(windows: Sequence[Window], atoms: Sequence[Atom]) -> tuple[tuple[int, int], ...]:
+    """The atoms first ≤ atom < last of each window.
+
+    Raises:
+        ValueError: a window does not begin and end where atoms do.
+    """
+    first = {start: place for place, (start, _) in enumerate(atoms)}
+    last = {stop: place + 1 for place, (_, stop) in enumerate(atoms)}
+    for window in windows:
+        if window.start not in first or window.stop not in last:
+            raise ValueError(f"window {window.start}..{window.stop} is not made of the lattice's atoms")
+    return tuple((first[w.start], last[w.stop]) for w in windows)
+
+
+async def releasable(
+    engine: Engine, counts: Sequence[Share], windows: Sequence[tuple[int, int]], minimum: int
+) -> NDArray[np.bool_]:
+    """Apply the rules and open their outcome.
+
+    Args:
+        engine: the ring engine.
+        counts: per plan (atoms, counted cells, arms, 2) contributors of all shards together, as
+            `ShardStatistics.contributors` orders them.
+        windows: the atoms first ≤ atom < last of each window.
+        minimum: fewest contributors, ≥ 1.
+
+    Returns:
+        (plans, windows, 2) public: total, table.
+
+    Raises:
+        ValueError: minimum, windows or shapes out of bounds.
+    """
+    if minimum < 1:
+        raise ValueError(f"the minimum is {minimum}; expected 1 or more")
+    for share in counts:
+        if len(share.shape) != 4 or any(not 0 <= first < last <= share.shape[0] for first, last in windows):
+            raise ValueError(f"windows {list(windows)} do not fit counts of shape {share.shape}")
+    sizes = [share.size for share in counts]
+    flat = Share.concat([share.reshape(-1) for share in counts])
+    few, none = await engine.less(flat, minimum), await engine.equal_zero(flat)
+    failures = []
+    at = 0
+    for share, size in zip(counts, sizes, strict=True):
+        too_few, empty = (bits[at : at + size].reshape(*share.shape) for bits in (few, none))
+        at += size
+        cells = share.shape[1]
+        total = too_few[:, :1].sum(axis=(1, 2, 3))
+        table = too_few.sum(axis=(1, 2, 3))
+        if cells > 1:
+            table = table - empty[:, cells - 1].sum(axis=(1, 2))
+        failures += [Share.stack([total[a:b].sum(), table[a:b].sum()]) for a, b in windows]
+    passed = await engine.open(await engine.equal_zero(Share.stack(failures)))
+    return passed.astype(bool).reshape(len(counts), len(windows), 2)

@@ -1,0 +1,133 @@
+"""The disclosure rules on shares against a plain table, and what is opened."""
+
+import numpy as np
+import pytest
+
+from mpc.disclosure import atom_ranges, releasable
+from mpc.engine import Engine
+from policy.window import WindowSpec
+from tests.support.dealing import deal
+from tests.support.wires import run_three
+
+
+class Watching(Engine):
+    """Keeps the shape of what is opened, and counts what is computed."""
+
+    def __init__(self, wire):
+        super().__init__(wire)
+        self.opened = []
+        self.calls = []
+
+    async def open(self, x):
+        found = await super().open(x)
+        self.opened.append(found)
+        return found
+
+    async def open_bits(self, x):
+        raise AssertionError("nothing is opened as words")
+
+    async def less(self, x, y):
+        self.calls.append(("less", x.shape))
+        return await super().less(x, y)
+
+    async def equal_zero(self, x):
+        self.calls.append(("equal_zero", x.shape))
+        return await super().equal_zero(x)
+
+
+async def decide(tables, windows, minimum, seed=0):
+    rng = np.random.default_rng(seed)
+    dealt = [deal(table, rng) for table in tables]
+
+    async def program(wire):
+        engine = Watching(wire)
+        return engine, await releasable(engine, [d[wire.number] for d in dealt], windows, minimum)
+
+    return await run_three(program)
+
+
+def oracle(tables, windows, minimum):
+    """The rules, word by word."""
+    answer = []
+    for table in tables:
+        for first, last in windows:
+            atoms = table[first:last]
+            total = all(n >= minimum for atom in atoms for n in atom[0].ravel())
+            strata = all(n >= minimum for atom in atoms for cell in atom[1:-1] for n in cell.ravel())
+            rest = len(table[0]) == 1 or all(n == 0 or n >= minimum for atom in atoms for n in atom[-1].ravel())
+            answer.append((total, total and strata and rest))
+    return np.array(answer).reshape(len(tables), len(windows), 2)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_random_tables_agree_with_the_rules(seed):
+    rng = np.random.default_rng(seed)
+    minimum = int(rng.choice([1, 3, 10]))
+    atoms = 5
+    windows = [(first, last) for first in range(atoms) for last in range(first + 1, atoms + 1)]
+    # Mostly just enough, so that single failures decide; the values around the edges are all there.
+    edges = np.array([0, 1, minimum - 1, minimum, minimum, minimum + 1, 4_000])
+    tables = []
+    for cells in (1, 3, 7, 7):
+        table = np.full((atoms, cells, 2, 2), minimum)
+        spots = rng.random(table.shape) < rng.choice([0.01, 0.03, 0.1])
+        table[spots] = rng.choice(edges, spots.sum())
+        if cells > 1:
+            table[:, -1] = rng.choice([0, 0, 0, minimum], table[:, -1].shape)
+            table[rng.integers(atoms), -1, 0, 1] = rng.choice(edges)
+        tables.append(table)
+    for _, found in await decide(tables, windows, minimum, seed):
+        np.testing.assert_array_equal(found, oracle(tables, windows, minimum))
+
+
+@pytest.mark.parametrize(("rest", "table"), [(0, True), (1, False), (9, False), (10, True), (11, True)])
+async def test_the_remainder_is_nobody_or_enough(rest, table):
+    counts = np.full((1, 4, 2, 2), 10)
+    counts[0, -1, 1, 1] = rest
+    (_, found), *_ = await decide([counts], [(0, 1)], 10)
+    assert found.tolist() == [[[True, table]]]
+
+
+@pytest.mark.parametrize(("cell", "expected"), [(0, [False, False]), (1, [True, False]), (2, [True, False])])
+@pytest.mark.parametrize(("arm", "kind"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+async def test_every_cell_arm_and_kind_counts(cell, expected, arm, kind):
+    counts = np.full((2, 4, 2, 2), 12)
+    counts[1, cell, arm, kind] = 9
+    (_, found), *_ = await decide([counts], [(0, 1), (1, 2), (0, 2)], 10)
+    assert found.tolist() == [[[True, True], expected, expected]]
+
+
+async def test_only_the_release_bits_are_opened_at_once_and_the_work_is_constant():
+    windows = [(0, 2), (1, 3)]
+    many, nobody = np.full((3, 7, 2, 2), 500), np.zeros((3, 7, 2, 2), int)
+    runs = [await decide([table, table[:, :1]], windows, 10) for table in (many, nobody)]
+    for nodes in runs:
+        for engine, found in nodes:
+            assert len(engine.opened) == 1
+            assert engine.opened[0].size == found.size == 2 * len(windows) * 2
+            np.testing.assert_array_equal(engine.opened[0].reshape(found.shape), found)
+    assert runs[0][0][0].calls == runs[1][0][0].calls
+    assert runs[0][0][1].all()
+    assert not runs[1][0][1].any()
+
+
+@pytest.mark.parametrize(
+    ("windows", "minimum", "message"),
+    [([(0, 1)], 0, "minimum is 0"), ([(0, 4)], 3, "do not fit"), ([(1, 1)], 3, "do not fit"), ([(-1, 1)], 3, "do not fit")],
+)
+async def test_impossible_questions_are_refused(windows, minimum, message):
+    with pytest.raises(ValueError, match=message):
+        await decide([np.ones((3, 1, 2, 2))], windows, minimum)
+
+
+def test_windows_are_made_of_atoms():
+    spec = WindowSpec(size=4, step=3)
+    windows, atoms = spec.windows(12), spec.atoms(12)
+    for window, (first, last) in zip(windows, atom_ranges(windows, atoms), strict=True):
+        assert (atoms[first][0], atoms[last - 1][1]) == (window.start, window.stop)
+        assert all(a[1] == b[0] for a, b in zip(atoms[first:last], atoms[first + 1 : last], strict=False))
+
+
+def test_a_window_off_the_lattice_is_refused():
+    with pytest.raises(ValueError, match=r"window 0\.\.4 is not made of"):
+        atom_ranges(WindowSpec(size=4, step=4).windows(4), [(0, 3), (3, 6)])

@@ -1,0 +1,212 @@
+"""Statistics on shares against plain numpy on the values."""
+
+import numpy as np
+import pytest
+
+from mpc import statistics
+from mpc.engine import Engine
+from mpc.statistics import ShardStatistics, StatisticsError, batches, cell_statistics
+from policy.kpi import compile_plan, load_kpi
+from policy.measure import Measure
+from policy.window import WindowSpec
+from tests.support.dealing import deal, reveal
+from tests.support.wires import run_three
+
+MEASURES = {
+    m["name"]: Measure(**m) for m in (
+        {"name": "app_user", "party": "hospital", "aggregation": "exposed", "programme": "app"},
+        {"name": "app_not_yet", "party": "hospital", "aggregation": "not-yet-exposed", "programme": "app",
+         "cohort": "care"},
+        {"name": "insured_days", "party": "insurer", "aggregation": "days", "programme": "insured", "bound": 7},
+        {"name": "insured_any", "party": "insurer", "aggregation": "nonzero", "of": "insured_days"},
+        {"name": "gp_visits", "party": "insurer", "aggregation": "count", "kind": "claim", "bound": 63},
+        {"name": "gp_any", "party": "insurer", "aggregation": "nonzero", "of": "gp_visits"},
+        {"name": "cost", "party": "insurer", "aggregation": "sum", "kind": "claim", "bound": 2**26 - 1},
+        {"name": "cost_any", "party": "insurer", "aggregation": "nonzero", "of": "cost"},
+        *({"name": f"income_{q}", "party": "statistics", "aggregation": "category", "field": "income",
+           "value": str(q)} for q in range(1, 6)),
+    )
+}
+RATE, COST = (compile_plan(load_kpi(name), MEASURES) for name in ("gp-visit-rate-ratio", "cost-difference"))
+PLAIN = RATE.model_copy(update={"strata": RATE.strata[:1]})
+
+
+def columns_of(rng, panes, patients):
+    """Plausible columns; the last patient is a dummy, and some have no income or change it."""
+    arm = rng.integers(0, 3, (panes, patients))
+    income = rng.integers(0, 6, (panes, patients))
+    days, visits = rng.integers(0, 8, (panes, patients)), rng.poisson(0.4, (panes, patients))
+    cents = np.where(rng.random((panes, patients)) < 0.4, rng.integers(-(2**26), 2**26, (panes, patients)), 0)
+    found = {
+        "app_user": arm == 1, "app_not_yet": arm == 2, "insured_days": days, "insured_any": days != 0,
+        "gp_visits": visits, "gp_any": visits != 0,
+        "cost.high": cents >> 13, "cost.low": cents & (2**13 - 1), "cost_any": cents != 0,
+        **{f"income_{q}": income == q for q in range(1, 6)},
+    }
+    return {name: np.where(np.arange(patients) < patients - 1, values.astype(np.int64), 0) for name, values in found.items()}
+
+
+def cells(plan, columns):
+    """0/1 (cells, panes, patients): the plan's cells, then those in none of its strata."""
+    named = [columns[s.column.name] for s in plan.strata if s.column is not None]
+    everyone = np.ones_like(next(iter(columns.values())))
+    return np.stack([everyone, *named, *([everyone - sum(named)] if named else [])])
+
+
+def plain_totals(plan, columns, start, stop):
+    """(cells, quantities, patients)."""
+    masks = cells(plan, columns)[: len(plan.strata), start:stop]
+    products = [columns[a.name] * columns[c.name] for a in plan.arms for c in (plan.time, *plan.outcome)]
+    return np.stack([(masks * product[start:stop]).sum(axis=1) for product in products], axis=1)
+
+
+def plain_contributors(plan, columns, atoms):
+    """(atoms, counted cells, arms, 2): patients with any pane that counts."""
+    masks = cells(plan, columns)
+    answer = [
+        [[[(masks[cell] * columns[arm.name] * columns[kind.name])[start:stop].any(axis=0).sum()
+           for kind in (plan.time_contributor, plan.outcome_contributor)] for arm in plan.arms]
+         for cell in range(len(masks))]
+        for start, stop in atoms
+    ]
+    return np.array(answer)
+
+
+async def compute(columns, spec, panes, plans, pieces=None, tap=None):
+    """Opens all windows' totals, sums and moments, and the contributors; the panes are added in pieces."""
+    rng = np.random.default_rng(99)
+    dealt = {name: deal(values, rng) for name, values in columns.items()}
+    patients = next(iter(columns.values())).shape[1]
+
+    async def program(wire):
+        engine = Engine(wire)
+        shard = ShardStatistics(plans, spec.atoms(panes), patients)
+        for start, stop in pieces or [(0, panes)]:
+            part = {name: shares[wire.number][start:stop] for name, shares in dealt.items()}
+            await shard.add_panes(engine, start, part)
+        found = {}
+        for plan in plans:
+            for window in spec.windows(panes):
+                totals = shard.window(plan, window.start, window.stop)
+                found[plan.kpi, window.start] = (totals, *await cell_statistics(engine, totals))
+            found[plan.kpi] = (shard.contributors(plan),)
+        return found
+
+    nodes = await run_three(program, tap=tap)
+    return {key: [reveal([node[key][k] for node in nodes]) for k in range(len(nodes[0][key]))] for key in nodes[0]}
+
+
+@pytest.mark.parametrize(
+    ("size", "step", "panes", "pieces"),
+    [
+        (4, 1, 8, None), (4, 1, 8, [(0, 4), (4, 5), (5, 8)]), (4, 4, 9, None), (3, 2, 10, [(0, 3), (3, 10)]),
+        (2, 3, 8, None), (6, 6, 6, None),
+    ],
+)
+@pytest.mark.parametrize("plans", [(RATE, COST), (PLAIN,)], ids=["both", "no-strata"])
+async def test_windows_and_contributors_equal_numpy(size, step, panes, pieces, plans, monkeypatch):
+    monkeypatch.setattr(statistics, "VALUES_PER_STEP", 20_000)
+    spec = WindowSpec(size=size, step=step)
+    columns = columns_of(np.random.default_rng(size * panes), panes, 60)
+    found = await compute(columns, spec, panes, plans, pieces)
+    for plan in plans:
+        for window in spec.windows(panes):
+            totals, sums, gram = found[plan.kpi, window.start]
+            expected = plain_totals(plan, columns, window.start, window.stop)
+            assert expected.shape[:2] == (len(plan.strata), len(plan.quantities))
+            np.testing.assert_array_equal(totals, expected)
+            np.testing.assert_array_equal(sums, expected.sum(axis=-1))
+            np.testing.assert_array_equal(gram, np.einsum("cqn,crn->cqr", expected, expected))
+        np.testing.assert_array_equal(found[plan.kpi][0], plain_contributors(plan, columns, spec.atoms(panes)))
+
+
+async def test_results_of_shards_add_up():
+    spec, columns = WindowSpec(size=4, step=2), columns_of(np.random.default_rng(3), 6, 50)
+    halves = [{n: v[:, part] for n, v in columns.items()} for part in (slice(0, 20), slice(20, 50))]
+    whole, *parts = [await compute(c, spec, 6, (COST,)) for c in (columns, *halves)]
+    for key, values in whole.items():
+        for place in range(1, 3) if isinstance(key, tuple) else range(1):
+            np.testing.assert_array_equal(values[place], parts[0][key][place] + parts[1][key][place])
+
+
+async def test_a_shard_in_which_nobody_is_linked():
+    columns = {name: values[:, :0] for name, values in columns_of(np.random.default_rng(4), 4, 5).items()}
+    for step in (1, 2):
+        found = await compute(columns, WindowSpec(size=2, step=step), 4, (RATE, COST))
+        assert not found[COST.kpi][0].any()
+        assert found[COST.kpi, 0][1].shape == (6, 6)
+        assert not found[COST.kpi, 0][2].any()
+
+
+async def test_a_window_sends_the_same_bytes_whatever_its_length():
+    columns = columns_of(np.random.default_rng(5), 26, 40)
+    dealt = {name: deal(values, np.random.default_rng(6)) for name, values in columns.items()}
+    sent = [0, 0, 0]
+
+    def tap(sender, _receiver, _channel, _label, payload):
+        sent[sender] += len(payload)
+        return payload
+
+    async def program(wire):
+        engine = Engine(wire)
+        shard = ShardStatistics((COST,), [(p, p + 1) for p in range(26)], 40)
+        await shard.add_panes(engine, 0, {n: s[wire.number] for n, s in dealt.items()})
+        costs = []
+        for length in (1, 4, 26):
+            before = sent[wire.number]
+            await cell_statistics(engine, shard.window(COST, 0, length))
+            costs.append(sent[wire.number] - before)
+        return costs
+
+    for costs in await run_three(program, tap=tap):
+        # The upper triangle of the second moments of six quantities in six cells, eight bytes each.
+        assert costs == [6 * 21 * 8] * 3
+
+
+async def refused(message, *, atoms=((0, 2), (2, 4)), first=0, panes=4, patients=5, drop=None, window=None):
+    columns = {n: v for n, v in columns_of(np.random.default_rng(6), panes, 5).items() if n != drop}
+    dealt = {name: deal(values, np.random.default_rng(7)) for name, values in columns.items()}
+
+    async def program(wire):
+        shard = ShardStatistics((RATE,), atoms, patients)
+        await shard.add_panes(Engine(wire), first, {n: s[wire.number] for n, s in dealt.items()})
+        if window is not None:
+            return shard.window(RATE, *window)
+        await shard.add_panes(Engine(wire), 0, {n: s[wire.number] for n, s in dealt.items()})
+        return None
+
+    with pytest.raises(StatisticsError, match=message):
+        await run_three(program)
+
+
+@pytest.mark.parametrize(
+    ("message", "options"),
+    [
+        ("expected one or more", {"atoms": ()}),
+        ("expected one or more", {"atoms": ((0, 2), (3, 4))}),
+        ("expected one or more", {"atoms": ((0, 2), (2, 2))}),
+        ("columns that are not here: gp_any", {"drop": "gp_any"}),
+        ("found columns of shapes", {"patients": 6}),
+        ("found panes from 1, expected 0", {"first": 1}),
+        ("found panes from 0, expected 4", {}),
+        (r"end at 3, inside \(2, 4\)", {"panes": 3}),
+        ("no totals for panes 1 to 4", {"window": (1, 4)}),
+        ("no totals for panes 2 to 2", {"window": (2, 2)}),
+        ("no totals for panes 0 to 4", {"window": (0, 4), "panes": 2}),
+    ],
+)
+async def test_what_does_not_fit_the_lattice_is_refused(message, options):
+    await refused(message, **options)
+
+
+async def test_panes_beyond_the_last_window_are_left_aside():
+    spec, columns = WindowSpec(size=3, step=3), columns_of(np.random.default_rng(8), 5, 20)
+    found = await compute(columns, spec, 5, (RATE,), [(0, 4), (4, 5)])
+    np.testing.assert_array_equal(found[RATE.kpi, 0][0], plain_totals(RATE, columns, 0, 3))
+
+
+def test_steps_hold_atoms_of_one_length_within_the_bound():
+    atoms = [(0, 1), (1, 2), (2, 3), (3, 5), (5, 7), (7, 8)]
+    assert batches(atoms, statistics.VALUES_PER_STEP // 2) == [atoms[:2], atoms[2:3], atoms[3:4], atoms[4:5], atoms[5:]]
+    assert batches(atoms, 0) == [atoms[:3], atoms[3:5], atoms[5:]]
+    assert batches(atoms, 10**9) == [[atom] for atom in atoms]
