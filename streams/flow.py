@@ -1,0 +1,97 @@
+"""What the stages of a party's pipeline share: counts, progress, ends of streams, waiting with a limit."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from streams.broker import Consumer, Producer, Record
+from streams.errors import StalledError
+
+POLL_SECONDS = 0.5
+POLL_RECORDS = 4_000
+"""Records a stage handles between two awaits: some tens of milliseconds of work."""
+
+Progress = Callable[[str, int, int], None]
+"""phase, done, total"""
+
+
+@dataclass
+class Counts:
+    """What became of a party's events: accepted + rejected = read."""
+
+    read: int = 0
+    accepted: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    late_pending: int = 0
+    """Accepted and stored, but for a pane that is sealed or a patient that is not in this epoch's register."""
+
+    def summary(self) -> dict[str, Any]:
+        """As plain data, reasons in order."""
+        return {
+            "read": self.read, "accepted": self.accepted, "rejected": dict(sorted(self.rejected.items())),
+            "late_pending": self.late_pending,
+        }
+
+
+class Ends:
+    """Which sources have ended in which partitions."""
+
+    def __init__(self, partitions: Iterable[int], sources: Collection[str]) -> None:
+        self._open = {(p, s) for p in partitions for s in sources}
+
+    def end(self, partition: int, source: str) -> None:
+        """A source has ended in a partition; a source that is not agreed changes nothing."""
+        self._open.discard((partition, source))
+
+    @property
+    def all(self) -> bool:
+        """Every source has ended in every partition."""
+        return not self._open
+
+
+async def polls(consumer: Consumer, stall_seconds: float, most: int = POLL_RECORDS) -> AsyncIterator[list[Record]]:
+    """Records as they come; never ends by itself.
+
+    Raises:
+        StalledError: no record for `stall_seconds`.
+        BrokerError: see Consumer.poll.
+    """
+    idle = 0.0
+    clock = asyncio.get_running_loop().time
+    while True:
+        before = clock()
+        records = await consumer.poll(POLL_SECONDS, most)
+        if records:
+            idle = 0.0
+            yield records
+        else:
+            idle += clock() - before
+            if idle > stall_seconds:
+                raise StalledError(
+                    f"no record on {consumer.topic} for {stall_seconds:g} s. Check the stage that writes it."
+                )
+
+
+class Outbox:
+    """Collects records by topic and partition and sends them together."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+        self._waiting: dict[tuple[str, int], list[tuple[bytes | None, bytes]]] = {}
+
+    def put(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
+        """Add a record; bounded by what a stage handles between two `send`."""
+        self._waiting.setdefault((topic, partition), []).append((key, value))
+
+    async def send(self) -> None:
+        """Send everything; returns when the broker has it.
+
+        Raises:
+            BrokerError: see Producer.send.
+        """
+        waiting, self._waiting = self._waiting, {}
+        await asyncio.gather(
+            *(self._producer.send(topic, partition, records) for (topic, partition), records in waiting.items())
+        )

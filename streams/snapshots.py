@@ -1,0 +1,87 @@
+"""The panes stage: accepted events in, snapshots of registers and sealed panes out, stored before they are shared."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from policy.agreement import Draft
+from streams import topics
+from streams.batch import LINK_COLUMN, BatchHeader, party_columns, snapshot
+from streams.broker import Consumer, Producer
+from streams.envelope import Heartbeat, parse
+from streams.errors import StreamsError
+from streams.flow import Counts, Ends, Outbox, Progress, polls
+from streams.panes import ShardPanes
+
+END_KEY = b"end"
+"""The last record of a partition: everything of this epoch has been written."""
+
+
+class PaneStage:
+    """One party's shards, from the sharded topic to the panes topic."""
+
+    def __init__(self, draft: Draft, agreement: str, party: str, link_key: Callable[[str], int]) -> None:
+        self._draft, self._agreement, self._party, self._link_key = draft, agreement, party, link_key
+        self._columns = party_columns(draft, party)
+        self._topic = topics.panes(party, draft.name)
+        self._shards = [ShardPanes(draft, party) for _ in range(draft.shards)]
+        self._registered = [False] * draft.shards
+
+    async def run(
+        self, consumer: Consumer, producer: Producer, counts: Counts, progress: Progress, stall_seconds: float
+    ) -> None:
+        """Work until every agreed source has ended in every shard.
+
+        Raises:
+            StalledError, BrokerError: see streams.flow.polls and Producer.send.
+            StreamsError: the sharded topic holds what ingest never writes.
+        """
+        sources = [s.name for s in self._draft.party(self._party).sources]
+        ends, outbox = Ends(range(self._draft.shards), sources), Outbox(producer)
+        total = self._draft.shards * self._draft.panes.count
+        async for records in polls(consumer, stall_seconds):
+            for record in records:
+                try:
+                    event = parse(record.value)
+                except ValidationError as error:
+                    raise StreamsError(
+                        f"{consumer.topic}/{record.partition} offset {record.offset} is not an envelope"
+                    ) from error
+                if isinstance(event, Heartbeat):
+                    self._shards[record.partition].finish(event.source)
+                    ends.end(record.partition, event.source)
+                else:
+                    self._shards[record.partition].add(event)
+            for shard in range(len(self._shards)):
+                await self._seal(shard, outbox)
+            counts.late_pending = sum(s.late_pending for s in self._shards)
+            progress("panes", sum(s.sealed for s in self._shards), total)
+            if ends.all:
+                break
+        for shard in range(len(self._shards)):
+            outbox.put(self._topic, shard, END_KEY, b"")
+        await outbox.send()
+
+    async def _seal(self, shard: int, outbox: Outbox) -> None:
+        state = self._shards[shard]
+        if state.register.closed and not self._registered[shard]:
+            self._registered[shard] = True
+            self._put(outbox, shard, -1, state.register.link_column(self._link_key))
+        while state.sealed < state.sealable:
+            pane, content = state.seal()
+            self._put(outbox, shard, pane, content.view(np.uint64))
+            await outbox.send()
+        await outbox.send()
+
+    def _put(self, outbox: Outbox, shard: int, pane: int, content: NDArray[np.uint64]) -> None:
+        size, blocks = self._draft.linkage.block_slots, self._shards[shard].register.blocks
+        for block in range(blocks):
+            header = BatchHeader(
+                agreement=self._agreement, epoch=0, party=self._party, shard=shard, block=block,
+                kind="register" if pane < 0 else "pane", pane=pane, revision=0,
+                columns=(LINK_COLUMN,) if pane < 0 else self._columns, slots=size,
+                blocks=blocks if pane < 0 else None,
+            )
+            outbox.put(self._topic, shard, b"block", snapshot(header, content[:, block * size : (block + 1) * size]))
