@@ -1,0 +1,227 @@
+"""A whole evaluation on one machine: embedded broker and chain, three parties, three nodes, one recipient.
+
+The processes are the ones that organisations run by themselves; only who starts them differs. Their end is ours:
+if any of them dies, everything stops with a clear message (exit code 5).
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from console.drill import Drill, altered_plan, drilled
+from console.onboarding import Onboarded, onboard, revoke
+from console.workdir import WorkDir, prepare
+from evaluation.document import Document
+from evaluation.errors import EXIT_INTEGRITY, EXIT_REFUSED, EvaluationError, Tampered, Unreachable
+from infra.local.broker import EmbeddedBroker
+from infra.local.chain import REPLAY_BLOCK_SECONDS, EmbeddedChain
+from infra.local.children import free_port, spawn_tied, stop
+from policy.agreement import NODES, Draft
+from policy.kpi import Kpi
+from streams.broker import Broker, create_topics
+from streams.topics import all_topics
+
+Progress = Callable[[dict[str, Any]], None]
+
+QUIET_SECONDS = 300
+"""Somebody must say something within this time, or the evaluation is given up."""
+MAX_STATUS_BYTES = 1 << 16
+
+
+@dataclass
+class _Child:
+    name: str
+    process: "subprocess.Popen[bytes]"
+    refused: bool = False
+    """It said that policy refuses; its end is then in order."""
+    last_words: str = ""
+
+
+@dataclass
+class LocalEvaluation:
+    """One evaluation; use `run` once, from the main thread."""
+
+    draft: Draft
+    kpis: tuple[Kpi, ...]
+    parties: dict[str, Path]
+    root: Path
+    progress: Progress
+    drill: Drill | None = None
+    page: str | None = None
+    """Address of the first recipient's page, once it is up."""
+    _children: list[_Child] = field(default_factory=list)
+    _readers: list["asyncio.Task[None]"] = field(default_factory=list)
+    _heard: float = field(default_factory=time.monotonic)
+    _waiting: set[str] = field(default_factory=set)
+    _complete: asyncio.Event = field(default_factory=asyncio.Event)
+    _revoke: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextlib.asynccontextmanager
+    async def run(self) -> AsyncIterator[Document]:
+        """Run to the end and yield the document; processes and page stay up until the context ends.
+
+        Raises:
+            Unreachable: a process died, or nobody said anything for QUIET_SECONDS.
+            EvaluationError: anything else that ended a process.
+        """
+        draft = drilled(self.draft, self.drill)
+        self._say("keys", work=str(self.root))
+        work = prepare(self.root, draft, self.kpis, tuple(free_port() for _ in range(NODES)))
+        self._waiting = {r.name for r in draft.recipients}
+        broker = EmbeddedBroker(self.root / "broker")
+        chain = EmbeddedChain(self.root / "chain", REPLAY_BLOCK_SECONDS)
+        try:
+            for name, service in (("broker", broker), ("chain", chain)):
+                self._say(name)
+                service.start()
+                assert service.process is not None
+                self._children.append(_Child(name, service.process))
+            await create_topics(Broker(broker.address), all_topics(draft))
+            self._say("agreement")
+            onboarded = await onboard(work, chain.url, leave_out=draft.parties[-1].name
+                                      if self.drill == "unsigned" else None)
+            for role, module, settings in self._processes(work, broker.address, onboarded):
+                self._start(work, role, module, settings)
+            await self._follow(work, onboarded)
+            yield self._document(work)
+        finally:
+            for child in reversed(self._children):
+                stop(child.process)
+            for reader in self._readers:
+                reader.cancel()
+            await asyncio.gather(*self._readers, return_exceptions=True)
+
+    async def stay(self) -> None:
+        """Wait until a process dies; for `--serve`.
+
+        Raises:
+            Unreachable: when that happens.
+        """
+        while True:
+            self._check_children()
+            await asyncio.sleep(0.2)
+
+    def _say(self, phase: str, **detail: Any) -> None:
+        self.progress({"process": "winnow", "phase": phase, "done": None, "total": None, "detail": detail})
+
+    def _processes(
+        self, work: WorkDir, broker: str, onboarded: Onboarded
+    ) -> list[tuple[str, str, dict[str, Any]]]:
+        """(role, module, settings) of every process, in the order in which they start."""
+        common = {"terms": work.terms_file, "broker": broker}
+        on_chain = {**common, "chain": onboarded.settings(), "grace": None}
+        on_chain.pop("grace")
+        extra = [altered_plan(work)] if self.drill == "unagreed-kpi" else []
+        draft = work.terms.draft
+        return [
+            *((r.name, "console.recipient", {
+                **common, "recipient": r.name, "keys": work.keys(r.name), "kpis": work.kpi_file,
+                "document": work.document(r.name),
+            }) for r in draft.recipients),
+            *((f"node-{j}", "evaluation.node", {
+                **on_chain, "number": j, "keys": work.keys(f"node-{j}"), "store": work.root / f"node-{j}" / "store",
+                "extra_plans": extra,
+            }) for j in range(NODES)),
+            *((p.name, "evaluation.party", {
+                **on_chain, "party": p.name, "data": self.parties[p.name].resolve(), "keys": work.keys(p.name),
+            }) for p in draft.parties),
+        ]
+
+    def _start(self, work: WorkDir, role: str, module: str, settings: dict[str, Any]) -> None:
+        process = spawn_tied(
+            [sys.executable, "-m", module, str(work.configure(role, settings))], work.log(role), work.root / role,
+            pipe=True,
+            env={
+                "PATH": os.environ.get("PATH", ""), "HOME": str(work.root / role),
+                "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+                # Three nodes share this machine: threads of linear algebra would only get in each other's way.
+                "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
+            },
+        )
+        child = _Child(role, process)
+        self._children.append(child)
+        self._readers.append(asyncio.create_task(self._read(child)))
+
+    async def _read(self, child: _Child) -> None:
+        """Follow one child's status lines until its end."""
+        reader = asyncio.StreamReader(limit=MAX_STATUS_BYTES)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), child.process.stdout
+        )
+        try:
+            while line := await reader.readline():
+                self._heard = time.monotonic()
+                try:
+                    status = json.loads(line)
+                except ValueError:
+                    continue  # a library's print; the process's own lines are JSON
+                self._react(child, status)
+                self.progress(status)
+        finally:
+            transport.close()
+
+    def _react(self, child: _Child, status: dict[str, Any]) -> None:
+        phase, detail = status["phase"], status["detail"]
+        if phase == "complete":
+            self._waiting.discard(child.name)
+            if not self._waiting:
+                self._complete.set()
+        elif phase == "page":
+            self.page = self.page or detail["url"]
+        elif phase in {"refused", "failed"}:
+            child.refused = phase == "refused"
+            child.last_words = detail["reason"]
+        elif phase == "authorised" and detail["windows"]:
+            self._revoke.set()
+
+    async def _follow(self, work: WorkDir, onboarded: Onboarded) -> None:
+        """Until all recipients have everything."""
+        drill = asyncio.create_task(self._revoke_when_authorised(work, onboarded))
+        try:
+            while not self._complete.is_set():
+                self._check_children()
+                if drill.done():
+                    drill.result()
+                quiet = time.monotonic() - self._heard
+                if quiet > QUIET_SECONDS:
+                    raise Unreachable(f"no process said anything for {quiet:.0f} s. The logs are in {work.root}.")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._complete.wait(), 0.1)
+        finally:
+            drill.cancel()
+            await asyncio.gather(drill, return_exceptions=True)
+
+    async def _revoke_when_authorised(self, work: WorkDir, onboarded: Onboarded) -> None:
+        if self.drill == "revoke-mid-run":
+            await self._revoke.wait()
+            await revoke(work, onboarded, work.terms.draft.parties[-1].name)
+            self._say("revoked", party=work.terms.draft.parties[-1].name)
+
+    def _check_children(self) -> None:
+        for child in self._children:
+            code = child.process.poll()
+            if code is None or (code == EXIT_REFUSED and child.refused):
+                continue
+            if code == 0 and child.name in self.parties:
+                continue  # a party ends when its files do
+            words = f" Its last words: {child.last_words}." if child.last_words else ""
+            how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+            message = f"process {child.name} {how}; the evaluation cannot go on.{words} Logs: {self.root / child.name}."
+            if code == EXIT_INTEGRITY:
+                raise Tampered(message)
+            error = EvaluationError(message) if code in {1, 2} else Unreachable(message)
+            if code > 0:
+                error.exit_code = code
+            raise error
+
+    def _document(self, work: WorkDir) -> Document:
+        first = work.terms.draft.recipients[0].name
+        return Document.model_validate_json(work.document(first).read_bytes())

@@ -1,0 +1,80 @@
+"""The agreement's way onto the embedded chain: deploy, propose, and let every party sign what it itself computed."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from console.workdir import CHAIN, WorkDir
+from evaluation.errors import Tampered
+from evaluation.keys import read_secret
+from infra.local.chain import DEV_KEY
+from policy.chain.model import Deployment, Proposal
+
+
+@dataclass(frozen=True)
+class Onboarded:
+    """Where the agreement is."""
+
+    url: str
+    deployment: Deployment
+    agreement_id: str
+
+    def settings(self) -> dict[str, Any]:
+        """For a process's configuration."""
+        return {"url": self.url, "deployment": self.deployment.model_dump(), "agreement_id": self.agreement_id}
+
+
+async def onboard(work: WorkDir, url: str, leave_out: str | None) -> Onboarded:
+    """Deploy the registry, propose the terms, and sign as every party except `leave_out`.
+
+    Raises:
+        policy.errors.ChainError: see policy.chain.
+        Tampered: the chain has other contents than the parties computed.
+    """
+    from policy.chain.deployment import deploy, fund
+    from policy.chain.registry import Registry
+    from policy.chain.signing import address_of, agreement_id, new_key, sign_agreement
+
+    terms = work.terms
+    deployment = await deploy(url, DEV_KEY)
+    operator = new_key()
+    await fund(url, DEV_KEY, [
+        address_of(operator), *(p.address for p in terms.parties), *(n.attestor for n in terms.nodes),
+    ])
+    proposal = Proposal(
+        terms_hash=terms.hash, parties=tuple(p.address for p in terms.parties),
+        attestors=tuple(n.attestor for n in terms.nodes),
+        valid_from=_midnight(terms.draft.valid_from), valid_until=_midnight(terms.draft.valid_until, days=1),
+        run_quota=terms.draft.quota.runs,
+    )
+    expected = agreement_id(deployment, proposal)
+    async with Registry(url, deployment, operator) as registry:
+        proposed = await registry.propose(
+            proposal.terms_hash, proposal.parties, proposal.attestors, proposal.valid_from, proposal.valid_until,
+            proposal.run_quota,
+        )
+        if proposed != expected:
+            raise Tampered(f"the chain names the agreement {proposed[:16]}, its contents give {expected[:16]}")
+        for party in terms.parties:
+            if party.name != leave_out:
+                signature = sign_agreement(deployment, proposal, read_secret(work.keys(party.name) / CHAIN))
+                await registry.relay(proposed, party.address, signature)
+        await registry.wait_state(proposed, "proposed" if leave_out else "active")
+    return Onboarded(url, deployment, proposed)
+
+
+async def revoke(work: WorkDir, onboarded: Onboarded, party: str) -> None:
+    """Revoke the agreement as one of its parties.
+
+    Raises:
+        policy.errors.ChainError: see policy.chain.
+    """
+    from policy.chain.registry import Registry
+
+    key = read_secret(work.keys(party) / CHAIN)
+    async with Registry(onboarded.url, onboarded.deployment, key) as registry:
+        await registry.revoke(onboarded.agreement_id)
+
+
+def _midnight(day: Any, days: int = 0) -> int:
+    return int(datetime.combine(day + timedelta(days=days), time(), UTC).timestamp())

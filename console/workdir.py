@@ -1,0 +1,117 @@
+"""Everything an evaluation on one machine needs on disk: throw-away keys, terms, and a configuration per process.
+
+Each role's keys lie in a folder of its own, mode 0700. The link secret is copied to data parties only.
+"""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import TypeAdapter
+
+from evaluation.keys import new_secret, private_folder, sealing_public, signing_public, write_secret
+from mpc.identity import create_identity
+from policy.agreement import (
+    NODES,
+    Draft,
+    NodeIdentity,
+    PartyIdentity,
+    RecipientIdentity,
+    Terms,
+    compile_plans,
+)
+from policy.kpi import Kpi
+
+LINK, PSEUDONYM, SHARING, BATCH, REJECTS, CHAIN = "link", "pseudonym", "sharing", "batch", "rejects", "chain"
+SEALING, RECORDS = "sealing", "records"
+
+KPIS: TypeAdapter[list[Kpi]] = TypeAdapter(list[Kpi])
+
+
+@dataclass(frozen=True)
+class WorkDir:
+    """The folder of one evaluation."""
+
+    root: Path
+    terms: Terms
+
+    @property
+    def terms_file(self) -> Path:
+        return self.root / "terms.json"
+
+    @property
+    def kpi_file(self) -> Path:
+        """The KPI programs, for their texts."""
+        return self.root / "kpis.json"
+
+    def document(self, recipient: str) -> Path:
+        """Where a recipient keeps the result document."""
+        return self.root / recipient / "document.json"
+
+    def keys(self, role: str) -> Path:
+        """Folder of a role's keys; a role is a party, `node-<j>` or a recipient."""
+        return self.root / role / "keys"
+
+    def configure(self, role: str, settings: dict[str, Any]) -> Path:
+        """Write a role's configuration and return its path."""
+        path = self.root / role / "config.toml"
+        path.write_text(tomli_w.dumps(_plain(settings)), encoding="utf-8")
+        return path
+
+    def log(self, role: str) -> Path:
+        """Where a role's process logs."""
+        return self.root / role / "log.jsonl"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def prepare(root: Path, draft: Draft, kpis: tuple[Kpi, ...], node_ports: tuple[int, ...]) -> WorkDir:
+    """Draw everyone's throw-away keys under `root` and put the terms together.
+
+    Raises:
+        policy.errors.PlanError: a KPI does not compile against the agreement.
+        FileExistsError: `root` already holds keys.
+    """
+    from policy.chain.signing import address_of
+
+    private_folder(root)
+    link_secret = secrets.token_bytes(32)
+    parties, nodes, recipients = [], [], []
+    for party in draft.parties:
+        keys = private_folder(root / party.name / "keys")
+        write_secret(keys / LINK, link_secret)
+        for name in (PSEUDONYM, SHARING, REJECTS):
+            new_secret(keys / name)
+        batch, chain = new_secret(keys / BATCH), new_secret(keys / CHAIN)
+        parties.append(PartyIdentity(name=party.name, address=address_of(chain), batch_key=signing_public(batch)))
+    for number in range(NODES):
+        keys = private_folder(root / f"node-{number}" / "keys")
+        identity = create_identity(keys, f"node-{number}")
+        nodes.append(NodeIdentity(
+            number=number, organisation=draft.parties[number % len(draft.parties)].name,
+            endpoint=f"127.0.0.1:{node_ports[number]}", certificate=identity.fingerprint,
+            sealing_key=sealing_public(new_secret(keys / SEALING)),
+            record_key=signing_public(new_secret(keys / RECORDS)),
+            attestor=address_of(new_secret(keys / CHAIN)),
+        ))
+    for recipient in draft.recipients:
+        keys = private_folder(root / recipient.name / "keys")
+        recipients.append(RecipientIdentity(
+            name=recipient.name, sealing_key=sealing_public(new_secret(keys / SEALING))
+        ))
+    terms = Terms(
+        draft=draft, parties=tuple(parties), nodes=tuple(nodes), recipients=tuple(recipients),
+        plans=compile_plans(draft, kpis),
+    )
+    work = WorkDir(root, terms)
+    work.terms_file.write_text(terms.model_dump_json(), encoding="utf-8")
+    work.kpi_file.write_bytes(KPIS.dump_json(list(kpis)))
+    return work

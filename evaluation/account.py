@@ -1,0 +1,194 @@
+"""A recipient's account of an evaluation: signed records and recombined results become the result document."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from evaluation import document
+from evaluation.document import DateWindow, Document, Refusal, Release, Run, Status, settled
+from evaluation.records import Done, Events, Failed, Refused
+from evaluation.results import Released, ResultShares, combine
+from policy.agreement import NODES, Terms
+from policy.window import Window
+
+_Cell = tuple[tuple[str, str], ...]
+MAX_FAILURES = 1_000
+"""Failed attempts that are kept; a node cannot make us remember more."""
+
+
+@dataclass
+class _RunAccount:
+    windows: tuple[int, ...]
+    done: dict[int, Done] = field(default_factory=dict)
+
+
+@dataclass
+class _RefusalAccount:
+    refusal: Refusal
+    nodes: set[int] = field(default_factory=set)
+
+
+class Account:
+    """Collects in any order; `document` may be asked for at any time."""
+
+    def __init__(self, terms: Terms, recipient: str) -> None:
+        self._terms = terms
+        self._recipient = recipient
+        grid, spec = terms.draft.panes, terms.draft.windows
+        self._windows = {w.index: w for w in spec.windows(grid.count)}
+        self._runs: dict[str, _RunAccount] = {}
+        self._refusals: dict[tuple[object, ...], _RefusalAccount] = {}
+        self._refused_windows: dict[int, set[int]] = {}
+        self._refused_all: set[int] = set()
+        self._events: dict[str, Events] = {}
+        self._shares: dict[str, dict[int, ResultShares]] = {}
+        self._released: dict[str, list[Released]] = {}
+        self._failures = 0
+
+    def add_record(self, record: Refused | Done | Failed | Events) -> None:
+        """Take a record whose signature was checked; repeats change nothing."""
+        match record:
+            case Done():
+                self._add_done(record)
+            case Refused():
+                self._add_refused(record)
+            case Events():
+                self._events[record.party] = record
+            case Failed():
+                self._failures = min(self._failures + 1, MAX_FAILURES)
+
+    def add_result(self, shares: ResultShares) -> None:
+        """Take one node's shares; the third of a run recombines them.
+
+        Raises:
+            evaluation.errors.Tampered, mpc.errors.IntegrityError: the shares do not fit; nothing is released.
+        """
+        if shares.run in self._released:
+            return
+        found = self._shares.setdefault(shares.run, {})
+        found.setdefault(shares.node, shares)  # the first one counts: a repeat after a restart is the same
+        if len(found) == NODES:
+            self._released[shares.run] = combine(list(found.values()), self._terms.plans)
+            del self._shares[shares.run]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every window of the agreement has ended at every node, and its results are here."""
+        everybody = set(range(NODES))
+        if self._refused_all == everybody:
+            return True
+        if {p for p, e in self._events.items() if e.final} != {p.name for p in self._terms.draft.parties}:
+            return False
+        ended: dict[int, set[int]] = {w: set(nodes) | self._refused_all for w, nodes in self._refused_windows.items()}
+        for run_id, run in self._runs.items():
+            if self._expects(run) and run_id not in self._released:
+                return False
+            for window in run.windows:
+                ended.setdefault(window, set(self._refused_all)).update(run.done)
+        return all(ended.get(w, self._refused_all) == everybody for w in self._windows)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """(windows that ended at every node, windows of the agreement)."""
+        done = {w for run in self._runs.values() if len(run.done) == NODES for w in run.windows}
+        return len(done), len(self._windows)
+
+    def document(self) -> Document:
+        """The account so far."""
+        releases = tuple(self._releases())
+        refusals = tuple(
+            a.refusal.model_copy(update={"nodes": tuple(sorted(a.nodes))}) for a in self._refusals.values()
+        )
+        status: Status = settled(releases, refusals) if self.complete else "running"
+        return Document(
+            status=status, releases=releases, refusals=refusals, runs=tuple(self._run_rows()),
+            events={
+                p.name: self._events_row(p.name) for p in self._terms.draft.parties if p.name in self._events
+            },
+        )
+
+    def _add_done(self, record: Done) -> None:
+        if any(w not in self._windows for w in record.windows):
+            return
+        run = self._runs.setdefault(record.run, _RunAccount(record.windows))
+        if run.windows != record.windows:
+            return
+        run.done[record.node] = record
+        for cell in record.suppressed:
+            if cell.window in self._windows:
+                self._refuse(record.node, Refusal(
+                    kpi=cell.kpi, window=self._dates(self._windows[cell.window]), cell=cell.cell, rule=cell.rule,
+                    required=cell.required,
+                ))
+
+    def _add_refused(self, record: Refused) -> None:
+        windows = [self._windows[w] for w in record.windows if w in self._windows]
+        if not windows:
+            self._refused_all.add(record.node)
+        for window in windows:
+            self._refused_windows.setdefault(window.index, set()).add(record.node)
+        for dates in [self._dates(w) for w in windows] or [None]:
+            self._refuse(record.node, Refusal(
+                window=dates, rule=record.rule, found=record.found, required=record.required,
+            ))
+
+    def _refuse(self, node: int, refusal: Refusal) -> None:
+        cell: _Cell | None = None if refusal.cell is None else tuple(sorted(refusal.cell.items()))
+        dates = None if refusal.window is None else refusal.window.start
+        key = (refusal.kpi, dates, cell, refusal.rule, refusal.required)
+        self._refusals.setdefault(key, _RefusalAccount(refusal)).nodes.add(node)
+
+    def _expects(self, run: _RunAccount) -> bool:
+        """Whether this recipient gets something from the run: what a node says it released."""
+        mine = next(r.kpis for r in self._terms.draft.recipients if r.name == self._recipient)
+        plans = [p for p in self._terms.plans if p.kpi in mine]
+        cells = sum(len(p.strata) for p in plans) * len(run.windows)
+        for done in run.done.values():
+            kept = sum(1 for s in done.suppressed if s.kpi in mine)
+            if cells > kept:
+                return True
+        return False
+
+    def _dates(self, window: Window) -> DateWindow:
+        grid = self._terms.draft.panes
+        return DateWindow(start=grid.first_day(window.start), end=grid.first_day(window.stop))
+
+    def _releases(self) -> Iterable[Release]:
+        rows: list[tuple[tuple[int, str, str], Release]] = []
+        for cells in self._released.values():
+            for cell in cells:
+                dates = self._dates(self._windows[cell.window])
+                order = (cell.window, cell.kpi, str(sorted(cell.cell.items())))
+                result = cell.result
+                if result.value is not None:
+                    rows.append((order, Release(
+                        kpi=cell.kpi, window=dates, cell=cell.cell, output="value", value=result.value,
+                        low=result.low, high=result.high, unit=cell.unit,
+                    )))
+                rows += [
+                    (order, Release(kpi=cell.kpi, window=dates, cell=cell.cell, output=f"sums.{name}",
+                                    value=value, unit=self._unit(cell.kpi, name)))
+                    for name, value in result.sums.items()
+                ]
+        return (release for _, release in sorted(rows, key=lambda row: row[0]))
+
+    def _unit(self, kpi: str, quantity: str) -> str:
+        if quantity.endswith(".time"):
+            return "days"
+        plan = next(p for p in self._terms.plans if p.kpi == kpi)
+        return "count" if plan.estimator == "rate-ratio" else "cents"
+
+    def _run_rows(self) -> Iterable[Run]:
+        for run_id, run in sorted(self._runs.items(), key=lambda item: min(d.sequence for d in item[1].done.values())):
+            phases = list(dict.fromkeys(phase for done in run.done.values() for phase in done.seconds))
+            released = any(done.released for done in run.done.values())
+            yield Run(
+                id=run_id, windows=tuple(self._dates(self._windows[w]) for w in run.windows),
+                outcome="linked" if not run.windows else "released" if released else "suppressed",
+                seconds={p: round(max(d.seconds.get(p, 0) for d in run.done.values()), 3) for p in phases},
+            )
+
+    def _events_row(self, party: str) -> document.Events:
+        found = self._events[party]
+        return document.Events(
+            read=found.read, accepted=found.accepted, rejected=found.rejected, late_pending=found.late_pending,
+        )

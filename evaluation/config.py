@@ -1,0 +1,96 @@
+"""Configuration of the processes: TOML files, one a process, checked before anything starts."""
+
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evaluation.errors import ConfigError
+from policy.agreement import NODES, Terms
+from policy.chain.model import Deployment
+
+MODEL = TypeVar("MODEL", bound=BaseModel)
+
+
+class Settings(BaseModel):
+    """Common to all configurations: an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ChainSettings(Settings):
+    """Where this organisation reads the chain, and which contract is pinned."""
+
+    url: str
+    deployment: Deployment
+    agreement_id: str
+
+
+class PartySettings(Settings):
+    """A data party's process. Keys lie in `keys`: see evaluation.party."""
+
+    party: str
+    terms: Path
+    broker: str
+    data: Path
+    keys: Path
+    chain: ChainSettings
+
+
+class NodeSettings(Settings):
+    """An MPC node's process. Keys lie in `keys`: see evaluation.node."""
+
+    number: int = Field(ge=0, lt=NODES)
+    terms: Path
+    broker: str
+    keys: Path
+    store: Path
+    chain: ChainSettings
+    extra_plans: tuple[Path, ...] = ()
+    """Plans (JSON) this node is told to run beside the agreement's; the gate decides."""
+    batch_windows: int = Field(default=26, ge=1, le=26)
+    """Most due windows that share one run."""
+    stall_seconds: float = Field(default=60, gt=0)
+    """A peer that is silent for this long in a run is given up."""
+
+
+class RecipientSettings(Settings):
+    """A recipient's process. Keys lie in `keys`: see console.recipient."""
+
+    recipient: str
+    terms: Path
+    kpis: Path
+    """The KPI programs (JSON), for their texts."""
+    broker: str
+    keys: Path
+    document: Path
+    """Where the result document is written."""
+    page_port: int = 0
+
+
+def load_settings(path: Path, model: type[MODEL]) -> MODEL:
+    """Read a configuration.
+
+    Raises:
+        ConfigError: unreadable, not TOML, or a field is missing or wrong; the message names it.
+    """
+    try:
+        return model.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"configuration {path}: {error}") from error
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise ConfigError(f"configuration {path}: " + "; ".join(lines)) from error
+
+
+def load_terms(path: Path) -> Terms:
+    """Read signed terms (JSON).
+
+    Raises:
+        ConfigError: unreadable, or not terms.
+    """
+    try:
+        return Terms.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ConfigError(f"terms {path}: {error}") from error

@@ -1,0 +1,139 @@
+"""How three nodes agree on the next run: same windows, same data, same block, same plans, everyone willing.
+
+All messages go over the attempt's authenticated channel, are canonical JSON of bounded size, and carry no share.
+Rounds: `ready` (what could each run), `stance` (what each would run, over which data), then a `verdict` before
+every phase, so that one node's refusal stops all three before anything is opened.
+"""
+
+import hashlib
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mpc.errors import ProtocolError
+from mpc.wire import Wire
+from policy.agreement import NODES
+from policy.canonical import canonical_bytes
+
+MODEL = TypeVar("MODEL", bound=BaseModel)
+MAX_MESSAGE_BYTES = 64 << 10
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Ready(Message):
+    """How far this node could go: windows `next` … `next + count − 1` have all their panes here."""
+
+    next: int
+    count: int = Field(ge=1, le=4_096)
+    head: int
+    """Its newest finalised block."""
+
+
+class Stance(Message):
+    """What this node is about to run. Components' digests cover salted commitments; see `manifest_digests`."""
+
+    windows: tuple[int, ...]
+    plans: tuple[str, ...]
+    batches: str
+    components: dict[int, str]
+    """Component → digest, for the two components that this node holds."""
+    block_number: int
+    block_hash: str
+
+
+class Verdict(Message):
+    """Whether this node goes on to `phase`; else the rule by which it refuses."""
+
+    phase: str
+    rule: str | None = None
+
+
+class Sealed(Message):
+    """Hashes of this node's sealed results, in the recipients' alphabetical order."""
+
+    hashes: tuple[str, ...] = Field(max_length=64)
+
+
+class PeerRefused(Exception):
+    """A peer's verdict stopped the run."""
+
+    def __init__(self, node: int, rule: str) -> None:
+        super().__init__(f"node {node} refuses by rule {rule}")
+        self.node, self.rule = node, rule
+
+
+class Council:
+    """The three nodes' exchange within one attempt; every message kind is sent once, in the same order by all."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire.channel(2)
+        self._label = 0
+
+    async def exchange(self, mine: MODEL) -> list[MODEL]:
+        """Send `mine` to both peers, receive theirs; in order of node number.
+
+        One round.
+
+        Raises:
+            ProtocolError: a peer's message is too large or not of this kind.
+            PeerLost, PeerTimeout: see mpc.wire.
+        """
+        self._label += 1
+        label, payload = self._label, canonical_bytes(mine)
+        peers = [j for j in range(NODES) if j != self._wire.number]
+        for peer in peers:
+            self._wire.send(peer, label, payload)
+        await self._wire.drain()
+        answers = {self._wire.number: mine}
+        for peer in peers:
+            data = await self._wire.receive(peer, label)
+            if len(data) > MAX_MESSAGE_BYTES:
+                raise ProtocolError(f"node {peer} sent {len(data)} bytes, at most {MAX_MESSAGE_BYTES} are expected")
+            try:
+                answers[peer] = type(mine).model_validate_json(data)
+            except ValidationError as error:
+                raise ProtocolError(f"node {peer} did not send a {type(mine).__name__}") from error
+        return [answers[j] for j in range(NODES)]
+
+    async def agree(self, phase: str, rule: str | None) -> None:
+        """Tell my verdict on `phase`; return only if all three go on.
+
+        Raises:
+            PeerRefused: a peer refuses (also when I refuse too: the caller knows its own verdict).
+        """
+        verdicts = await self.exchange(Verdict(phase=phase, rule=rule))
+        for node, verdict in enumerate(verdicts):
+            if verdict.phase != phase:
+                raise ProtocolError(f"node {node} is at {verdict.phase!r}, this node at {phase!r}")
+            if verdict.rule is not None and node != self._wire.number:
+                raise PeerRefused(node, verdict.rule)
+
+
+def disagreement(stances: list[Stance]) -> tuple[str, str, str] | None:
+    """The first thing on which three stances differ: (rule, found, required), or None."""
+    for rule, values in (
+        ("same-windows", [s.windows for s in stances]),
+        ("same-plans", [s.plans for s in stances]),
+        ("same-batches", [s.batches for s in stances]),
+        ("heads-agree", [(s.block_number, s.block_hash) for s in stances]),
+    ):
+        if len(set(values)) != 1:
+            return rule, "the three nodes differ", "equal at all three nodes"
+    for component in range(NODES):
+        held = {s.components[component] for s in stances if component in s.components}
+        if len(held) != 1:
+            return "commitments-equal", f"the holders of component {component} differ", "equal at both holders"
+    return None
+
+
+def run_id(agreement: str, stances: list[Stance]) -> str:
+    """H(agreement, plans, windows, manifest): 64 hexadecimal digits, the same at all three nodes."""
+    first = stances[0]
+    digests = {c: d for s in stances for c, d in s.components.items()}
+    return hashlib.sha256(canonical_bytes({
+        "agreement": agreement, "plans": list(first.plans), "windows": list(first.windows),
+        "batches": first.batches, "components": [digests[c] for c in range(NODES)],
+    })).hexdigest()

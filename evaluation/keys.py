@@ -1,0 +1,60 @@
+"""Key files: one secret a file, 32 bytes as hexadecimal, mode 0600 in folders of mode 0700."""
+
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from evaluation.errors import ConfigError
+
+KEY_BYTES = 32
+
+
+def private_folder(path: Path) -> Path:
+    """Create a folder that only its owner can enter."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
+    return path
+
+
+def write_secret(path: Path, secret: bytes) -> None:
+    """Write a secret that only its owner can read; never over an existing one."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(secret.hex())
+
+
+def read_secret(path: Path) -> bytes:
+    """Read a 32-byte secret.
+
+    Raises:
+        ConfigError: missing, readable by others, or not 64 hexadecimal digits.
+    """
+    try:
+        mode, text = path.stat().st_mode, path.read_text(encoding="ascii").strip()
+        secret = bytes.fromhex(text)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"key file {path}: {error}. Expected 64 hexadecimal digits.") from error
+    if mode & 0o077:
+        raise ConfigError(f"key file {path} has mode {mode & 0o777:o}, expected 600. Run chmod 600 on it.")
+    if len(secret) != KEY_BYTES:
+        raise ConfigError(f"key file {path} holds {len(secret)} bytes, expected {KEY_BYTES}.")
+    return secret
+
+
+def new_secret(path: Path) -> bytes:
+    """Draw a fresh 32-byte secret and write it."""
+    secret = secrets.token_bytes(KEY_BYTES)
+    write_secret(path, secret)
+    return secret
+
+
+def sealing_public(secret: bytes) -> str:
+    """The X25519 public key of a secret, 64 hexadecimal digits."""
+    return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw().hex()
+
+
+def signing_public(secret: bytes) -> str:
+    """The Ed25519 public key of a secret, 64 hexadecimal digits."""
+    return Ed25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw().hex()

@@ -1,0 +1,65 @@
+"""A data party's process: `python -m evaluation.party CONFIG.toml`.
+
+It shares nothing until the agreement is active at a finalised block, then replays its files through its own
+topics, and tells the `runs` topic how many events it read, accepted and rejected. Keys, one file each:
+link, pseudonym, sharing, batch, rejects.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from evaluation.agreement import admission
+from evaluation.config import PartySettings, load_settings, load_terms
+from evaluation.keys import read_secret
+from evaluation.process import run_process
+from evaluation.records import Events, seal_record
+from evaluation.status import StatusLine
+from streams.broker import Broker, Producer
+from streams.pipeline import Counts, PartyConfig, PartyPipeline
+from streams.topics import RUNS
+
+
+async def party(settings: PartySettings, status: StatusLine) -> None:
+    """Run one party to the end of its files.
+
+    Raises:
+        evaluation.errors.Refused: the agreement is not active.
+        streams.errors.StreamsError, policy.errors.ChainError: see there.
+    """
+    terms = load_terms(settings.terms)
+    await admission(settings.chain, terms, status)
+    broker, batch_key = Broker(settings.broker), read_secret(settings.keys / "batch")
+    signing = Ed25519PrivateKey.from_private_bytes(batch_key)
+    async with Producer(broker) as producer:
+
+        async def account(counts: Counts, *, final: bool) -> None:
+            record = Events(
+                agreement=terms.hash, party=settings.party, final=final, read=counts.read, accepted=counts.accepted,
+                rejected=dict(counts.rejected), late_pending=counts.late_pending,
+            )
+            await producer.send(RUNS, 0, [(settings.party.encode(), seal_record(record, signing))])
+
+        pipeline = PartyPipeline(PartyConfig(
+            broker=broker, terms=terms, party=settings.party, data=settings.data,
+            link_secret=read_secret(settings.keys / "link"), pseudonym_key=read_secret(settings.keys / "pseudonym"),
+            sharing_key=read_secret(settings.keys / "sharing"), batch_key=batch_key,
+            rejects_key=read_secret(settings.keys / "rejects"),
+        ), status.say)
+        counts = await pipeline.run()
+        await account(counts, final=True)
+    status.say("done", counts.read, counts.read, accepted=counts.accepted, rejected=sum(counts.rejected.values()),
+               late_pending=counts.late_pending)
+
+
+def main(config: Path) -> int:
+    """Return the exit code."""
+    settings = load_settings(config, PartySettings)
+    status = StatusLine(settings.party)
+    return run_process(settings.party, party(settings, status), status)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,78 @@
+"""How every process ends: errors in plain words on its status line, details in its log, and an exit code."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from evaluation.errors import (
+    EXIT_BUG,
+    EXIT_ENDED,
+    EXIT_INTEGRITY,
+    EXIT_INTERRUPTED,
+    EXIT_REFUSED,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    EvaluationError,
+    Refused,
+)
+from evaluation.status import StatusLine, configure_logging
+from mpc.errors import IntegrityError, MpcError
+from policy.errors import ChainError, PolicyError
+from streams.errors import BrokerError, StreamsError
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code for an error that ended a process (DESIGN §10)."""
+    match error:
+        case BaseExceptionGroup():
+            return exit_code(error.exceptions[0])
+        case EvaluationError():
+            return error.exit_code
+        case IntegrityError():
+            return EXIT_INTEGRITY
+        case ChainError() | BrokerError() | MpcError():
+            return EXIT_UNREACHABLE
+        case PolicyError() | StreamsError():
+            return EXIT_USAGE
+        case asyncio.CancelledError() | KeyboardInterrupt():
+            return EXIT_INTERRUPTED
+        case _:
+            return EXIT_BUG
+
+
+def run_process(name: str, work: Coroutine[Any, Any, None], status: StatusLine) -> int:
+    """Run `work` in an event loop of its own; SIGTERM and SIGINT end it in order.
+
+    Returns:
+        The exit code: 0, or the one of the error.
+    """
+    configure_logging(name)
+    log = structlog.get_logger()
+
+    async def guarded() -> None:
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+        await task
+
+    try:
+        asyncio.run(guarded())
+    except Refused as error:
+        status.say("refused", reason=str(error))
+        return EXIT_REFUSED
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except BaseException as error:
+        log.exception("ended by an error")
+        first = _first(error)
+        status.say("failed", reason=f"{type(first).__name__}: {first}", code=exit_code(error))
+        return exit_code(error)
+    return EXIT_ENDED
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,131 @@
+"""What nodes and parties say in the open: signed records on the `runs` topic.
+
+A record says that a run was authorised, done, refused or failed and why, which cells were suppressed, or how many
+events a party read. It holds no share, no result and nothing about a patient.
+"""
+
+from typing import Annotated, Literal
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from evaluation.errors import Tampered
+from policy.agreement import Terms
+
+MAX_RECORD_BYTES = 1 << 20
+_SIGNATURE_BYTES = 64
+
+
+class Record(BaseModel):
+    """Common to all records; `agreement` is the hash of the signed terms."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    agreement: str
+
+
+class Refused(Record):
+    """A node refuses windows (or, with `windows` empty, everything) by a rule."""
+
+    kind: Literal["refused"] = "refused"
+    node: int
+    run: str | None
+    windows: tuple[int, ...]
+    rule: str
+    found: str | None
+    required: str
+    next_step: str
+
+
+class Suppressed(BaseModel):
+    """A cell of a window that does not come out; never a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kpi: str
+    window: int
+    cell: dict[str, str]
+    rule: str
+    required: str
+
+
+class Done(Record):
+    """A node's run ended; results, if any, are on their way to the recipients."""
+
+    kind: Literal["done"] = "done"
+    node: int
+    run: str
+    windows: tuple[int, ...]
+    """Empty for a linkage run."""
+    sequence: int
+    seconds: dict[str, float]
+    suppressed: tuple[Suppressed, ...] = ()
+    released: int = 0
+    """Number of released cells."""
+
+
+class Failed(Record):
+    """A node's run was given up before anything was opened; it will be tried again."""
+
+    kind: Literal["failed"] = "failed"
+    node: int
+    run: str | None
+    reason: str
+
+
+class Events(Record):
+    """A party's account of its own events."""
+
+    kind: Literal["events"] = "events"
+    party: str
+    final: bool
+    read: int
+    accepted: int
+    rejected: dict[str, int]
+    late_pending: int
+
+
+AnyRecord = Annotated[Refused | Done | Failed | Events, Field(discriminator="kind")]
+_ADAPTER: TypeAdapter[Refused | Done | Failed | Events] = TypeAdapter(AnyRecord)
+
+
+def seal_record(record: Record, key: Ed25519PrivateKey) -> bytes:
+    """Signature (64 bytes, Ed25519, RFC 8032) followed by the record as JSON."""
+    body = record.model_dump_json().encode()
+    return key.sign(b"winnow-record\0" + body) + body
+
+
+def open_record(message: bytes, terms: Terms) -> Refused | Done | Failed | Events:
+    """Check a record's form, agreement and signature.
+
+    Raises:
+        Tampered: too large, not a record, another agreement, an unknown signer or a wrong signature.
+    """
+    if not _SIGNATURE_BYTES < len(message) <= MAX_RECORD_BYTES:
+        raise Tampered(f"a record of {len(message)} bytes, expected 65 to {MAX_RECORD_BYTES}; it is ignored")
+    signature, body = message[:_SIGNATURE_BYTES], message[_SIGNATURE_BYTES:]
+    try:
+        record = _ADAPTER.validate_json(body)
+    except ValidationError as error:
+        raise Tampered(f"not a record: {error.errors()[0]['msg']}; it is ignored") from error
+    if record.agreement != terms.hash:
+        raise Tampered(f"a record of agreement {record.agreement[:16]}, expected {terms.hash[:16]}; it is ignored")
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(_signer(record, terms))).verify(
+            signature, b"winnow-record\0" + body
+        )
+    except InvalidSignature as error:
+        raise Tampered(f"a {record.kind} record with a wrong signature; it is ignored") from error
+    return record
+
+
+def _signer(record: Refused | Done | Failed | Events, terms: Terms) -> str:
+    if isinstance(record, Events):
+        keys = {p.name: p.batch_key for p in terms.parties}
+        if record.party not in keys:
+            raise Tampered(f"a record of unknown party {record.party!r}; it is ignored")
+        return keys[record.party]
+    if not 0 <= record.node < len(terms.nodes):
+        raise Tampered(f"a record of unknown node {record.node}; it is ignored")
+    return terms.nodes[record.node].record_key

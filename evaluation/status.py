@@ -1,0 +1,40 @@
+"""Status lines of a process for whoever started it, and its log.
+
+One JSON object a line on stdout; logs go to stderr as JSON lines. Neither holds a secret or an identifier.
+"""
+
+import json
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+
+def configure_logging(process: str) -> None:
+    """Structured logs on stderr, each line naming the process."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    structlog.contextvars.bind_contextvars(process=process)
+
+
+class StatusLine:
+    """Writes the status lines of one process."""
+
+    def __init__(self, process: str) -> None:
+        self.process = process
+
+    def say(self, phase: str, done: int | None = None, total: int | None = None, **detail: Any) -> None:
+        """Say what the process is doing; `done` of `total` where it counts something."""
+        line = {"process": self.process, "phase": phase, "done": done, "total": total, "detail": detail}
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
