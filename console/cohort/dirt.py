@@ -115,18 +115,21 @@ def _insurer(
     credited = claims.previous[claims.credit]
     standing = np.setdiff1d(np.flatnonzero(~claims.credit), credited)
     once, never = int(rng.choice(credited)), int(rng.choice(standing))
+    backwards = f"x-back-{index},{person},{clock.date(day)},{clock.date(day - 9)},{clock.instant(minute)}"
     return [
+        ("insurer/members.csv", "stop-before-start", Line(minute, backwards.encode())),
         claim("wrong-type", service_date="yesterday"),
         claim("missing-field", person=""),
-        claim("unknown-code", care_type="astrology"),
+        claim("unknown-code", debit_credit="X"),
         claim("negative-amount", amount_cents="-4500"),
-        claim("amount-too-large", amount_cents="99999999999"),
+        claim("amount-too-large", amount_cents="9999999999999"),
         claim("outside-agreement", service_date="2001-02-03"),
         claim("in-the-future", at=(day - 5) * MINUTES_PER_DAY + 12 * 60),
         claim("unknown-reference", debit_credit="C", previous_record_id=f"nothing-{index}"),
         claim("unknown-person", person=NO_PERSON),
         credit("already-cancelled", once, int(claims.cents[once])),
         credit("credit-mismatch", never, int(claims.cents[never]) + 1),
+        (name, "broken-csv", Line(minute, b'x-broken,"P00000001')),
         (name, "not-text", Line(minute, b"x-\xff\xfe,P00000001,gp,consult,2024-02-01,100,D,,2024-02-02")),
         (name, "duplicate-id", _again(files[name], rng)),
     ]
@@ -149,6 +152,7 @@ def _statistics(
         social("missing-field", who=""),
         social("unknown-code", quintile="9"),
         social("in-the-future", valid=clock.date(day + 30)),
+        (name, "broken-csv", Line(minute, f"x-few-{index},{person},3".encode())),
         (name, "not-text", Line(minute, b"x-\xff\xfe,P00000001,3,2023-01-01,2023-01-02")),
         (name, "duplicate-id", _again(files[name], rng)),
     ]

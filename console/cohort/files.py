@@ -2,6 +2,7 @@
 
 Each file is in the order of recording. What ends is recorded twice, as in a history export: first open, and on
 the day it ends once more under the same identifier (FHIR: with the next `meta.versionId`), now with its end.
+The end date of a FHIR period is its last day; that of a membership is the first day without insurance.
 """
 
 import json
@@ -133,10 +134,10 @@ def hospital_lines(people: People, shape: Shape) -> dict[str, list[Line]]:
             start, end = int(starts[row]), int(ends[row])
             if start >= shape.days:
                 continue
-            for day, shown in ((start, NEVER), (end, end)):
+            for day, last in ((start, NEVER), (end, end - 1)):
                 if day < shape.days:
                     minute = day * MINUTES_PER_DAY + hour * 60
-                    dates = clock.date(start), clock.date(shown), clock.instant(minute)
+                    dates = clock.date(start), clock.date(last), clock.instant(minute)
                     files[kind].append(Line(minute, compact(build(f"{prefix}{row + 1:06d}", key, *dates))))
     return {f"hospital/{kind}.ndjson": lines for kind, lines in files.items()}
 

@@ -79,14 +79,14 @@ def draw_people(rng: np.random.Generator, shape: Shape) -> People:
     registered = np.where(patient, rng.random(n) < 0.98, order >= shape.patients + outsiders)
 
     # A few fall ill during the period; half of those were patients of the hospital before, for something else.
-    care_start = np.where(rng.random(n) < 0.05, rng.integers(5, shape.days, n), -rng.integers(30, 3_650, n))
+    care_start = np.where(rng.random(n) < 0.04, rng.integers(5, shape.days, n), -rng.integers(30, 3_650, n))
     new = (care_start > 0) & (rng.random(n) < 0.5)
     patient_from = np.where(new, care_start, np.minimum(care_start, 0) - rng.integers(10, 700, n))
-    care_end = np.where(care_start < 0, _sometimes(rng, 0.05, 14, shape.days, n), NEVER)
+    care_end = np.where(care_start < 0, _sometimes(rng, 0.03, 14, shape.days, n), NEVER)
 
     quintile = rng.choice(np.arange(1, 6), p=shape.income, size=n)
     # Assumed: uptake rises a little with income. The fraction enrolled stays as asked.
-    weight = np.where(patient & (care_start < 0), 0.85 + 0.05 * quintile, 0.0)
+    weight = np.where(patient & (care_start < 0), 0.94 + 0.02 * quintile, 0.0)
     # Efron-Gumbel: the people with the smallest exponential/weight are a weighted sample without replacement.
     keys = rng.exponential(size=n) / np.maximum(weight, 1e-12)
     users = np.zeros(n, dtype=bool)
@@ -98,7 +98,7 @@ def draw_people(rng: np.random.Generator, shape: Shape) -> People:
     # Nobody starts the app after the end of care.
     app_start = np.where(users & (app_start < np.minimum(care_end, shape.days)), app_start, NEVER)
     stop = np.maximum(app_start, 0) + rng.integers(28, 365, n)
-    leaves = (rng.random(n) < 0.12) & (stop < np.minimum(care_end, shape.days))
+    leaves = (rng.random(n) < 0.08) & (stop < np.minimum(care_end, shape.days))
     app_stop = np.where(leaves & (app_start < NEVER), stop, NEVER)
 
     gap_start = _sometimes(rng, 0.03, 21, shape.days - 14, n)

@@ -39,14 +39,15 @@ class Care:
 
 
 CARE = (
-    # 4.4 contacts a year at about €45: €198, between the published €165 and €241.
-    Care("gp", ("consult", "long-consult", "phone"), 4.4, 1.5, 4_500, 0, 0, (10, 45)),
+    # 4.4 contacts a year over users and others together, so 4.6 without the app; at about €45 that is €207,
+    # between the published €165 and €241.
+    Care("gp", ("consult", "long-consult", "phone"), 4.6, 1.5, 4_500, 0, 0, (10, 45)),
     # 2.34 visits and 0.10 admissions a year with sizes 15.66 and 0.118 are the trial's control arm.
     Care("outpatient", ("visit", "endoscopy", "telemonitoring"), 2.34, 15.66, 8_000, 17_000, 120, (5, INVOICING_DAYS)),
     Care("admission", ("clinical",), 0.10, 0.118, 150_000, 500_000, 120, (5, INVOICING_DAYS)),
     # Assumed: the rest of the yearly cost is mostly expensive drugs.
     Care("medication", ("oral", "biological"), 10.0, 4.0, 1_500, 68_500, 0, (5, 30)),
-    Care("other", ("laboratory", "imaging", "paramedic"), 6.0, 2.0, 2_500, 14_900, 0, (10, 60)),
+    Care("other", ("laboratory", "imaging", "paramedic"), 6.0, 2.0, 2_500, 14_800, 0, (10, 60)),
 )
 COST_SHAPE = 0.57
 """Gamma shape of patients' cost multiplier: a standard deviation of about €12,200 on €9,481 a year."""
@@ -57,7 +58,8 @@ class Shape:
     """A cohort's size, period and effects.
 
     The three ratios are rates while using the app over rates without it. Outpatient and admission ratios are the
-    trial's; with the GP ratio of 0.85 (assumed) a user's year costs €8,924 instead of €9,481, as published.
+    trial's; with the GP ratio of 0.85 (assumed) a year costs €8,926 with the app and €9,480 without; published are
+    €8,924 and €9,481.
     """
 
     patients: int = 4_350
@@ -68,12 +70,12 @@ class Shape:
     zone: str = "Europe/Amsterdam"
     enrolled: float = 1 / 3
     """Fraction of the patients who start using the app before the period ends."""
-    uptake_weeks: float = 12.0
+    uptake_weeks: float = 10.0
     """Mean time to activation: exponential, cut off at the period's end, so that more start early."""
     income: tuple[float, float, float, float, float] = (0.2, 0.2, 0.2, 0.2, 0.2)
     """Fractions of the income quintiles, lowest first."""
     income_missing: float = 0.03
-    """Fraction without a known quintile until the second publication, a third into the period."""
+    """Fraction without a known quintile until the second publication, a quarter into the period."""
     gp_ratio: float = 0.85
     outpatient_ratio: float = 1.55 / 2.34
     admission_ratio: float = 0.5
@@ -104,7 +106,7 @@ class Shape:
     @property
     def publication_day(self) -> int:
         """Day of the period on which the statistics office publishes incomes for the second time."""
-        return 7 * (self.weeks // 3)
+        return 7 * (self.weeks // 4)
 
     def ratio(self, care: str) -> float:
         """The rate of a care type while using the app over the rate without it."""

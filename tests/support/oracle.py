@@ -1,0 +1,219 @@
+"""An independent oracle: what an evaluation must release, from the plaintext files and the agreement's TOML.
+
+Shares no code with Winnow. Definitions:
+- linked: known to every party before the linkage date (local midnight);
+- a measure is one integer per person and pane (policy/measure.py says what each aggregation means);
+- a window's cell has, per arm, the sums of time and outcome over its people and panes;
+- rate ratio: (Yu/Tu)/(Yc/Tc), var(log) = Σ(yu/Yu − tu/Tu − yc/Yc + tc/Tc)² over people, interval on the log scale;
+- mean difference: Yu/Tu − Yc/Tc, var = Σ((yu − (Yu/Tu)tu)/Tu − (yc − (Yc/Tc)tc)/Tc)², in euros per 30.4375 days;
+- intervals are 95 % (1.959964);
+- the total may be released if in every atom of the window both arms have `minimum_cohort` people with time and
+  with outcome; the strata if moreover each of them has, and the people outside all strata are none or as many.
+"""
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tests.support.oracle_files import FOREVER, Books, Reader
+
+Z = 1.959964
+DAYS_PER_MONTH = 30.4375
+CATALOGUE = Path(__file__).parents[2] / "policy" / "catalogue"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is expected of one KPI, window and cell."""
+
+    kpi: str
+    window: int
+    start: date
+    end: date
+    """First day after the window."""
+    cell: dict[str, str]
+    released: bool
+    sums: dict[str, int]
+    """exposed.time, exposed.outcome, comparator.time, comparator.outcome: days, and visits or cents."""
+    value: float | None
+    """None where a denominator is 0."""
+    low: float | None
+    high: float | None
+    contributors: tuple[tuple[int, ...], ...]
+    """Per atom: people with exposed time, exposed outcome, comparator time, comparator outcome."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Everything that an evaluation must end with."""
+
+    linked: int
+    cells: tuple[Cell, ...]
+    events: dict[str, dict]
+    """Party → read, accepted, rejected (reason → number), late_pending."""
+
+    def find(self, kpi: str, window: int, **cell: str) -> Cell:
+        return next(c for c in self.cells if (c.kpi, c.window, c.cell) == (kpi, window, cell))
+
+    def released(self, kpi: str) -> tuple[list[int], list[int]]:
+        """Windows whose total, and whose table by strata, must be released."""
+        of = [c for c in self.cells if c.kpi == kpi and c.released]
+        return sorted({c.window for c in of if not c.cell}), sorted({c.window for c in of if c.cell})
+
+
+def expect(agreement: Path, folders: Mapping[str, Path]) -> Expected:
+    """Work out what the evaluation of `agreement` on the parties' `folders` must give."""
+    draft = tomllib.loads(agreement.read_text(encoding="utf-8"))
+    readers = {p["name"]: Reader(draft, p["name"], folders[p["name"]]) for p in draft["parties"]}
+    books = {name: reader.read() for name, reader in readers.items()}
+    grid = next(iter(readers.values())).grid
+    closing = grid.midnight(draft["linkage"]["date"])
+    linked = sorted(set.intersection(*(
+        {person for person, at in b.known.items() if at.timestamp() < closing} for b in books.values()
+    )))
+    table = _measures(draft["measures"], books, linked, grid.edges)
+    cells: list[Cell] = []
+    for name in draft["kpis"]:
+        path = agreement.parent / name if name.endswith(".toml") else CATALOGUE / f"{name}.toml"
+        kpi = tomllib.loads(path.read_text(encoding="utf-8"))
+        cells += _cells(kpi, draft, table, grid.edges)
+    events = {
+        name: {"read": b.read, "accepted": b.accepted, "rejected": dict(b.rejected), "late_pending": b.late}
+        for name, b in books.items()
+    }
+    return Expected(len(linked), tuple(cells), events)
+
+
+def _measures(measures: list[dict], books: Mapping[str, Books], linked: list[str], edges: list[date]):
+    """Measure → int64 array (people, panes)."""
+    index = {person: row for row, person in enumerate(linked)}
+    first, last = edges[0].toordinal(), edges[-1].toordinal()
+    starts = np.array([e.toordinal() - first for e in edges[:-1]])
+    length = np.diff([e.toordinal() for e in edges])
+    ends = starts + length
+    shape = (len(linked), len(starts))
+
+    def enrolled(party: str, programme: str) -> np.ndarray:
+        """Bool (people, days of the grid)."""
+        days = np.zeros((len(linked), last - first), dtype=bool)
+        for kind, person, start, end in books[party].enrolments.values():
+            if kind == programme and person in index:
+                stop = last if end == FOREVER else end.toordinal()
+                days[index[person], max(start.toordinal() - first, 0) : max(stop - first, 0)] = True
+        return days
+
+    def whole(party: str, programme: str) -> np.ndarray:
+        return np.add.reduceat(enrolled(party, programme), starts, axis=1, dtype=np.int64) == length
+
+    table: dict[str, np.ndarray] = {}
+    for m in measures:
+        party, how = m["party"], m["aggregation"]
+        if how == "exposed":
+            made = whole(party, m["programme"])
+        elif how == "not-yet-exposed":
+            begun = np.full(len(linked), np.iinfo(np.int64).max)
+            for kind, person, start, _ in books[party].enrolments.values():
+                if kind == m["programme"] and person in index:
+                    begun[index[person]] = min(begun[index[person]], start.toordinal() - first)
+            made = whole(party, m["cohort"]) & (begun[:, None] >= ends)
+        elif how == "days":
+            made = np.add.reduceat(enrolled(party, m["programme"]), starts, axis=1, dtype=np.int64)
+        elif how in ("count", "sum"):
+            claims = pd.DataFrame(books[party].claims, columns=["person", "care", "day", "sign", "cents"])
+            claims["row"] = claims["person"].map(index)
+            claims = claims.dropna(subset="row")
+            if m.get("care_type"):
+                claims = claims[claims["care"] == m["care_type"]]
+            day = claims["day"].map(date.toordinal).to_numpy(dtype=np.int64) - first
+            amount = claims["sign"] if how == "count" else claims["sign"] * claims["cents"]
+            keys = [claims["row"].astype(np.int64).to_numpy(), np.searchsorted(starts, day, side="right") - 1]
+            made = np.zeros(shape, dtype=np.int64)
+            for (row, pane), total in amount.groupby(keys).sum().items():
+                made[row, pane] = total
+        elif how == "category":
+            made = np.zeros(shape, dtype=np.int64)
+            known = sorted((at, seen, index[p], v) for p, at, seen, v in books[party].incomes if p in index)
+            for valid, _, row, value in known:
+                made[row, starts >= valid.toordinal() - first] = value == m["value"]
+        else:
+            made = table[m["of"]] != 0
+        made = made.astype(np.int64)
+        if m.get("at_risk"):
+            made[table[m["at_risk"]] == 0] = 0
+        table[m["name"]] = made
+    return table
+
+
+def _windows(spec: dict, panes: int) -> list[tuple[int, int]]:
+    found, start = [], 0
+    while start + spec["size"] <= panes:
+        found.append((start, start + spec["size"]))
+        start += spec["step"]
+    return found
+
+
+def _cells(kpi: dict, draft: dict, table: Mapping[str, np.ndarray], edges: list[date]) -> list[Cell]:
+    windows = _windows(draft["windows"], len(edges) - 1)
+    minimum = draft["disclosure"]["minimum_cohort"]
+    time, outcome = table[kpi["time"]], table[kpi["outcome"]]
+    arms = [table[kpi["exposed"]], table[kpi["comparator"]]]
+    masks: list[tuple[dict[str, str], np.ndarray]] = [({}, np.ones_like(time))]
+    for dimension, categories in kpi.get("strata", {}).items():
+        masks += [({dimension: value}, table[name]) for value, name in categories.items()]
+    inside = sum((mask for _, mask in masks[1:]), np.zeros_like(time))
+    cuts = sorted({edge for window in windows for edge in window})
+
+    def people(mask: np.ndarray) -> dict[int, tuple[int, ...]]:
+        """Atom's first pane → numbers of contributors."""
+        counts = {}
+        for a, b in pairwise(cuts):
+            part = slice(a, b)
+            counts[a] = tuple(
+                int((arm * mask * (column != 0))[:, part].any(axis=1).sum()) for arm in arms for column in (time, outcome)
+            )
+        return counts
+
+    counts = [people(mask) for _, mask in masks]
+    rest = people(1 - inside)
+    cells = []
+    for number, (a, b) in enumerate(windows):
+        atoms = [cut for cut in cuts if a <= cut < b]
+        enough = [all(n >= minimum for atom in atoms for n in c[atom]) for c in counts]
+        total = enough[0]
+        strata = all(enough) and all(n == 0 or n >= minimum for atom in atoms for n in rest[atom])
+        for (cell, mask), of in zip(masks, counts, strict=True):
+            vectors = [(arm * mask * column)[:, a:b].sum(axis=1) for arm in arms for column in (time, outcome)]
+            cells.append(Cell(
+                kpi["id"], number, edges[a], edges[b], cell, strata if cell else total,
+                dict(zip(
+                    ("exposed.time", "exposed.outcome", "comparator.time", "comparator.outcome"),
+                    (int(v.sum()) for v in vectors), strict=True,
+                )),
+                *_estimate(kpi["estimator"], vectors), tuple(of[atom] for atom in atoms),
+            ))
+    return cells
+
+
+def _estimate(estimator: str, vectors: list[np.ndarray]) -> tuple[float | None, float | None, float | None]:
+    tu, yu, tc, yc = (v.astype(np.float64) for v in vectors)
+    Tu, Yu, Tc, Yc = (float(v.sum()) for v in (tu, yu, tc, yc))
+    if Tu == 0 or Tc == 0:
+        return None, None, None
+    if estimator == "rate-ratio":
+        if Yu == 0 or Yc == 0:
+            return None, None, None
+        value = (Yu / Tu) / (Yc / Tc)
+        spread = Z * math.sqrt(float(((yu / Yu - tu / Tu - yc / Yc + tc / Tc) ** 2).sum()))
+        return value, value * math.exp(-spread), value * math.exp(spread)
+    scale = DAYS_PER_MONTH / 100
+    value = (Yu / Tu - Yc / Tc) * scale
+    terms = (yu - Yu / Tu * tu) / Tu - (yc - Yc / Tc * tc) / Tc
+    spread = Z * math.sqrt(float((terms**2).sum())) * scale
+    return value, value - spread, value + spread

@@ -1,0 +1,313 @@
+"""The oracle's own reading of the parties' files: which lines count, which are rejected and why, what is late.
+
+Shares no code with Winnow. Lines are read one by one in the order of recording, with plain `csv` and `json`.
+
+The rules, as the agreement's readers must have them:
+- a line is at most 1 MiB of UTF-8; its identifier is new (a FHIR resource may come again with a later
+  `meta.versionId`, a membership once more with its end), what it refers to is known before it;
+- nothing happens more than a day after it was recorded; claims are for days within the agreement's panes;
+- a credit line names a claim line of the same person and amount that is not cancelled yet;
+- an event is late when its pane was sealed before it: when the latest accepted day so far, less the source's
+  bound, lay `grace_panes` beyond the pane's end.
+"""
+
+import csv
+import json
+import re
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+MAX_LINE = 1 << 20
+FOREVER = date.max
+CODE = re.compile("[a-z0-9][a-z0-9-]*")
+PERSON_SYSTEM = "urn:winnow:person"
+
+
+class Rejected(Exception):
+    """A line that does not count; the reason is the message."""
+
+
+@dataclass
+class Grid:
+    """Local days that bound the panes, worked out day by day."""
+
+    zone: ZoneInfo
+    edges: list[date]
+    _midnights: dict[date, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, panes: dict) -> "Grid":
+        edges, day = [panes["start"]], panes["start"]
+        while len(edges) <= panes["count"]:
+            day += timedelta(days=1)
+            starts = {
+                "day": True,
+                "week": day.weekday() == panes["start"].weekday(),
+                "month": day.day == 1,
+                "year": (day.month, day.day) == (panes["start"].month, 1),
+            }
+            if starts[panes["unit"]]:
+                edges.append(day)
+        return cls(ZoneInfo(panes["zone"]), edges)
+
+    def pane(self, day: date) -> int:
+        """Pane of a day; -1 before the grid, the number of panes after it."""
+        return bisect_right(self.edges, day) - 1
+
+    def midnight(self, day: date) -> float:
+        """Seconds since the epoch at which a local day starts."""
+        if day not in self._midnights:
+            self._midnights[day] = datetime.combine(day, time(), self.zone).timestamp()
+        return self._midnights[day]
+
+
+@dataclass
+class Books:
+    """What a party's accepted lines say. Days are local dates; an end is the first day after."""
+
+    known: dict[str, datetime] = field(default_factory=dict)
+    """Person → when the party first recorded them."""
+    enrolments: dict[str, tuple[str, str, date, date]] = field(default_factory=dict)
+    """Line → (programme, person, start, end); a later version replaces an earlier one."""
+    claims: list[tuple[str, str, date, int, int]] = field(default_factory=list)
+    """(person, care type, day, sign, cents)"""
+    incomes: list[tuple[str, date, datetime, str]] = field(default_factory=list)
+    """(person, valid from, recorded, quintile or "")"""
+    read: int = 0
+    rejected: Counter = field(default_factory=Counter)
+    late: int = 0
+
+    @property
+    def accepted(self) -> int:
+        return self.read - self.rejected.total()
+
+
+class Reader:
+    """Reads one party's folder."""
+
+    def __init__(self, agreement: dict, party: str, folder: Path) -> None:
+        spec = next(p for p in agreement["parties"] if p["name"] == party)
+        self.grid = Grid.of(agreement["panes"])
+        self.grace = spec.get("grace_panes", 0)
+        self.bound = timedelta(days=max(s.get("bound_days", 0) for s in spec["sources"]))
+        self.most_cents = max((m["bound"] for m in agreement["measures"] if m["aggregation"] == "sum"), default=2**63)
+        self.books = Books()
+        self.folder = folder
+        self._ids: set = set()
+        self._patients: dict[str, str] = {}
+        self._lines: dict[str, tuple[str, int]] = {}
+        self._cancelled: set[str] = set()
+        self._latest = date.min
+
+    def read(self) -> Books:
+        """Everything in the folder, in the order of recording."""
+        queue = []
+        for order, (name, take) in enumerate((
+            ("Patient.ndjson", self._patient), ("EpisodeOfCare.ndjson", self._episode), ("Task.ndjson", self._task),
+            ("members.csv", self._member), ("claims.csv", self._claim), ("persons.csv", self._person),
+        )):
+            path = self.folder / name
+            if path.exists():
+                queue += [(at, order, number, row, take) for number, (at, row) in enumerate(self._rows(path))]
+        for at, _, _, row, take in sorted(queue, key=lambda item: item[:3]):
+            try:
+                take(row, at)
+            except Rejected as reason:
+                self.books.rejected[str(reason)] += 1
+        return self.books
+
+    def _rows(self, path: Path):
+        """(recorded, row) of every well-formed line; the others are counted as rejected here."""
+        lines = path.read_bytes().split(b"\n")
+        header = lines.pop(0).decode().strip().split(",") if path.suffix == ".csv" else None
+        for raw in lines:
+            if not raw.strip():
+                continue
+            self.books.read += 1
+            try:
+                row = self._parse(raw, header)
+                yield self._instant(row["recorded_at"] if header else row.get("meta", {}).get("lastUpdated")), row
+            except Rejected as reason:
+                self.books.rejected[str(reason)] += 1
+
+    def _parse(self, raw: bytes, header: list[str] | None) -> dict:
+        if len(raw) > MAX_LINE:
+            raise Rejected("too-large")
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise Rejected("not-text") from None
+        if header is None:
+            try:
+                row = json.loads(text)
+            except ValueError:
+                raise Rejected("broken-json") from None
+            if not isinstance(row, dict):
+                raise Rejected("wrong-type")
+            return row
+        try:
+            cells = next(csv.reader([text.rstrip("\r")], strict=True))
+        except csv.Error:
+            raise Rejected("broken-csv") from None
+        if len(cells) != len(header):
+            raise Rejected("broken-csv")
+        return dict(zip(header, cells, strict=True))
+
+    # Values.
+
+    def _instant(self, text) -> datetime:
+        self._present(text)
+        try:
+            at = datetime.fromisoformat(text)
+        except (TypeError, ValueError):
+            raise Rejected("wrong-type") from None
+        return at if at.tzinfo else at.replace(tzinfo=self.grid.zone)
+
+    def _day(self, text, at: datetime) -> date:
+        self._present(text)
+        try:
+            day = date.fromisoformat(text)
+        except (TypeError, ValueError):
+            raise Rejected("wrong-type") from None
+        if self.grid.midnight(day) > at.timestamp() + 86_400:
+            raise Rejected("in-the-future")
+        return day
+
+    @staticmethod
+    def _present(*values) -> None:
+        if any(value in ("", None, [], {}) for value in values):
+            raise Rejected("missing-field")
+
+    @staticmethod
+    def _ordered(start: date, end: date) -> None:
+        if end < start:
+            raise Rejected("stop-before-start")
+
+    @staticmethod
+    def _code(value, allowed) -> str:
+        if value not in allowed:
+            raise Rejected("unknown-code")
+        return value
+
+    def _new(self, key) -> None:
+        if key in self._ids:
+            raise Rejected("duplicate-id")
+        self._ids.add(key)
+
+    def _arrived(self, day: date, pane_of: date) -> bool:
+        """Whether the pane of `pane_of` was still open; then moves the watermark on to `day`."""
+        pane = max(self.grid.pane(pane_of), 0)
+        closes = pane + 1 + self.grace
+        sealed = (
+            pane < len(self.grid.edges) - 1
+            and closes < len(self.grid.edges)
+            and self._latest != date.min
+            and self._latest - self.bound >= self.grid.edges[closes]
+        )
+        self.books.late += sealed
+        self._latest = max(self._latest, day)
+        return not sealed
+
+    # Files.
+
+    def _patient(self, row: dict, at: datetime) -> None:
+        self._present(row.get("id"), row.get("identifier"))
+        numbers = [i.get("value") for i in row["identifier"] if i.get("system") == PERSON_SYSTEM]
+        self._present(*numbers or [""])
+        self._new(("Patient", row["id"], row["meta"].get("versionId")))
+        self._patients[row["id"]] = numbers[0]
+        self.books.known.setdefault(numbers[0], at)
+
+    def _resource(self, row: dict, at: datetime, programme: str, code, subject, period, statuses) -> None:
+        self._present(row.get("id"), code, subject, period, row.get("status"))
+        for value in (code, subject, period):
+            if not isinstance(value, dict):
+                raise Rejected("wrong-type")
+        self._code(row["status"], statuses)
+        self._code(programme, [c.get("code") for c in code.get("coding", [])])
+        start = self._day(period.get("start"), at)
+        # A FHIR period includes its last day.
+        end = self._day(period["end"], at) + timedelta(days=1) if period.get("end") else FOREVER
+        self._ordered(start, end)
+        patient = str(subject.get("reference", "")).removeprefix("Patient/")
+        if patient not in self._patients:
+            raise Rejected("unknown-reference")
+        kind = row["resourceType"]
+        self._new((kind, row["id"], row["meta"].get("versionId")))
+        self._enrol(f"{kind}/{row['id']}", programme, self._patients[patient], start, end)
+
+    def _episode(self, row: dict, at: datetime) -> None:
+        types = row.get("type") or [None]
+        statuses = {"active", "onhold", "finished"}
+        self._resource(row, at, "ibd-care", types[0], row.get("patient"), row.get("period"), statuses)
+
+    def _task(self, row: dict, at: datetime) -> None:
+        period, statuses = row.get("executionPeriod"), {"in-progress", "completed"}
+        self._resource(row, at, "ibd-coach", row.get("code"), row.get("for"), period, statuses)
+
+    def _member(self, row: dict, at: datetime) -> None:
+        self._present(row["record_id"], row["person"])
+        start = self._day(row["start"], at)
+        end = self._day(row["end"], at) if row["end"] else FOREVER
+        self._ordered(start, end)
+        key = f"members/{row['record_id']}"
+        earlier = self.books.enrolments.get(key)
+        if earlier is not None and (earlier[1:] != (row["person"], start, FOREVER) or end == FOREVER):
+            raise Rejected("duplicate-id")
+        self.books.known.setdefault(row["person"], at)
+        self._enrol(key, "insured", row["person"], start, end)
+
+    def _enrol(self, key: str, programme: str, person: str, start: date, end: date) -> None:
+        day = start if end == FOREVER else end
+        if self._arrived(day, day):
+            self.books.enrolments[key] = (programme, person, start, end)
+
+    def _claim(self, row: dict, at: datetime) -> None:
+        key, person = row["record_id"], row["person"]
+        self._present(key, person, row["care_type"], row["amount_cents"], row["debit_credit"])
+        if not CODE.fullmatch(row["care_type"]):
+            raise Rejected("unknown-code")
+        sign = 1 if self._code(row["debit_credit"], {"D", "C"}) == "D" else -1
+        day = self._day(row["service_date"], at)
+        try:
+            cents = int(row["amount_cents"])
+        except ValueError:
+            raise Rejected("wrong-type") from None
+        if cents < 0:
+            raise Rejected("negative-amount")
+        if cents > self.most_cents:
+            raise Rejected("amount-too-large")
+        if not self.grid.edges[0] <= day < self.grid.edges[-1]:
+            raise Rejected("outside-agreement")
+        if person not in self.books.known:
+            raise Rejected("unknown-person")
+        if key in self._lines:
+            raise Rejected("duplicate-id")
+        if sign < 0:
+            self._cancel(row["previous_record_id"], person, cents)
+        self._lines[key] = (person, cents * sign)
+        if self._arrived(day, day):
+            self.books.claims.append((person, row["care_type"], day, sign, cents))
+
+    def _cancel(self, previous: str, person: str, cents: int) -> None:
+        self._present(previous)
+        if previous not in self._lines:
+            raise Rejected("unknown-reference")
+        if previous in self._cancelled:
+            raise Rejected("already-cancelled")
+        if self._lines[previous] != (person, cents):
+            raise Rejected("credit-mismatch")
+        self._cancelled.add(previous)
+
+    def _person(self, row: dict, at: datetime) -> None:
+        self._present(row["record_id"], row["person"])
+        valid = self._day(row["valid_from"], at)
+        self._code(row["income_quintile"], {"", "1", "2", "3", "4", "5"})
+        self._new(row["record_id"])
+        self.books.known.setdefault(row["person"], at)
+        if self._arrived(valid, valid):
+            self.books.incomes.append((row["person"], valid, at, row["income_quintile"]))
