@@ -48,7 +48,10 @@ TEXTS: Final[dict[str, Text]] = {
     "window_of": Text(en="Window {period}", nl="Venster {period}"),
     "interval": Text(en="95% interval", nl="95%-interval"),
     "interval_from_to": Text(en="{low} to {high}", nl="{low} tot {high}"),
-    "counts": Text(en="{released} of {all} windows released", nl="{released} van {all} vensters vrijgegeven"),
+    "counts": Text(
+        en="{released} of {all} windows released, {suppressed} suppressed",
+        nl="{released} van {all} vensters vrijgegeven, {suppressed} onderdrukt",
+    ),
     "refusals": Text(en="Refused", nl="Geweigerd"),
     "refusals_lead": Text(
         en="Rules of the agreement that stopped something, and the nodes that said so.",
@@ -60,20 +63,20 @@ TEXTS: Final[dict[str, Text]] = {
     "nodes": Text(en="Nodes", nl="Knooppunten"),
     "times": Text(en="Times", nl="Keer"),
     # A reading of the latest value
-    "ratio_lower": Text(en="Users' rate was {size}% lower.", nl="Het tempo van gebruikers lag {size}% lager."),
-    "ratio_higher": Text(en="Users' rate was {size}% higher.", nl="Het tempo van gebruikers lag {size}% hoger."),
+    "ratio_lower": Text(en="Users’ rate was {size}% lower.", nl="Het tempo van gebruikers lag {size}% lager."),
+    "ratio_higher": Text(en="Users’ rate was {size}% higher.", nl="Het tempo van gebruikers lag {size}% hoger."),
     "mean_lower": Text(
-        en="Users' mean was {size} per patient-month lower.",
+        en="Users’ mean was {size} per patient-month lower.",
         nl="Het gemiddelde van gebruikers lag {size} per patiëntmaand lager.",
     ),
     "mean_higher": Text(
-        en="Users' mean was {size} per patient-month higher.",
+        en="Users’ mean was {size} per patient-month higher.",
         nl="Het gemiddelde van gebruikers lag {size} per patiëntmaand hoger.",
     ),
     "same": Text(en="Users and not-yet-users were equal.", nl="Gebruikers en nog-niet-gebruikers waren gelijk."),
     "excludes": Text(
-        en="The interval lies wholly on one side of {reference}: a difference beyond chance in this window.",
-        nl="Het interval ligt geheel aan één kant van {reference}: in dit venster meer verschil dan toeval.",
+        en="The interval lies wholly on one side of {reference}: a difference that chance alone hardly explains.",
+        nl="Het interval ligt geheel aan één kant van {reference}: een verschil dat toeval alleen moeilijk verklaart.",
     ),
     "includes": Text(
         en="The interval includes {reference}: this window alone shows no clear difference.",
@@ -91,7 +94,7 @@ TEXTS: Final[dict[str, Text]] = {
     "unit_euro": Text(en="euro per patient-month", nl="euro per patiëntmaand"),
     "chart": Text(en="Every window", nl="Alle vensters"),
     "chart_note": Text(
-        en="Each point covers one window and stands at the window's last day.",
+        en="Each point covers one window and stands at the window’s last day.",
         nl="Ieder punt beschrijft één venster en staat bij de laatste dag ervan.",
     ),
     "chart_aria": Text(
@@ -165,7 +168,7 @@ TEXTS: Final[dict[str, Text]] = {
     "outcome": Text(en="Outcome", nl="Uitkomst"),
     "total": Text(en="Total", nl="Totaal"),
     "linkage": Text(en="linkage, no window", nl="koppeling, geen venster"),
-    "window_count": Text(en="{count}: {first} – {last}", nl="{count}: {first} – {last}"),
+    "window_count": Text(en="{first} – {last} ({count})", nl="{first} – {last} ({count})"),
     "no_runs": Text(en="No run yet.", nl="Nog geen run."),
     # Events
     "events_lead": Text(

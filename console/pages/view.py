@@ -82,7 +82,7 @@ def gap(point: Point, lang: Lang) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table, written out; value, low and high are "" for a gap."""
+    """A line of the table, written out in the unit of its caption; value, low and high are "" for a gap."""
 
     window: str
     state: str
@@ -103,7 +103,7 @@ def rows(shown: Series, lang: Lang) -> list[Row]:
             continue
         release = point.release
         value, low, high = (
-            "" if n is None else quantity(n, shown.kpi.estimator, lang)
+            "" if n is None else number(n, lang)
             for n in (release.value, release.low, release.high)
         )
         note = t("released")

@@ -42,7 +42,7 @@ function diagonals({ x, y, width, height }, step, down, stroke) {
   for (let c = step; c < width + height; c += step) {
     let x1 = Math.max(0, c - height), y1 = Math.min(c, height), x2 = Math.min(c, width), y2 = Math.max(0, c - width);
     if (down) { y1 = height - y1; y2 = height - y2; }
-    lines.push({ type: "line", silent: true, shape: { x1: x + x1, y1: y + y1, x2: x + x2, y2: y + y2 }, style: { stroke, lineWidth: 1, opacity: 0.7 } });
+    lines.push({ type: "line", silent: true, shape: { x1: x + x1, y1: y + y1, x2: x + x2, y2: y + y2 }, style: { stroke, lineWidth: 1, opacity: 0.6 } });
   }
   return lines;
 }
@@ -60,12 +60,12 @@ function gap(points, [first, last], half, word) {
       type: "rect", silent: true, shape: box,
       style: state === "pending" ? { fill: colour("gap"), stroke, lineDash: [4, 4], lineWidth: 1 } : { fill: colour("gap") },
     }];
-    if (state !== "pending") children.push(...diagonals(box, 12, false, stroke));
-    if (state === "refused") children.push(...diagonals(box, 12, true, stroke));
+    if (state !== "pending") children.push(...diagonals(box, 14, false, stroke));
+    if (state === "refused") children.push(...diagonals(box, 14, true, stroke));
     if (box.width > word.length * 7 + 16) {
       children.push({
         type: "text", silent: true,
-        style: { x: left + box.width / 2, y: area.y + 8, text: word, align: "center", verticalAlign: "top", fill: colour("text"), backgroundColor: colour("gap"), padding: [3, 6], borderRadius: 4, fontSize: 12 },
+        style: { x: left + box.width / 2, y: area.y + 8, text: word, align: "center", verticalAlign: "top", fill: colour("text"), backgroundColor: colour("gap"), padding: [3, 6], borderRadius: 4, fontSize: 12, fontFamily: getComputedStyle(document.body).fontFamily },
       });
     }
     return { type: "group", silent: true, children };
@@ -92,6 +92,7 @@ function draw() {
   const written = (value) => (data.euro ? euro : plain).format(value).replace("-", "−");
   const inside = points.some((p) => p.value !== null);
   const text = colour("muted");
+  const label = { color: text, fontSize: 12, lineHeight: 15, fontFamily: getComputedStyle(document.body).fontFamily };
   const common = { type: "custom", clip: true, silent: true, tooltip: { show: false } };
   const series = [
     ...stretches(points, (p) => p.state !== "released").map((s) => ({
@@ -122,13 +123,13 @@ function draw() {
       type: "time", min: points[0].at - half, max: points.at(-1).at + half,
       axisLine: { lineStyle: { color: colour("reference") }, onZero: false }, axisTick: { lineStyle: { color: colour("reference") } },
       axisLabel: {
-        color: text, fontSize: 12, hideOverlap: true, showMinLabel: true,
+        ...label, hideOverlap: true, showMinLabel: true,
         formatter: (at) => { const day = new Date(at); return day.getUTCMonth() === 0 ? `${month.format(day)}\n${day.getUTCFullYear()}` : month.format(day); },
       },
       splitLine: { show: false }, minInterval: 28 * DAY_MS,
     },
     yAxis: {
-      type: "value", scale: true, axisLabel: { color: text, fontSize: 12, formatter: written }, splitLine: { lineStyle: { color: colour("grid") } },
+      type: "value", scale: true, axisLabel: { ...label, formatter: written }, splitLine: { lineStyle: { color: colour("grid") } },
       ...(inside ? {} : { min: data.reference - 1, max: data.reference + 1 }),
     },
     tooltip: {
