@@ -1,7 +1,8 @@
 """Panes of one shard: events become, pane by pane, a matrix of measures by slots.
 
-Event time only. A pane is sealed when the watermark has passed its end by the party's grace; what comes for a
-sealed pane, or for a patient outside this epoch's register, is counted as late and stays on the sharded topic.
+Event time only. A pane is sealed when the watermark has passed its end by the party's grace. An event that would
+change a sealed pane, or is about a patient outside this epoch's register, changes nothing here: it is counted as
+late and stays on the sharded topic.
 """
 
 import math
@@ -103,7 +104,6 @@ class ShardPanes:
         if not self.register.closed and event.recorded_at >= self._linkage:
             self.register.close()
         occurred = event.occurred_at.timestamp()
-        self._watermark.observe(event.source, occurred, event.recorded_at.timestamp())
         person = self.register.person(event.patient)
         late = person is None
         if person is not None:
@@ -115,6 +115,10 @@ class ShardPanes:
                 case SocialEvent():
                     late = self._fact(event, person, occurred)
         self.late_pending += late
+        latest = event.payload.stop if isinstance(event, EnrolmentEvent) else None
+        self._watermark.observe(
+            event.source, occurred if latest is None else latest.timestamp(), event.recorded_at.timestamp()
+        )
 
     def _claim(self, event: ClaimEvent, person: int, occurred: float) -> bool:
         pane = bisect_right(self._stamps, occurred) - 1
@@ -147,21 +151,23 @@ class ShardPanes:
             # The day of the last instant is the last one enrolled.
             days = (days[0], (stop - timedelta(microseconds=1)).astimezone(self._zone).toordinal() + 1)
         before = programme.interval(event.event_id)
-        programme.put(event.event_id, person, *span, days)
         if before is None:
             changed = span[0]
         elif before[0] != span[0]:
             changed = min(before[0], span[0])
-        elif before[1] != span[1]:
-            changed = min(before[1], span[1])
         else:
-            return False
-        return changed < self._edges[self.sealed] and self.sealed > 0
+            changed = min(before[1], span[1]) if before[1] != span[1] else NEVER
+        if self.sealed > 0 and changed < self._edges[self.sealed]:
+            return True
+        programme.put(event.event_id, person, *span, days)
+        return False
 
     def _fact(self, event: SocialEvent, person: int, occurred: float) -> bool:
         since = math.floor(occurred - self._origin)
+        if self.sealed > 0 and since <= self._edges[self.sealed - 1]:
+            return True
         self._facts[event.payload.field].add(person, since, event.payload.value)
-        return self.sealed > 0 and since <= self._edges[self.sealed - 1]
+        return False
 
     @property
     def sealable(self) -> int:

@@ -15,13 +15,10 @@ from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason
 from streams.sources.agreed import programmes
 
-CARE_TYPES = frozenset({
-    "admission", "dental", "device", "ed", "gp", "maternity", "medication", "mental", "other", "outpatient",
-    "paramedic", "tele", "transport",
-})
-"""Care types that claims may have, besides those that the agreement's measures name."""
 CLOCK_SLACK = timedelta(days=1)
 """An event recorded this long before it happened is a clock's fault; longer before is the future."""
+STOP_SLACK = CLOCK_SLACK + timedelta(days=1)
+"""The same for the first instant after an enrolment, whose last day may be a whole one."""
 
 
 @dataclass(slots=True)
@@ -41,18 +38,16 @@ class Validator:
 
     def __init__(self, draft: Draft, party: str, pseudonyms: Pseudonyms) -> None:
         self._grid, self._shards, self._pseudonyms = draft.panes, draft.shards, pseudonyms
-        self._end = draft.panes.edges[-1]
         self._kinds = {s.name: frozenset(s.kinds) for s in draft.party(party).sources}
         self._programmes = programmes(draft, party) | {REGISTERED}
         measures = [m for m in draft.party_measures(party) if m.kind == "claim"]
-        self._care_types = CARE_TYPES | {m.care_type for m in measures if m.care_type is not None}
         self._limits = {
             care: tuple(
                 (index, m.aggregation == "sum", m.bound)
                 for index, m in enumerate(measures)
                 if m.aggregation in ("count", "sum") and m.care_type in (None, care)
             )
-            for care in self._care_types
+            for care in {m.care_type for m in measures} | {None}
         }
         self._needs_enrolment = any("enrolment" in kinds for kinds in self._kinds.values())
         self._measures = max(1, len(measures))
@@ -86,8 +81,6 @@ class Validator:
 
     def _debit(self, event: ClaimEvent) -> ClaimEvent | Reason:
         claim = event.payload
-        if claim.care_type not in self._care_types:
-            return Reason.UNKNOWN_CODE
         pane = self._grid.pane_of(event.occurred_at)
         if pane is None:
             return Reason.OUTSIDE_AGREEMENT
@@ -99,7 +92,7 @@ class Validator:
                 return Reason.UNKNOWN_PERSON
             person = self._know(event.patient)
         cell = (person * MAX_PANES + pane) * self._measures
-        limits, totals = self._limits[claim.care_type], self._totals
+        limits, totals = self._measured(claim.care_type), self._totals
         for index, is_sum, bound in limits:
             if totals.get(cell + index, 0) + (claim.cents if is_sum else 1) > bound:
                 return Reason.AMOUNT_TOO_LARGE if is_sum else Reason.TOO_MANY_EVENTS
@@ -112,8 +105,6 @@ class Validator:
 
     def _credit(self, event: ClaimEvent) -> ClaimEvent | Reason:
         claim = event.payload
-        if claim.care_type not in self._care_types:
-            return Reason.UNKNOWN_CODE
         if event.event_id in self._claims:
             return Reason.DUPLICATE_ID
         if event.corrects is None:
@@ -121,14 +112,14 @@ class Validator:
         line = self._claims.get(event.corrects)
         if line is None:
             return Reason.UNKNOWN_REFERENCE
-        if (line.patient, line.cents) != (event.patient, claim.cents):
-            return Reason.CREDIT_MISMATCH
         if line.cancelled:
             return Reason.ALREADY_CANCELLED
+        if (line.patient, line.cents) != (event.patient, claim.cents):
+            return Reason.CREDIT_MISMATCH
         line.cancelled = True
         self._claims[event.event_id] = None
         cell = (self._people[line.patient] * MAX_PANES + line.pane) * self._measures
-        for index, is_sum, _ in self._limits[line.care_type]:
+        for index, is_sum, _ in self._measured(line.care_type):
             self._totals[cell + index] -= line.cents if is_sum else 1
         payload = claim.model_copy(update={"care_type": line.care_type})
         return event.model_copy(update={"occurred_at": line.occurred_at, "payload": payload})
@@ -137,10 +128,11 @@ class Validator:
         enrolment = event.payload
         if enrolment.programme not in self._programmes:
             return Reason.UNKNOWN_CODE
-        if enrolment.stop is not None and enrolment.stop <= event.occurred_at:
-            return Reason.STOP_BEFORE_START
-        if event.occurred_at >= self._end and enrolment.programme != REGISTERED:
-            return Reason.OUTSIDE_AGREEMENT
+        if enrolment.stop is not None:
+            if enrolment.stop < event.occurred_at:
+                return Reason.STOP_BEFORE_START
+            if enrolment.stop > event.recorded_at + STOP_SLACK:
+                return Reason.IN_THE_FUTURE
         earlier = self._enrolments.get(event.event_id)
         if earlier is not None and (
             event.recorded_at <= earlier.recorded_at
@@ -152,13 +144,15 @@ class Validator:
         return event
 
     def _social_fact(self, event: SocialEvent) -> SocialEvent | Reason:
-        if event.occurred_at >= self._end:
-            return Reason.OUTSIDE_AGREEMENT
         if event.event_id in self._social:
             return Reason.DUPLICATE_ID
         self._social.add(event.event_id)
         self._know(event.patient)
         return event
+
+    def _measured(self, care_type: str) -> tuple[tuple[int, bool, int], ...]:
+        """(measure, whether it adds cents, bound) of the measures that a claim counts for."""
+        return self._limits.get(care_type) or self._limits[None]
 
     def _know(self, patient: str) -> int:
         return self._people.setdefault(patient, len(self._people))

@@ -7,10 +7,9 @@ from policy.measure import EventKind
 from streams.errors import ConfigurationError
 from streams.moment import start_reader, stop_reader
 from streams.pseudonym import Pseudonyms
-from streams.rejects import Reason
 from streams.sources.claims import INSURED, Claims, Members
 from streams.sources.fhir import Episodes, Patients, Tasks
-from streams.sources.lines import FieldReader, Form, SourceFile, read_events
+from streams.sources.lines import FieldReader, Form, SourceFile
 from streams.sources.social import Persons
 
 
@@ -40,17 +39,16 @@ def open_sources(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms)
 
     files: list[SourceFile] = []
 
-    def add(form: Form) -> SourceFile:
+    def add(form: Form) -> None:
         files.append(SourceFile(folder, form, start))
-        return files[-1]
 
     if (name := source("enrolment")) is not None:
         known = programmes(draft, party)
         if known - {INSURED}:
             patients = Patients(name, read)
-            references = _references(add(patients), patients)
-            add(Episodes(name, read, references, known - {INSURED}))
-            add(Tasks(name, read, references, known - {INSURED}))
+            add(patients)
+            add(Episodes(name, read, patients, known - {INSURED}))
+            add(Tasks(name, read, patients, known - {INSURED}))
         if INSURED in known:
             add(Members(name, read))
     if (name := source("claim")) is not None:
@@ -61,14 +59,3 @@ def open_sources(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms)
         kinds = ", ".join(sorted({k for s in agreed for k in s.kinds}))
         raise ConfigurationError(f"party {party}: there is no reader for what the agreement asks of it ({kinds})")
     return files
-
-
-def _references(file: SourceFile, form: Patients) -> dict[str, str]:
-    """Resource id → pseudonym of every readable Patient; the first of an id holds."""
-    found: dict[str, str] = {}
-
-    for _, _, event, line in read_events([file]):
-        if not isinstance(event, Reason):
-            resource_id, patient, _ = form.resource(line.decode().rstrip("\r\n"))
-            found.setdefault(resource_id, patient)
-    return found

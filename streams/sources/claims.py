@@ -15,7 +15,9 @@ _CODE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 class Members:
-    """members.csv: a line is an insurance period; the same record_id recorded later replaces it."""
+    """members.csv: a line is an insurance period, `end` the first day without insurance; the same record_id
+    recorded later replaces it.
+    """
 
     file = "members.csv"
     columns = ("record_id", "person", "start", "end", "recorded_at")
@@ -34,7 +36,7 @@ class Members:
         return EnrolmentEvent(
             event_id=read.event_id(self.file, record_id), patient=read.person(person),
             occurred_at=read.start(start), recorded_at=read.start(recorded_at), source=self.source,
-            payload=Enrolment(programme=INSURED, stop=read.stop(end)),
+            payload=Enrolment(programme=INSURED, stop=read.start(end) if end else None),
         )
 
 

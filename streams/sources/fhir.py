@@ -5,7 +5,6 @@ codes that are used are checked here.
 """
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -110,31 +109,30 @@ class FhirForm:
 
 
 class Patients(FhirForm):
-    """Patient.ndjson: makes a person known."""
+    """Patient.ndjson: makes a person known, from when it was recorded on."""
 
     file = "Patient.ndjson"
 
-    def resource(self, text: str) -> tuple[str, str, Patient]:
-        """Resource id, pseudonym, resource.
-
-        Raises:
-            RefusedLineError: not a Patient, or without the shared identifier.
-        """
-        found = self._resource(text, Patient)
-        person = next((i.value for i in found.identifier if i.system == PERSON_SYSTEM), None)
-        return found.id, self._read.person(person or ""), found
+    def __init__(self, source: str, read: FieldReader) -> None:
+        super().__init__(source, read)
+        self.pseudonyms: dict[str, str] = {}
+        """Resource id → pseudonym of every patient read so far; the first of an id holds."""
 
     def event(self, text: str) -> EnrolmentEvent:
         """See Form."""
-        _, patient, found = self.resource(text)
-        return self._enrolment(found, patient, REGISTERED, found.meta.last_updated, None)
+        found = self._resource(text, Patient)
+        person = next((i.value for i in found.identifier if i.system == PERSON_SYSTEM), None)
+        patient = self._read.person(person or "")
+        event = self._enrolment(found, patient, REGISTERED, found.meta.last_updated, None)
+        self.pseudonyms.setdefault(found.id, patient)
+        return event
 
 
 class Enrolments(FhirForm):
     """A file whose resources enrol patients in programmes."""
 
     def __init__(
-        self, source: str, read: FieldReader, patients: Mapping[str, str], programmes: frozenset[str]
+        self, source: str, read: FieldReader, patients: Patients, programmes: frozenset[str]
     ) -> None:
         super().__init__(source, read)
         self._patients, self._programmes = patients, programmes
@@ -143,7 +141,7 @@ class Enrolments(FhirForm):
         found = _PATIENT.fullmatch(reference.reference)
         if not found:
             raise RefusedLineError(Reason.WRONG_TYPE)
-        patient = self._patients.get(found[1])
+        patient = self._patients.pseudonyms.get(found[1])
         if patient is None:
             raise RefusedLineError(Reason.UNKNOWN_REFERENCE)
         return patient
