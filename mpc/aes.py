@@ -15,13 +15,12 @@ import numpy as np
 from mpc.engine import Engine
 from mpc.errors import ProtocolError
 from mpc.share import Bits, Words, public_bits
-from mpc.wire import Wire
 
 KEY_BYTES = 16
 BLOCK_BYTES = 16
 TAG_BYTES = 8
 ROUNDS = 10
-ROWS_PER_BATCH = 1 << 16
+ROWS_PER_BATCH = 1 << 15
 """Rows enciphered together: enough to make rounds cheap, few enough to stay near the processor's caches."""
 
 _SBOX_CONSTANT = 0x63
@@ -45,35 +44,52 @@ s4=t51+t66 s5=t47+t65 s1=t64+s3 s2=t55+t67
 """+ is XOR, * is AND; x0 and s0 are the most significant bits; NOTs left out."""
 
 
-class _Gate(NamedTuple):
-    out: str
-    left: str
-    right: str
-
-
 class _Layer(NamedTuple):
-    """AND gates that can be evaluated together, then the XOR gates that they make possible."""
+    """AND gates that can be evaluated together, then the XOR gates that they make possible; numbers of wires."""
 
-    ands: tuple[_Gate, ...]
-    xors: tuple[_Gate, ...]
+    left: list[int]
+    right: list[int]
+    ands: slice
+    """Wires of the AND gates' outputs."""
+    xors: list[tuple[int, int, int]]
+    """(output, left, right)."""
 
 
-def _layers(circuit: str) -> tuple[_Layer, ...]:
+class _Circuit(NamedTuple):
+    """The first eight wires are the inputs."""
+
+    layers: tuple[_Layer, ...]
+    wires: int
+    outputs: list[int]
+
+
+def _compiled(circuit: str) -> _Circuit:
     """Sort a circuit's gates by the number of AND gates on the longest path to them."""
     depth = {f"x{i}": 0 for i in range(8)}
-    found: list[tuple[list[_Gate], list[_Gate]]] = [([], [])]
+    gates: list[tuple[int, bool, str, str, str]] = []
     for text in circuit.split():
         out, formula = text.split("=")
         is_and = "*" in formula
         left, right = formula.split("*" if is_and else "+")
         depth[out] = max(depth[left], depth[right]) + is_and
-        while len(found) <= depth[out]:
-            found.append(([], []))
-        found[depth[out]][0 if is_and else 1].append(_Gate(out, left, right))
-    return tuple(_Layer(tuple(ands), tuple(xors)) for ands, xors in found)
+        gates.append((depth[out], is_and, out, left, right))
+    numbers = {f"x{i}": i for i in range(8)}
+    layers = []
+    for level in range(max(depth.values()) + 1):
+        ands = [gate[2:] for gate in gates if gate[:2] == (level, True)]
+        xors = [gate[2:] for gate in gates if gate[:2] == (level, False)]
+        first = len(numbers)
+        numbers |= {out: first + place for place, (out, _, _) in enumerate(ands)}
+        numbers |= {out: first + len(ands) + place for place, (out, _, _) in enumerate(xors)}
+        layers.append(_Layer(
+            [numbers[left] for _, left, _ in ands], [numbers[right] for _, _, right in ands],
+            slice(first, first + len(ands)),
+            [(numbers[out], numbers[left], numbers[right]) for out, left, right in xors],
+        ))
+    return _Circuit(tuple(layers), len(numbers), [numbers[f"s{i}"] for i in range(8)])
 
 
-_LAYERS = _layers(_CIRCUIT)
+_SBOX = _compiled(_CIRCUIT)
 
 
 @dataclass(frozen=True)
@@ -95,47 +111,59 @@ class RoundKeys:
     planes: Words
 
 
-def draw_key(wire: Wire) -> SharedKey:
+def draw_key(engine: Engine) -> SharedKey:
     """Draw this attempt's shared key: each component is drawn by the two nodes that hold it, without messages.
 
     The result is bound to the attempt: a retry gets another key, so that tags opened by an attempt that failed
     cannot be compared with those of the next one. Keep the key of the attempt that succeeds.
     """
-    holders = (wire.number + 2) % 3, (wire.number + 1) % 3
-    return SharedKey(b"".join(wire.pair_key(peer, b"linkage key")[:KEY_BYTES] for peer in holders))
+    holders = (engine.number + 2) % 3, (engine.number + 1) % 3
+    return SharedKey(b"".join(engine.wire.pair_key(peer, b"linkage key")[:KEY_BYTES] for peer in holders))
 
 
 def to_planes(words: Words) -> Words:
     """Bitslice rows: (2, n) words → (2, 8, 8, ⌈n/64⌉): bit (most significant first), byte, 64 rows a word."""
     rows = words.shape[1]
-    padded = np.zeros((2, -(-rows // 64) * 64), np.uint64)
-    padded[:, :rows] = words
-    octets = padded.astype("<u8").view(np.uint8).reshape(2, -1, TAG_BYTES)
-    bits = np.unpackbits(octets.transpose(0, 2, 1)[:, None], axis=1)
-    return np.packbits(bits, axis=-1, bitorder="little").view("<u8").astype(np.uint64)
+    squares = np.zeros((2, -(-rows // 64), 64), np.uint64)
+    squares.reshape(2, -1)[:, :rows] = words
+    _transpose(squares)
+    octets = squares.reshape(2, -1, 8, 8)
+    return np.ascontiguousarray(octets[..., ::-1].transpose(0, 3, 2, 1))
 
 
 def from_planes(planes: Words, rows: int) -> Words:
     """Undo `to_planes` for one array: (8, 8, words) → (rows,)."""
-    bits = np.unpackbits(np.ascontiguousarray(planes, "<u8").view(np.uint8), axis=-1, bitorder="little")
-    octets = np.packbits(bits, axis=0)[0]
-    return np.ascontiguousarray(octets.T[:rows]).view("<u8").astype(np.uint64).reshape(rows)
+    squares = np.ascontiguousarray(planes.transpose(2, 1, 0)[..., ::-1]).reshape(1, -1, 64)
+    _transpose(squares)
+    return squares.reshape(-1)[:rows]
 
 
-async def _substitute(engine: Engine, state: Words) -> Words:
-    """SubBytes without its constant 0x63: (2, 8, …) → (2, 8, …)."""
-    wires = {f"x{i}": state[:, i] for i in range(8)}
-    for layer in _LAYERS:
-        if layer.ands:
+def _transpose(squares: Words) -> None:
+    """Transpose squares of 64 × 64 bits in place: (…, 64); Warren, Hacker's Delight, §7-3."""
+    for half in (32, 16, 8, 4, 2, 1):
+        pairs = squares.reshape(*squares.shape[:-1], -1, 2, half)
+        upper, lower = pairs[..., 0, :], pairs[..., 1, :]
+        swap = ((upper >> np.uint64(half)) ^ lower) & np.uint64(int(_ALL_ONES) // (2**half + 1))
+        lower ^= swap
+        upper ^= swap << np.uint64(half)
+
+
+async def _substitute(engine: Engine, state: Words, room: Words | None = None) -> Words:
+    """SubBytes without its constant 0x63: (2, 8, …) → (2, 8, …).
+
+    `room` is for the circuit's wires, (2, wires, …); whoever evaluates many S-boxes gives the same again.
+    """
+    wires = np.empty((2, _SBOX.wires, *state.shape[2:]), np.uint64) if room is None else room
+    wires[:, :8] = state
+    for layer in _SBOX.layers:
+        if layer.left:
             product = await engine.and_bits(
-                Bits(np.stack([wires[g.left] for g in layer.ands], axis=1)),
-                Bits(np.stack([wires[g.right] for g in layer.ands], axis=1)),
+                Bits(wires.take(layer.left, axis=1)), Bits(wires.take(layer.right, axis=1))
             )
-            for index, gate in enumerate(layer.ands):
-                wires[gate.out] = product.parts[:, index]
-        for gate in layer.xors:
-            wires[gate.out] = wires[gate.left] ^ wires[gate.right]
-    return np.stack([wires[f"s{i}"] for i in range(8)], axis=1)
+            wires[:, layer.ands] = product.parts
+        for out, left, right in layer.xors:
+            np.bitwise_xor(wires[:, left], wires[:, right], out=wires[:, out])
+    return wires.take(_SBOX.outputs, axis=1)
 
 
 def _double(state: Words) -> Words:
@@ -193,8 +221,9 @@ async def encrypt(engine: Engine, keys: RoundKeys, state: Bits, output_bytes: in
         (8, output_bytes, words) planes of the first bytes of each block.
     """
     planes = state.parts ^ keys.planes[:, 0]
+    room = np.empty((2, _SBOX.wires, *planes.shape[2:]), np.uint64)
     for number in range(1, ROUNDS):
-        planes = await _substitute(engine, planes)
+        planes = await _substitute(engine, planes, room)
         planes = _mix_columns(planes[:, :, _SHIFT_ROWS]) ^ keys.planes[:, number]
     planes = await _substitute(engine, planes[:, :, _SHIFT_ROWS[:output_bytes]])
     return Bits(planes ^ keys.planes[:, ROUNDS, :, :output_bytes])

@@ -51,6 +51,11 @@ class Engine:
         self._transcript = hashlib.sha256(b"winnow ring transcript v1" + wire.attempt)
 
     @property
+    def wire(self) -> Wire:
+        """The channel that this engine runs on."""
+        return self._wire
+
+    @property
     def transcript(self) -> bytes:
         """32 bytes: the attempt, every operation and shape so far, and every opened value."""
         return self._transcript.copy().digest()

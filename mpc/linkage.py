@@ -38,7 +38,14 @@ _ROW = struct.Struct("<QQ")
 
 
 class LinkageError(MpcError):
-    """The registers cannot be linked, or a column does not fit its register."""
+    """The registers cannot be linked, or a column does not fit its register.
+
+    `party` is the position of the party whose register or column it is, if it is one party's.
+    """
+
+    def __init__(self, message: str, party: int | None = None) -> None:
+        super().__init__(message)
+        self.party = party
 
 
 @dataclass(frozen=True)
@@ -182,20 +189,20 @@ def match(tables: Sequence[NDArray[np.uint64]]) -> NDArray[np.int64]:
     Raises:
         LinkageError: a tag repeats within a table.
     """
-    for party, table in enumerate(tables):
-        if len(np.unique(table)) != len(table):
+    orders = [np.argsort(table) for table in tables]
+    ordered = [table[order] for table, order in zip(tables, orders, strict=True)]
+    for party, table in enumerate(ordered):
+        if np.any(table[1:] == table[:-1]):
             raise LinkageError(
                 f"the register of party {party} holds a link key twice. A patient has one slot: "
-                f"that party must repair its register before this shard can be linked."
+                f"that party must repair its register before this shard can be linked.",
+                party,
             )
-    common = tables[0]
-    for table in tables[1:]:
-        common = np.intersect1d(common, table, assume_unique=True)
-    positions = []
-    for table in tables:
-        by_tag = np.argsort(table)
-        positions.append(by_tag[np.searchsorted(table, common, sorter=by_tag)])
-    return np.stack(positions).astype(np.int64)
+    common = ordered[0]
+    for table in ordered[1:]:
+        common = common[np.isin(common, table, assume_unique=True)]
+    places = [order[np.searchsorted(table, common)] for table, order in zip(ordered, orders, strict=True)]
+    return np.stack(places).astype(np.int64)
 
 
 async def link(engine: Engine, keys: RoundKeys, registers: Sequence[Bits], dummies: int) -> LinkedShard:
@@ -255,7 +262,8 @@ async def align(engine: Engine, linked: LinkedShard, party: int, columns: Share)
     if slots + linked.dummies != rows:
         raise LinkageError(
             f"a column of party {party} has {slots} rows, its linked register {rows - linked.dummies}. "
-            f"Share every block of the register, or link again."
+            f"Share every block of the register, or link again.",
+            party,
         )
     aligned = np.empty((2, count, linked.linked), np.uint64)
     step = max(1, CELLS_PER_SHUFFLE // max(rows, 1))

@@ -79,7 +79,7 @@ async def test_tags_are_the_first_half_of_the_block(rows, monkeypatch):
 
 async def test_drawn_key_is_shared_consistently_and_new_in_every_attempt():
     async def program(wire):
-        return draw_key(wire)
+        return draw_key(Engine(wire))
 
     keys = [[k.parts for k in await run_three(program)] for _ in range(2)]
     for attempt in keys:
@@ -96,7 +96,7 @@ async def test_a_drawn_key_works_as_aes_key():
 
     async def program(wire):
         engine = Engine(wire)
-        key = draw_key(wire)
+        key = draw_key(engine)
         return key, await tags(engine, await expand_key(engine, key), shares[wire.number])
 
     results = await run_three(program)
@@ -115,7 +115,7 @@ def test_stored_key_of_another_length_is_refused():
 
 def test_the_circuit_has_32_and_gates_in_six_layers():
     """What makes it the one of Boyar and Peralta, and its cost."""
-    sizes = [len(layer.ands) for layer in aes._LAYERS]
+    sizes = [len(layer.left) for layer in aes._SBOX.layers]
     assert (sum(sizes), sum(1 for size in sizes if size)) == (32, 6)
 
 

@@ -58,7 +58,7 @@ async def link_three(tables, dummies, seed=0):
 
     async def program(wire):
         engine = Watching(wire)
-        keys = await expand_key(engine, draw_key(wire))
+        keys = await expand_key(engine, draw_key(engine))
         return engine, await link(engine, keys, [s[wire.number] for s in shares], dummies)
 
     return await run_three(program)
@@ -190,8 +190,9 @@ async def test_no_node_knows_a_whole_permutation():
 async def test_a_repeated_key_is_refused_and_names_the_register():
     tables = registers(np.random.default_rng(12), (40, 50, 60), 20)
     tables[1][7] = tables[1][8]
-    with pytest.raises(LinkageError, match="register of party 1 holds a link key twice"):
+    with pytest.raises(LinkageError, match="register of party 1 holds a link key twice") as caught:
         await link_three(tables, 0)
+    assert caught.value.party == 1
 
 
 async def test_registers_without_a_common_patient_link_to_nothing():
