@@ -15,6 +15,7 @@ from policy.chain.model import Deployment, Proposal, to_bytes32
 from policy.chain.reader import MAX_HEAD_AGE_SECONDS, REQUEST_TIMEOUT_SECONDS, RegistryReader, chunks
 from policy.chain.sender import Sender
 from policy.chain.signing import address_of, agreement_id, sign_agreement
+from policy.errors import ChainError
 
 # Limits, not costs: about twice what docs/adr/0002-immutable-registry.md lists.
 _GAS_PROPOSE, _GAS_PROPOSE_ACCOUNT = 300_000, 60_000
@@ -25,14 +26,15 @@ _GAS_RECORD = 150_000
 
 
 class Registry(RegistryReader):
-    """A registry that `key` sends transactions to and pays for; see RegistryReader for the other arguments."""
+    """A registry that `key` sends transactions to and pays for, None only reads; otherwise like RegistryReader."""
 
     def __init__(
-        self, url: str, deployment: Deployment, key: bytes, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+        self, url: str, deployment: Deployment, key: bytes | None = None,
+        timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
         max_head_age_seconds: float = MAX_HEAD_AGE_SECONDS,
     ) -> None:
         super().__init__(url, deployment, timeout_seconds, max_head_age_seconds)
-        self._sender = Sender(self._endpoint, key, deployment.chain_id)
+        self._sender = None if key is None else Sender(self._endpoint, key, deployment.chain_id)
 
     async def propose(
         self, terms_hash: str, parties: Sequence[str], attestors: Sequence[str], valid_from: int, valid_until: int,
@@ -122,7 +124,7 @@ class Registry(RegistryReader):
         """
         await self._record(
             "attest", "AlreadyAttested", agreement, run, attestation,
-            lambda: self.attestation(agreement, run, self._sender.address, "latest"),
+            lambda: self.attestation(agreement, run, self._writer.address, "latest"),
         )
 
     async def commit(self, agreement: str, run: str, root: str) -> None:
@@ -136,9 +138,15 @@ class Registry(RegistryReader):
             "commit", "AlreadyCommitted", agreement, run, root, lambda: self.commitment(agreement, run, "latest")
         )
 
+    @property
+    def _writer(self) -> Sender:
+        if self._sender is None:
+            raise ChainError("found no key to send transactions with; open the registry with one.")
+        return self._sender
+
     async def _send(self, function: str, gas: int, *arguments: Any) -> None:
         await self.block("latest")  # chain and code are the pinned ones, before anything is signed for them
-        await self._sender.send(function, self.deployment.address, encode_call(function, *arguments), gas)
+        await self._writer.send(function, self.deployment.address, encode_call(function, *arguments), gas)
 
     async def _send_once(self, done: str, function: str, gas: int, *arguments: Any) -> None:
         """Send; the rule `done` says that it was so already."""

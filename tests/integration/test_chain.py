@@ -1,0 +1,308 @@
+"""The registry on a real chain (anvil), through the client that nodes and parties use."""
+
+import asyncio
+import gzip
+import json
+import time
+from contextlib import AsyncExitStack
+
+import pytest
+import pytest_asyncio
+
+from infra.local.chain import EmbeddedChain
+from policy.chain.endpoint import Endpoint
+from policy.chain.errors import ChainMismatch, ChainRefusal, ChainTimeout
+from policy.chain.signing import address_of, agreement_id, new_key, sign_agreement
+from policy.errors import ChainError
+from tests.support.chains import BLOCK_SECONDS, make_world, some_hash
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory):
+    with EmbeddedChain(tmp_path_factory.mktemp("chain"), BLOCK_SECONDS) as chain:
+        async with AsyncExitStack() as stack:
+            yield await make_world(chain, stack)
+
+
+async def refused(rule, waiting):
+    with pytest.raises(ChainRefusal) as caught:
+        await waiting
+    assert caught.value.rule == rule, caught.value
+    return caught.value
+
+
+async def test_an_agreement_lives_from_proposal_to_revocation(world):
+    proposal = world.proposal(run_quota=7)
+    agreement = await world.relay.propose(
+        proposal.terms_hash, proposal.parties, proposal.attestors, proposal.valid_from, proposal.valid_until, 7
+    )
+    assert agreement == agreement_id(world.deployment, proposal)
+    for count, party in enumerate(world.parties):
+        view = await world.relay.view(agreement, "latest")
+        assert view.state == "proposed"
+        assert view.missing == proposal.parties[count:]
+        await world.relay.sign(agreement, party)
+    view = await world.node[0].wait_state(agreement, "active", timeout_seconds=5)
+    assert (view.missing, view.runs_used, view.run_quota) == ((), 0, 7)
+    assert view.proposal == proposal
+
+    run = some_hash()
+    await world.node[1].authorise(agreement, [run])
+    assert await world.node[2].wait_authorised(agreement, [run], timeout_seconds=5) == {run: 1}
+    attestations = [some_hash() for _ in world.node]
+    await asyncio.gather(*(n.attest(agreement, run, a) for n, a in zip(world.node, attestations, strict=True)))
+    for key, attestation in zip(world.nodes, attestations, strict=True):
+        assert await world.relay.attestation(agreement, run, address_of(key), "latest") == attestation
+    root = some_hash()
+    assert await world.relay.commitment(agreement, run, "latest") is None
+    await world.node[0].commit(agreement, run, root)
+    assert await world.relay.commitment(agreement, run, "latest") == root
+
+    await (await world.open(world.parties[1])).revoke(agreement)
+    assert (await world.relay.view(agreement, "latest")).state == "revoked"
+    await refused("AgreementNotInState", world.node[0].authorise(agreement, [some_hash()]))
+
+
+async def test_the_chain_knows_nothing_that_was_not_proposed(world):
+    view = await world.relay.view(some_hash(), "latest")
+    assert (view.state, view.parties, view.run_quota) == ("unknown", (), 0)
+    await refused("AgreementUnknown", world.node[0].authorise(some_hash(), [some_hash()]))
+    await refused("AgreementUnknown", world.relay.sign(some_hash(), world.parties[0]))
+
+
+async def test_an_agreement_without_all_signatures_authorises_nothing(world):
+    agreement = await world.propose()
+    for party in world.parties[:2]:
+        await world.relay.sign(agreement, party)
+    error = await refused("AgreementNotInState", world.node[0].authorise(agreement, [some_hash()]))
+    assert (error.found["found"], error.found["required"]) == (1, 2)
+    assert "Let every party sign" in str(error)
+
+
+async def test_a_signature_for_other_contents_registry_or_chain_is_refused(world):
+    proposal = world.proposal()
+    agreement = await world.propose(**vars(proposal))
+    party, address = world.parties[0], address_of(world.parties[0])
+    here = world.deployment
+    elsewhere = here.model_copy(update={"address": address_of(new_key())})
+    other_chain = here.model_copy(update={"chain_id": here.chain_id + 1})
+    other_terms = world.proposal(terms_hash=some_hash(), valid_from=proposal.valid_from, valid_until=proposal.valid_until)
+    more_runs = world.proposal(**(vars(proposal) | {"run_quota": 101}))
+    for signature in (
+        sign_agreement(here, other_terms, party), sign_agreement(here, more_runs, party),
+        sign_agreement(elsewhere, proposal, party), sign_agreement(other_chain, proposal, party),
+        sign_agreement(here, proposal, world.parties[1]), bytes(65), b"",
+    ):
+        await refused("SignatureRefused", world.relay.relay(agreement, address, signature))
+    assert address in (await world.relay.view(agreement, "latest")).missing
+    await world.relay.relay(agreement, address, sign_agreement(here, proposal, party))
+    assert address not in (await world.relay.view(agreement, "latest")).missing
+
+
+async def test_outsiders_can_do_nothing(world):
+    agreement = await world.active()
+    run = some_hash()
+    await world.node[0].authorise(agreement, [run])
+    outsider, party = await world.open(world.outsider), await world.open(world.parties[0])
+    await refused("NotAParty", world.relay.sign(agreement, world.outsider))
+    await refused("NotAParty", outsider.revoke(agreement))
+    await refused("NotAParty", world.node[0].revoke(agreement))
+    for stranger in (outsider, party):
+        await refused("NotAnAttestor", stranger.authorise(agreement, [some_hash()]))
+        await refused("NotAnAttestor", stranger.attest(agreement, run, some_hash()))
+        await refused("NotAnAttestor", stranger.commit(agreement, run, some_hash()))
+    view = await world.relay.view(agreement, "latest")
+    assert (view.state, view.runs_used) == ("active", 1)
+
+
+async def test_authorising_a_run_twice_counts_once(world):
+    agreement = await world.active()
+    runs = [some_hash() for _ in range(3)]
+    await world.node[0].authorise(agreement, runs)
+    await asyncio.gather(*(node.authorise(agreement, list(reversed(runs))) for node in world.node))
+    await world.node[1].authorise(agreement, [runs[0], runs[0]])
+    assert await world.relay.authorisations(agreement, runs, "latest") == {run: i + 1 for i, run in enumerate(runs)}
+    assert (await world.relay.view(agreement, "latest")).runs_used == 3
+
+
+async def test_three_nodes_authorise_a_replay_together(world):
+    agreement = await world.active(run_quota=300)
+    runs = [some_hash() for _ in range(210)]
+    await asyncio.gather(*(node.authorise(agreement, runs[i * 70:(i + 1) * 70]) for i, node in enumerate(world.node)))
+    found = await world.relay.wait_authorised(agreement, runs, timeout_seconds=5)
+    assert sorted(found.values()) == list(range(1, 211))
+
+
+async def test_the_quota_holds_also_when_nodes_race(world):
+    agreement = await world.active(run_quota=2)
+    await world.node[0].authorise(agreement, [some_hash()])
+    last = [some_hash() for _ in world.node]
+    ended = await asyncio.gather(
+        *(node.authorise(agreement, [run]) for node, run in zip(world.node, last, strict=True)), return_exceptions=True
+    )
+    assert ended.count(None) == 1
+    assert [error.rule for error in ended if error is not None] == ["QuotaExhausted"] * 2
+    view = await world.relay.view(agreement, "latest")
+    assert (view.runs_used, view.run_quota) == (2, 2)
+    assert len(await world.relay.authorisations(agreement, last, "latest")) == 1
+
+
+async def test_a_batch_beyond_the_quota_takes_nothing(world):
+    agreement = await world.active(run_quota=2)
+    await refused("QuotaExhausted", world.node[0].authorise(agreement, [some_hash() for _ in range(3)]))
+    assert (await world.relay.view(agreement, "latest")).runs_used == 0
+
+
+async def test_an_attestation_is_made_once_and_for_authorised_runs_only(world):
+    agreement, run, attestation = await world.active(), some_hash(), some_hash()
+    node = world.node[0]
+    await refused("RunNotAuthorised", node.attest(agreement, run, attestation))
+    await node.authorise(agreement, [run])
+    await node.attest(agreement, run, attestation)
+    await node.attest(agreement, run, attestation)
+    await refused("AlreadyAttested", node.attest(agreement, run, some_hash()))
+    assert await node.attestation(agreement, run, address_of(world.nodes[0]), "latest") == attestation
+    assert await node.attestation(agreement, run, address_of(world.nodes[1]), "latest") is None
+
+
+async def test_a_root_is_committed_once_and_for_authorised_runs_only(world):
+    agreement, other, run, root = await world.active(), await world.active(), some_hash(), some_hash()
+    await world.node[0].authorise(agreement, [run])
+    await refused("RunNotAuthorised", world.node[0].commit(agreement, some_hash(), root))
+    await refused("RunNotAuthorised", world.node[0].commit(other, run, root))
+    await world.node[0].commit(agreement, run, root)
+    await world.node[1].commit(agreement, run, root)
+    await refused("AlreadyCommitted", world.node[1].commit(agreement, run, some_hash()))
+    assert await world.relay.commitment(agreement, run, "latest") == root
+
+
+async def test_evidence_is_taken_after_a_revocation(world):
+    agreement, run = await world.active(), some_hash()
+    await world.node[0].authorise(agreement, [run])
+    await (await world.open(world.parties[0])).revoke(agreement)
+    await world.node[0].attest(agreement, run, some_hash())
+    await world.node[0].commit(agreement, run, some_hash())
+
+
+async def test_an_agreement_ends_by_itself(world):
+    agreement = await world.active(valid_until=int(time.time()) + 5)
+    await world.relay.wait_state(agreement, "expired", timeout_seconds=10, at="latest")
+    await refused("AgreementNotInState", world.node[0].authorise(agreement, [some_hash()]))
+    assert (await world.relay.view(agreement, "latest")).missing == ()
+
+
+async def test_nothing_is_authorised_before_the_first_day(world):
+    agreement = await world.active(valid_from=int(time.time()) + 600)
+    assert (await world.relay.view(agreement, "latest")).state == "active"
+    await refused("AgreementNotYetValid", world.node[0].authorise(agreement, [some_hash()]))
+
+
+@pytest.mark.parametrize(("rule", "changes"), [
+    ("ZeroRefused", {"terms_hash": "00" * 32}),
+    ("ZeroRefused", {"run_quota": 0}),
+    ("PeriodRefused", {"valid_from": 1, "valid_until": 2}),
+    ("PeriodRefused", {"valid_from": 4_000_000_000, "valid_until": 4_000_000_000}),
+    ("ListLengthRefused", {"parties": ()}),
+    ("ListLengthRefused", {"attestors": tuple(f"0x{i + 1:040x}" for i in range(9))}),
+    ("AddressRefused", {"parties": ("0x" + "11" * 20, "0x" + "11" * 20)}),
+    ("AddressRefused", {"attestors": ("0x" + "00" * 20,)}),
+])
+async def test_proposals_that_make_no_sense_are_refused(world, rule, changes):
+    await refused(rule, world.propose(**changes))
+
+
+async def test_writes_may_be_repeated(world):
+    proposal = world.proposal()
+    first, again = await world.propose(**vars(proposal)), await world.propose(**vars(proposal))
+    assert first == again
+    await world.relay.sign(first, world.parties[0])
+    await world.relay.sign(first, world.parties[0])
+    assert len((await world.relay.view(first, "latest")).missing) == 2
+
+
+async def test_waiting_has_an_end(world):
+    agreement = await world.propose()
+    with pytest.raises(ChainTimeout, match="active"):
+        await world.relay.wait_state(agreement, "active", timeout_seconds=0.3)
+    with pytest.raises(ChainTimeout, match="1 runs"):
+        await world.relay.wait_authorised(agreement, [some_hash()], timeout_seconds=0.3)
+
+
+async def test_other_code_and_another_chain_are_noticed(world):
+    agreement = await world.active()
+    pins = world.deployment
+    for change, words in (
+        ({"code_hash": "00" * 32}, "pinned"),
+        ({"address": address_of(world.relayer)}, "no contract"),
+        ({"chain_id": pins.chain_id + 1}, "expected"),
+    ):
+        stranger = await make_client(world, pins.model_copy(update=change))
+        with pytest.raises(ChainMismatch, match=words):
+            await stranger.view(agreement, "latest")
+        with pytest.raises(ChainMismatch):
+            await stranger.authorisation(agreement, some_hash(), "latest")
+        with pytest.raises(ChainMismatch):
+            await stranger.authorise(agreement, [some_hash()])
+
+
+async def make_client(world, deployment):
+    from policy.chain.registry import Registry
+
+    return await world.stack.enter_async_context(Registry(world.chain.url, deployment, world.nodes[0]))
+
+
+async def test_changed_code_at_the_pinned_address_is_noticed(world):
+    other = await make_world(world.chain, world.stack)
+    agreement = await other.active()
+    async with Endpoint(world.chain.url, 5) as endpoint:
+        code = await endpoint.data("eth_getCode", other.deployment.address, "latest")
+        changed = code[:-60] + bytes([code[-60] ^ 1]) + code[-59:]
+        await endpoint.call("anvil_setCode", other.deployment.address, "0x" + changed.hex())
+    await asyncio.sleep(3 * BLOCK_SECONDS)
+    with pytest.raises(ChainMismatch, match="not the registry's"):
+        await other.relay.view(agreement, "latest")
+
+
+async def test_without_a_key_nothing_is_sent(world):
+    reader = await world.open(None)
+    agreement = await world.active()
+    assert (await reader.view(agreement, "latest")).state == "active"
+    with pytest.raises(ChainError, match="no key"):
+        await reader.authorise(agreement, [some_hash()])
+
+
+async def test_only_hashes_addresses_and_numbers_are_stored_or_sent(world):
+    fresh = await make_world(world.chain, world.stack)
+    proposal, run, attestation, root = fresh.proposal(), some_hash(), some_hash(), some_hash()
+    agreement = await fresh.active(**vars(proposal))
+    await fresh.node[0].authorise(agreement, [run])
+    await fresh.node[0].attest(agreement, run, attestation)
+    await fresh.node[0].commit(agreement, run, root)
+
+    packed = sum(value << place for value, place in (
+        (proposal.valid_from, 0), (proposal.valid_until, 64), (proposal.run_quota, 128), (1, 160), (0b111, 192),
+    ))
+    expected = [int(x, 16) for x in (proposal.terms_hash, attestation, root, *proposal.parties, *proposal.attestors)]
+    expected += [packed, len(proposal.parties), len(proposal.attestors), 1]
+    async with Endpoint(world.chain.url, 5) as endpoint:
+        dump = json.loads(gzip.decompress(await endpoint.data("anvil_dumpState")))
+        account = {a.lower(): found for a, found in dump["accounts"].items()}[fresh.deployment.address.lower()]
+        assert sorted(int(word, 16) for word in account["storage"].values()) == sorted(expected)
+        head = await endpoint.block("latest")
+        calls = [
+            transaction["input"]
+            for number in range(head.number + 1)
+            for transaction in (await endpoint.call("eth_getBlockByNumber", hex(number), True))["transactions"]
+            if (transaction.get("to") or "").lower() == fresh.deployment.address.lower()
+        ]
+    assert len(calls) == 7
+    # Every 32-byte word of a call is a known value, a small number (count, offset, length) or part of a signature.
+    known = {*expected, int(agreement, 16), int(run, 16), proposal.valid_from, proposal.valid_until}
+    signatures = [sign_agreement(fresh.deployment, proposal, key) for key in fresh.parties]
+    known |= {int.from_bytes(s[i:i + 32].ljust(32, b"\0"), "big") for s in signatures for i in (0, 32, 64)}
+    for call in calls:
+        body = bytes.fromhex(call[10:])
+        words = {int.from_bytes(body[i:i + 32], "big") for i in range(0, len(body), 32)}
+        assert {word for word in words if word > 1024} <= known

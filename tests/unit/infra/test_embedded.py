@@ -1,0 +1,109 @@
+import asyncio
+import json
+import signal
+import socket
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from infra.local.broker import EmbeddedBroker
+from infra.local.chain import DEV_KEY, EmbeddedChain, anvil_binary
+from infra.local.errors import LocalError
+
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def listeners(pid):
+    """(address, port) pairs on which a process listens, from /proc; addresses as the kernel writes them."""
+    targets = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    inodes = {target[8:-1] for target in targets if target.startswith("socket:[")}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                address, port = fields[1].split(":")
+                found.add((address, int(port, 16)))
+    return found
+
+
+def rpc(url, method, *parameters):
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}).encode()
+    request = urllib.request.Request(url, body, {"content-type": "application/json"})
+    with OPENER.open(request, timeout=5) as answer:
+        return json.load(answer)["result"]
+
+
+LOOPBACK = "0100007F"
+
+
+def test_the_chain_listens_on_loopback_makes_blocks_and_ends(tmp_path):
+    with EmbeddedChain(tmp_path / "chain", 0.1) as chain:
+        assert listeners(chain.process.pid) == {(LOOPBACK, chain.port)}
+        assert int(rpc(chain.url, "eth_chainId"), 16) == chain.chain_id
+        limit = time.monotonic() + 5
+        while int(rpc(chain.url, "eth_getBlockByNumber", "finalized", False)["number"], 16) < 2:
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        latest = int(rpc(chain.url, "eth_getBlockByNumber", "latest", False)["number"], 16)
+        final = int(rpc(chain.url, "eth_getBlockByNumber", "finalized", False)["number"], 16)
+        assert latest - 2 <= final <= latest - 1
+    assert not chain.alive
+    chain.stop()
+
+
+def test_two_chains_never_share_an_id(tmp_path):
+    assert EmbeddedChain(tmp_path).chain_id != EmbeddedChain(tmp_path).chain_id
+
+
+def test_the_dev_key_is_the_funded_account(tmp_path):
+    from policy.chain.signing import address_of
+
+    with EmbeddedChain(tmp_path / "chain", 1) as chain:
+        assert [a.lower() for a in rpc(chain.url, "eth_accounts")] == [address_of(DEV_KEY).lower()]
+
+
+def test_a_missing_anvil_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("WINNOW_ANVIL", str(tmp_path / "nothing"))
+    with pytest.raises(LocalError, match="make setup"):
+        EmbeddedChain(tmp_path / "chain").start()
+
+
+def test_a_named_anvil_is_used(tmp_path, monkeypatch):
+    binary = tmp_path / "anvil"
+    binary.write_text("#!/bin/sh\nexit 3\n")
+    binary.chmod(0o700)
+    monkeypatch.setenv("WINNOW_ANVIL", str(binary))
+    assert anvil_binary() == binary
+    with pytest.raises(LocalError, match=r"exit 3"):
+        EmbeddedChain(tmp_path / "chain").start()
+
+
+def test_the_death_of_the_chain_is_seen(tmp_path):
+    with EmbeddedChain(tmp_path / "chain", 1) as chain:
+        assert chain.alive
+        chain.process.send_signal(signal.SIGKILL)
+        chain.process.wait(5)
+        assert not chain.alive
+
+
+async def test_the_broker_listens_on_loopback_and_its_death_is_seen(tmp_path):
+    with EmbeddedBroker(tmp_path / "broker") as broker:
+        assert listeners(broker.process.pid) == {(LOOPBACK, broker.port)}
+        watch = asyncio.create_task(broker.watch())
+        done, _ = await asyncio.wait({watch}, timeout=0.2)
+        assert not done
+        broker.process.send_signal(signal.SIGKILL)
+        await asyncio.wait_for(watch, 2)
+    assert not broker.alive
+    await asyncio.wait_for(broker.watch(), 2)
+
+
+def test_the_broker_ends_although_a_client_holds_a_connection(tmp_path):
+    with EmbeddedBroker(tmp_path / "broker") as broker, socket.create_connection(("127.0.0.1", broker.port)):
+        start = time.monotonic()
+        broker.stop()
+        assert time.monotonic() - start < 2
+    assert not broker.alive
