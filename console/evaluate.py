@@ -1,6 +1,7 @@
 """What `winnow evaluate` and `winnow demo` do: check the input, run, print, and turn every end into an exit code."""
 
 import asyncio
+import contextlib
 import signal
 import sys
 import tempfile
@@ -8,14 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+
 from console.drill import Drill
 from console.errors import ConsoleError
 from console.local import LocalEvaluation
-from console.present import print_document
+from console.present import present
 from console.progress import Progress
 from evaluation.document import Document, exit_code
 from evaluation.errors import (
-    EXIT_BUG,
     EXIT_INTERRUPTED,
     EXIT_UNREACHABLE,
     EXIT_USAGE,
@@ -24,6 +26,7 @@ from evaluation.errors import (
 from infra.local.errors import LocalError
 from policy.agreement import Draft, load_draft, load_kpis
 from policy.errors import ChainError, PolicyError
+from policy.kpi import Kpi
 from streams.errors import BrokerError
 
 
@@ -48,11 +51,9 @@ def evaluate_files(agreement: Path, parties: Sequence[str], options: Options) ->
     except (PolicyError, ConsoleError) as error:
         return _say(error, EXIT_USAGE)
     if options.work is not None:
-        return _evaluate(LocalEvaluation(draft, kpis, folders, options.work, Progress(), options.drill), options)
+        return _evaluate(draft, kpis, folders, options.work, options)
     with tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
-        return _evaluate(
-            LocalEvaluation(draft, kpis, folders, Path(scratch) / "work", Progress(), options.drill), options
-        )
+        return _evaluate(draft, kpis, folders, Path(scratch) / "work", options)
 
 
 def evaluate_demo(directory: Path, patients: int, weeks: int, seed: int, options: Options) -> int:
@@ -97,9 +98,11 @@ def party_folders(draft: Draft, parties: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def _evaluate(evaluation: LocalEvaluation, options: Options) -> int:
+def _evaluate(
+    draft: Draft, kpis: tuple[Kpi, ...], folders: dict[str, Path], work: Path, options: Options
+) -> int:
     try:
-        return asyncio.run(_run(evaluation, options))
+        return asyncio.run(_run(draft, kpis, folders, work, options))
     except EvaluationError as error:
         return _say(error, error.exit_code)
     except PolicyError as error:
@@ -108,32 +111,32 @@ def _evaluate(evaluation: LocalEvaluation, options: Options) -> int:
         return _say(error, EXIT_UNREACHABLE)
     except (KeyboardInterrupt, asyncio.CancelledError):
         return _say("Interrupted; everything was stopped.", EXIT_INTERRUPTED)
-    except Exception as error:
-        _say(f"a defect of Winnow: {type(error).__name__}: {error}. Please report it.", EXIT_BUG)
-        raise
 
 
-async def _run(evaluation: LocalEvaluation, options: Options) -> int:
+async def _run(
+    draft: Draft, kpis: tuple[Kpi, ...], folders: dict[str, Path], work: Path, options: Options
+) -> int:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    progress = evaluation.progress
-    async with evaluation.run() as document:
-        if isinstance(progress, Progress):
-            progress.close()
-        _print(document, evaluation.draft, options)
-        if options.serve:
-            sys.stderr.write(f"The pages are at {evaluation.page} — Ctrl-C ends.\n")
-            await evaluation.stay()
+    with contextlib.ExitStack() as shown:
+        progress = shown.enter_context(Progress())
+        evaluation = LocalEvaluation(draft, kpis, folders, work, progress.update, options.drill)
+        async with evaluation.run() as document:
+            shown.close()
+            _print(document, kpis, options)
+            if options.serve:
+                sys.stderr.write(f"The pages are at {evaluation.page} — Ctrl-C ends.\n")
+                await evaluation.stay()
     return exit_code(document.status)
 
 
-def _print(document: Document, draft: Draft, options: Options) -> None:
+def _print(document: Document, kpis: tuple[Kpi, ...], options: Options) -> None:
     if options.json:
         sys.stdout.write(document.model_dump_json(indent=1) + "\n")
-        sys.stdout.flush()
     else:
-        print_document(document)
+        present(document, kpis, Console())
+    sys.stdout.flush()
 
 
 def _say(error: Exception | str, code: int) -> int:

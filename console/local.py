@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from policy.kpi import Kpi
 from streams.broker import Broker, create_topics
 from streams.topics import all_topics
 
-Progress = Callable[[dict[str, Any]], None]
+Progress = Callable[[Mapping[str, Any]], None]
 
 QUIET_SECONDS = 300
 """Somebody must say something within this time, or the evaluation is given up."""

@@ -40,27 +40,30 @@ async def recipient(settings: RecipientSettings, status: StatusLine) -> None:
     terms = load_terms(settings.terms)
     key = X25519PrivateKey.from_private_bytes(read_secret(settings.keys / "sealing"))
     broker, account, store = Broker(settings.broker), Account(terms, settings.recipient), MemoryStore()
-    app = create_app(store, KPIS.validate_json(settings.kpis.read_bytes()))
+    app = create_app(store, KPIS.validate_json(settings.kpis.read_bytes()), terms.draft)
 
     async def follow() -> None:
         told = False
         async with Consumer(broker, RUNS, [0]) as runs, Consumer(broker, results(settings.recipient), [0]) as sealed:
             while True:
+                news = False
                 for record in await runs.poll(POLL_SECONDS, MOST_MESSAGES):
+                    news = True
                     try:
                         account.add_record(open_record(record.value, terms))
                     except Tampered as error:
                         log.warning("record ignored", reason=str(error))
                 for message in await sealed.poll(POLL_SECONDS, MOST_MESSAGES):
+                    news = True
                     try:
                         account.add_result(open_result(message.value, settings.recipient, key, terms))
                     except Tampered as error:
                         log.warning("result ignored", reason=str(error))
-                version = store.version
+                if not news:
+                    continue
                 store.publish(account.document())
-                if store.version != version:
-                    _write(settings.document, store)
-                    status.say("windows", *account.progress)
+                _write(settings.document, store)
+                status.say("windows", *account.progress)
                 if account.complete and not told:
                     told = True
                     status.say("complete", *account.progress)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from evaluation import document
 from evaluation.document import DateWindow, Document, Refusal, Release, Run, Status, settled
+from evaluation.document import Events as EventsRow
 from evaluation.records import Done, Events, Failed, Refused
 from evaluation.results import Released, ResultShares, combine
 from policy.agreement import NODES, Terms
@@ -96,7 +96,8 @@ class Account:
         """The account so far."""
         releases = tuple(self._releases())
         refusals = tuple(
-            a.refusal.model_copy(update={"nodes": tuple(sorted(a.nodes))}) for a in self._refusals.values()
+            a.refusal.model_copy(update={"nodes": tuple(sorted(a.nodes))})
+            for _, a in sorted(self._refusals.items(), key=lambda item: str(item[0][1:2] + item[0]))
         )
         status: Status = settled(releases, refusals) if self.complete else "running"
         return Document(
@@ -122,11 +123,12 @@ class Account:
 
     def _add_refused(self, record: Refused) -> None:
         windows = [self._windows[w] for w in record.windows if w in self._windows]
+        every: list[DateWindow | None] = [self._dates(w) for w in windows] or [None]
         if not windows:
             self._refused_all.add(record.node)
         for window in windows:
             self._refused_windows.setdefault(window.index, set()).add(record.node)
-        for dates in [self._dates(w) for w in windows] or [None]:
+        for dates in every:
             self._refuse(record.node, Refusal(
                 window=dates, rule=record.rule, found=record.found, required=record.required,
             ))
@@ -134,7 +136,7 @@ class Account:
     def _refuse(self, node: int, refusal: Refusal) -> None:
         cell: _Cell | None = None if refusal.cell is None else tuple(sorted(refusal.cell.items()))
         dates = None if refusal.window is None else refusal.window.start
-        key = (refusal.kpi, dates, cell, refusal.rule, refusal.required)
+        key = (refusal.kpi, dates and dates.isoformat(), cell, refusal.rule, refusal.required)
         self._refusals.setdefault(key, _RefusalAccount(refusal)).nodes.add(node)
 
     def _expects(self, run: _RunAccount) -> bool:
@@ -187,8 +189,8 @@ class Account:
                 seconds={p: round(max(d.seconds.get(p, 0) for d in run.done.values()), 3) for p in phases},
             )
 
-    def _events_row(self, party: str) -> document.Events:
+    def _events_row(self, party: str) -> EventsRow:
         found = self._events[party]
-        return document.Events(
+        return EventsRow(
             read=found.read, accepted=found.accepted, rejected=found.rejected, late_pending=found.late_pending,
         )

@@ -79,6 +79,7 @@ class Computation:
 
         Raises:
             mpc.linkage.LinkageError: a register repeats a patient.
+            policy.errors.PlanError: with so many patients a plan could leave its arithmetic bounds.
             MpcError: see mpc.errors.
         """
         keys = await expand_key(engine, draw_key(engine))
@@ -88,6 +89,8 @@ class Computation:
             linked[shard] = await link(engine, keys, registers, self._terms.draft.linkage.dummies)
         self._linked = linked
         self._statistics = {}
+        for plan in self._plans:
+            plan.check_bounds(self.patients, self._terms.draft.windows.size)
 
     async def extend(self, engine: Engine, stop: int) -> None:
         """Bring the running totals of all shards up to pane `stop` (exclusive)."""

@@ -26,8 +26,9 @@ from evaluation.records import Refused as RefusedRecord
 from evaluation.run import NodeRun, Outcome, RunRefused
 from evaluation.status import StatusLine
 from evaluation.wake import Bell
-from mpc.errors import IntegrityError, MpcError, PeerLost, PeerTimeout
-from mpc.transport import NodeLinks
+from mpc.errors import PeerLost, PeerTimeout
+from mpc.identity import load_identity
+from mpc.transport import NodeAddress, NodeLinks
 from policy.agreement import Terms
 from policy.gate import Refusal, RunRequest, before
 from policy.plan import Plan
@@ -73,8 +74,10 @@ class Node:
             Producer(self._broker) as producer,
         ):
             await self._admission(registry, producer)
+            addresses = [NodeAddress(n.endpoint, n.certificate) for n in self._terms.nodes]
+            identity = load_identity(self._settings.keys, f"node-{self._number}")
             async with (
-                NodeLinks(self._number, self._terms.nodes, self._settings.keys, self._settings.stall_seconds) as links,
+                NodeLinks(self._number, addresses, identity) as links,
                 self._bell,
                 asyncio.TaskGroup() as group,
             ):
@@ -93,9 +96,6 @@ class Node:
             await self._say(producer, self._refused(refusal, (), None))
         if refusals:
             raise Refused(in_words(refusals[0]))
-        for plan in self._plans:
-            draft = self._terms.draft
-            plan.check_bounds(self._store.most_patients, draft.windows.size)
 
     async def _receive(self) -> None:
         """Take share batches into the store."""
@@ -141,7 +141,7 @@ class Node:
         label = hashlib.sha256(f"winnow {self._terms.hash} {name}".encode()).digest()
         for attempt in range(1, MOST_ATTEMPTS + 1):
             try:
-                async with links.attempt(label) as wire:
+                async with links.attempt(label, self._settings.stall_seconds) as wire:
                     run = NodeRun(
                         self._terms, self._plans, self._settings.chain, registry, self._computation, self._signing,
                         self._status, wire,

@@ -1,0 +1,154 @@
+"""A recipient's account: results and records of a small agreement, in any order."""
+
+import itertools
+import secrets
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from evaluation.account import Account
+from evaluation.errors import Tampered
+from evaluation.records import Done, Events, Refused, Suppressed
+from evaluation.results import KpiShares, ReleasedCell, ResultShares, open_result, seal_result
+from mpc.errors import IntegrityError
+from mpc.tail.decode import output_names
+from tests.support.terms import make_terms
+
+PRIME = 2**256 - 189
+NODE, RECIPIENT = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
+
+
+@pytest.fixture
+def terms():
+    made = make_terms(panes={"zone": "UTC", "unit": "week", "start": "2024-01-01", "count": 5})
+    plans = tuple(p.model_copy(update={"outputs": ("sums",)}) for p in made.plans)
+    nodes = tuple(n.model_copy(update={"record_key": NODE.public_key().public_bytes_raw().hex()}) for n in made.nodes)
+    return made.model_copy(update={"plans": plans, "nodes": nodes})
+
+
+def shares(terms, run, windows, plan=0):
+    """Three nodes' shares, on a random line, of sums that equal 1000·window + position of the output."""
+    plan = terms.plans[plan]
+    cells = tuple(ReleasedCell(window=w, stratum=0) for w in windows)
+    outputs = [{}, {}, {}]
+    for position, name in enumerate(output_names(plan)):
+        rows = [[], [], []]
+        for w in windows:
+            slope = secrets.randbelow(PRIME)
+            for j in range(3):
+                rows[j].append(f"{(1000 * w + position + slope * (j + 1)) % PRIME:x}")
+        for j in range(3):
+            outputs[j][name] = tuple(rows[j])
+    return [
+        ResultShares(agreement=terms.hash, recipient="innovation-team", node=j, run=run,
+                     kpis=(KpiShares(plan=plan.hash, cells=cells, outputs=outputs[j]),))
+        for j in range(3)
+    ]
+
+
+def suppressed(terms, windows, keep=()):
+    return tuple(
+        Suppressed(kpi=plan.kpi, window=w, cell=stratum.cell, rule="minimum-cohort", required="at least 3")
+        for plan in terms.plans for w in windows for stratum in plan.strata
+        if (plan.kpi, w, tuple(stratum.cell.items())) not in keep
+    )
+
+
+def done(terms, node, run, windows, hidden=(), released=0):
+    return Done(agreement=terms.hash, node=node, run=run, windows=windows, sequence=1,
+                seconds={"estimate": 0.5 + node}, suppressed=hidden, released=released)
+
+
+def events(terms, party):
+    return Events(agreement=terms.hash, party=party, final=True, read=3, accepted=2, rejected={"broken-json": 1},
+                  late_pending=1)
+
+
+def everything(terms):
+    kpi = terms.plans[0].kpi
+    hidden = suppressed(terms, (0, 1), {(kpi, 0, ()), (kpi, 1, ())})
+    records = [done(terms, j, "run", (0, 1), hidden, 2) for j in range(3)]
+    return [*records, *(events(terms, p.name) for p in terms.draft.parties), *shares(terms, "run", (0, 1))]
+
+
+def feed(account, items):
+    for item in items:
+        account.add_result(item) if isinstance(item, ResultShares) else account.add_record(item)
+
+
+def test_the_order_of_arrival_changes_nothing(terms):
+    items, found = everything(terms), set()
+    for order in itertools.islice(itertools.permutations(items), 0, None, 40_321):
+        account = Account(terms, "innovation-team")
+        for count, item in enumerate(order):
+            assert not account.complete, count
+            feed(account, [item])
+        assert account.complete
+        found.add(account.document().model_dump_json())
+    assert len(found) == 1
+
+
+def test_releases_refusals_and_runs_read_as_they_should(terms):
+    account = Account(terms, "innovation-team")
+    feed(account, everything(terms))
+    document = account.document()
+    assert document.status == "released"
+    first = [r for r in document.releases if r.window.start.isoformat() == "2024-01-08"]
+    assert {r.output: r.value for r in first} == {
+        "sums.exposed.time": 1000, "sums.exposed.outcome": 1001,
+        "sums.comparator.time": 1002, "sums.comparator.outcome": 1003,
+        "value": pytest.approx((1001 / 1000) / (1003 / 1002), rel=1e-15),
+    }
+    assert {r.unit for r in first} == {"days", "count", "ratio"}
+    assert len(document.refusals) == 2 * 2 * 6 - 2
+    assert all(r.nodes == (0, 1, 2) and r.found is None for r in document.refusals)
+    assert document.runs[0].seconds == {"estimate": 2.5}
+    assert document.events["insurer"].late_pending == 1
+
+
+def test_a_changed_share_is_noticed_and_nothing_is_released(terms):
+    account = Account(terms, "innovation-team")
+    parts = shares(terms, "run", (0,))
+    name = output_names(terms.plans[0])[0]
+    kpi = parts[1].kpis[0]
+    forged = kpi.model_copy(update={"outputs": {**kpi.outputs, name: ("1",)}})
+    with pytest.raises(IntegrityError):
+        feed(account, [parts[0], parts[1].model_copy(update={"kpis": (forged,)}), parts[2]])
+    assert account.document().releases == ()
+
+
+def test_nodes_that_disagree_about_what_came_out_release_nothing(terms):
+    account = Account(terms, "innovation-team")
+    one, two = shares(terms, "run", (0,)), shares(terms, "run", (1,))
+    with pytest.raises(Tampered, match="disagree"):
+        feed(account, [one[0], one[1], two[2]])
+
+
+def test_a_refusal_by_all_three_ends_everything(terms):
+    account = Account(terms, "innovation-team")
+    for node in range(3):
+        assert not account.complete
+        account.add_record(Refused(
+            agreement=terms.hash, node=node, run=None, windows=(), rule="agreement-active",
+            found=f"proposed at block {node}", required="active", next_step="sign",
+        ))
+    assert account.complete
+    document = account.document()
+    assert document.status == "refused"
+    assert [(r.rule, r.nodes) for r in document.refusals] == [("agreement-active", (0, 1, 2))]
+
+
+def test_only_its_recipient_opens_a_result_and_only_unchanged(terms):
+    share = shares(terms, "run", (0,))[1]
+    message = seal_result(share, RECIPIENT.public_key().public_bytes_raw().hex(), NODE)
+    assert open_result(message, "innovation-team", RECIPIENT, terms) == share
+    with pytest.raises(Tampered, match="cannot be opened"):
+        open_result(message, "innovation-team", X25519PrivateKey.generate(), terms)
+    with pytest.raises(Tampered, match="meant for someone else"):
+        open_result(message, "other", RECIPIENT, terms)
+    for place in (0, 1, 70, -1):
+        changed = bytearray(message)
+        changed[place] ^= 1
+        with pytest.raises(Tampered):
+            open_result(bytes(changed), "innovation-team", RECIPIENT, terms)
