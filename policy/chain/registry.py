@@ -17,7 +17,7 @@ from policy.chain.sender import Sender
 from policy.chain.signing import address_of, agreement_id, sign_agreement
 from policy.errors import ChainError
 
-# Limits, not costs: about twice what docs/adr/0002-immutable-registry.md lists.
+# Limits, not costs: about twice or more of what docs/adr/0002-immutable-registry.md lists.
 _GAS_PROPOSE, _GAS_PROPOSE_ACCOUNT = 300_000, 60_000
 _GAS_SIGN = 300_000
 _GAS_REVOKE = 100_000
