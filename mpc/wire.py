@@ -120,6 +120,8 @@ class Attempt:
         size = memoryview(payload).nbytes
         if size > MAX_PAYLOAD_BYTES:
             raise ProtocolError(f"a message has {size} bytes; send at most {MAX_PAYLOAD_BYTES} at a time")
+        if peer in self._ended:
+            raise PeerLost(f"node {peer} ended the attempt before label {label} was sent to it")
         self._use(self._sent[peer], channel, label)
         self.courier.post(peer, channel, label, payload)
 
@@ -180,8 +182,12 @@ class Attempt:
             self.courier.abort(_abort_reason(error))
 
     def lose(self, peer: int, detail: str) -> None:
-        """The link to `peer` broke: everything that waits is freed, the other peer is told."""
-        self.fail(PeerLost(f"the link to node {peer} broke: {detail}"))
+        """The link to `peer` broke: everything that waits is freed, the other peer is told.
+
+        A peer that had finished is no loss: what it sent is here.
+        """
+        if peer not in self._ended:
+            self.fail(PeerLost(f"the link to node {peer} broke: {detail}"))
 
     def aborted(self, peer: int, reason: int) -> None:
         """`peer` ended the attempt because of an error; the third node hears it from `peer` itself."""

@@ -301,7 +301,11 @@ async def test_engines_on_channels_of_their_own_run_at_once():
 
     async def at(wire):
         engines = [Engine(wire.channel(k)) for k in (0, 7)]
-        return await asyncio.gather(*(e.open(await e.less(x[wire.number], 2**40)) for e in engines))
+
+        async def one(engine):
+            return await engine.open(await engine.less(x[wire.number], 2**40))
+
+        return await asyncio.gather(*map(one, engines))
 
     for one, other in await run_three(at):
         assert np.array_equal(one, other)
@@ -314,7 +318,7 @@ async def test_two_engines_on_one_channel_cannot_share_masks():
         await Engine(wire).multiply(x[wire.number], x[wire.number])
         await Engine(wire).multiply(x[wire.number], x[wire.number])
 
-    with pytest.raises(MpcError, match="twice|protocol"):
+    with pytest.raises(MpcError, match=r"twice|protocol"):
         await run_three(at)
 
 

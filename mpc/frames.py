@@ -1,0 +1,177 @@
+"""What travels on a link between two nodes: length-prefixed binary frames, parsed without trust.
+
+A frame: 4 bytes length of the rest (big-endian), 1 byte kind, then fixed fields and, for `Data`, the payload.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mpc.errors import ProtocolError
+from mpc.keys import CONTRIBUTION_BYTES, NONCE_BYTES, Contribution
+from mpc.wire import MAX_PAYLOAD_BYTES
+
+VERSION = b"winnow-mpc-1"
+RUN_BYTES = 32
+NAME_BYTES = 32
+TAG_BYTES = 16
+"""An attempt's name, cut short, in every message."""
+
+_LENGTH = struct.Struct(">I")
+_DATA = struct.Struct(f">B{TAG_BYTES}sHq")
+MAX_FRAME_BYTES = MAX_PAYLOAD_BYTES + _DATA.size
+_HELLO, _OPEN, _CONFIRM, _WITHDRAW, _DATA_KIND, _CLOSE, _ABORT = range(7)
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """First frame each way: the link is accepted by both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """This node wants an attempt at the run and contributes to its name and keys."""
+
+    run: bytes
+    contribution: Contribution
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """This node sees all three contributions and calls the attempt `name`."""
+
+    run: bytes
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """The contribution with this nonce no longer holds."""
+
+    run: bytes
+    nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    tag: bytes
+    channel: int
+    label: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """This node finished the attempt; no data follows."""
+
+    tag: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """This node's attempt failed, for a reason of `mpc.wire.ABORT_REASONS`."""
+
+    tag: bytes
+    reason: int
+
+
+Frame = Hello | Open | Confirm | Withdraw | Data | Close | Abort
+
+
+def encode(frame: Hello | Open | Confirm | Withdraw | Close | Abort) -> bytes:
+    """A whole frame, length included. `Data` goes by `data_header`, which spares a copy."""
+    match frame:
+        case Hello():
+            body = bytes([_HELLO]) + VERSION
+        case Open(run, contribution):
+            body = bytes([_OPEN]) + run + contribution.to_bytes()
+        case Confirm(run, name):
+            body = bytes([_CONFIRM]) + run + name
+        case Withdraw(run, nonce):
+            body = bytes([_WITHDRAW]) + run + nonce
+        case Close(tag):
+            body = bytes([_CLOSE]) + tag
+        case Abort(tag, reason):
+            body = bytes([_ABORT]) + tag + bytes([reason])
+    return _LENGTH.pack(len(body)) + body
+
+
+def data_header(tag: bytes, channel: int, label: int, payload_bytes: int) -> bytes:
+    """What precedes the payload of a `Data` frame."""
+    return _LENGTH.pack(_DATA.size + payload_bytes) + _DATA.pack(_DATA_KIND, tag, channel, label)
+
+
+def decode(body: bytearray) -> Frame:
+    """Raises: ProtocolError for an unknown kind, version or length."""
+    kind, rest = body[0], memoryview(body)[1:]
+    if kind == _DATA_KIND:
+        if len(body) < _DATA.size:
+            raise ProtocolError(f"a data frame has {len(body)} bytes; at least {_DATA.size} expected")
+        _, tag, channel, label = _DATA.unpack_from(body)
+        return Data(tag, channel, label, bytes(memoryview(body)[_DATA.size :]))
+    expected = _SIZES.get(kind)
+    if expected is None:
+        raise ProtocolError(f"a frame has the unknown kind {kind}; do the nodes run the same version?")
+    if len(rest) != expected:
+        raise ProtocolError(f"a frame of kind {kind} has {len(rest)} bytes; expected {expected}")
+    if kind == _HELLO:
+        if rest != VERSION:
+            raise ProtocolError(f"a node speaks {bytes(rest)!r}; expected {VERSION!r}: install the same version")
+        return Hello()
+    if kind == _OPEN:
+        return Open(bytes(rest[:RUN_BYTES]), Contribution.from_bytes(bytes(rest[RUN_BYTES:])))
+    if kind == _CONFIRM:
+        return Confirm(bytes(rest[:RUN_BYTES]), bytes(rest[RUN_BYTES:]))
+    if kind == _WITHDRAW:
+        return Withdraw(bytes(rest[:RUN_BYTES]), bytes(rest[RUN_BYTES:]))
+    if kind == _CLOSE:
+        return Close(bytes(rest))
+    return Abort(bytes(rest[:TAG_BYTES]), rest[TAG_BYTES])
+
+
+_SIZES = {
+    _HELLO: len(VERSION),
+    _OPEN: RUN_BYTES + CONTRIBUTION_BYTES,
+    _CONFIRM: RUN_BYTES + NAME_BYTES,
+    _WITHDRAW: RUN_BYTES + NONCE_BYTES,
+    _CLOSE: TAG_BYTES,
+    _ABORT: TAG_BYTES + 1,
+}
+
+
+class FrameReader:
+    """Cuts a byte stream into frames; holds at most one unfinished frame (≤ MAX_FRAME_BYTES)."""
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._body: bytearray | None = None
+        self._filled = 0
+
+    @property
+    def inside_frame(self) -> bool:
+        """Whether the stream would end in the middle of a frame."""
+        return bool(self._head) or self._body is not None
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Frames that `data` completes. Raises: ProtocolError; the link is unusable then."""
+        view = memoryview(data)
+        while view:
+            if self._body is None:
+                take = _LENGTH.size - len(self._head)
+                self._head += view[:take]
+                view = view[take:]
+                if len(self._head) < _LENGTH.size:
+                    return
+                (length,) = _LENGTH.unpack(self._head)
+                if not 1 <= length <= MAX_FRAME_BYTES:
+                    raise ProtocolError(f"a frame announces {length} bytes; expected 1..{MAX_FRAME_BYTES}")
+                self._head.clear()
+                self._body, self._filled = bytearray(length), 0
+            else:
+                part = view[: len(self._body) - self._filled]
+                self._body[self._filled : self._filled + len(part)] = part
+                self._filled += len(part)
+                view = view[len(part) :]
+                if self._filled == len(self._body):
+                    body, self._body = self._body, None
+                    yield decode(body)
