@@ -1,0 +1,109 @@
+"""A node's inbox: share messages in, checked batches out.
+
+A message that is not signed by its party, not sealed to this node or not of the agreement's form is logged and left;
+the stream goes on.
+"""
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from numpy.typing import NDArray
+
+from mpc import sharing
+from policy.agreement import Terms
+from streams import topics
+from streams.batch import LINK_COLUMN, BatchHeader, party_columns
+from streams.broker import Broker, Consumer
+from streams.errors import BatchError
+from streams.parcel import Piece, read_header, unseal
+from streams.store import ShareBatch
+
+POLL_SECONDS = 0.5
+POLL_MESSAGES = 64
+"""At most 64 · 900 kB are in memory at once."""
+
+
+class Opener:
+    """Opens messages for one node under one agreement."""
+
+    def __init__(self, terms: Terms, node: int, key: X25519PrivateKey) -> None:
+        self._terms, self._agreement, self._node, self._key = terms, terms.hash, node, key
+        self._party_keys = {
+            p.name: Ed25519PublicKey.from_public_bytes(bytes.fromhex(p.batch_key)) for p in terms.parties
+        }
+        self._columns = {p.name: party_columns(terms.draft, p.name) for p in terms.parties}
+
+    def open(self, message: bytes, partition: int) -> ShareBatch:
+        """Check a message and expand its components.
+
+        Raises:
+            BatchError: by which check; the message is not to be used.
+        """
+        header = read_header(message)
+        self._check(header, partition)
+        pieces = unseal(message, self._node, self._key, self._party_keys[header.party])
+        components = {p.component: self._component(header, p) for p in pieces}
+        return ShareBatch(header, components, {p.component: p.commitment for p in pieces})
+
+    def _check(self, header: BatchHeader, partition: int) -> None:
+        draft = self._terms.draft
+        columns = self._columns.get(header.party)
+        if header.agreement != self._agreement or columns is None:
+            raise BatchError(f"a batch of {header.party!r} under {header.agreement[:16]}, expected this agreement's")
+        if header.kind == "register":
+            fits = (
+                header.pane == -1 and header.columns == (LINK_COLUMN,) and header.blocks is not None
+                and header.block < header.blocks
+            )
+        else:
+            fits = 0 <= header.pane < draft.panes.count and header.columns == columns and header.blocks is None
+        if not fits or header.slots != draft.linkage.block_slots or header.shard != partition:
+            raise BatchError(f"batch {header.key} on partition {partition} does not fit the agreement")
+
+    @staticmethod
+    def _component(header: BatchHeader, piece: Piece) -> NDArray[np.uint64]:
+        component: NDArray[np.uint64]
+        if piece.travels:
+            component = np.frombuffer(piece.body, dtype="<u8").astype(np.uint64, copy=False).reshape(header.shape)
+        else:
+            component = sharing.expand(piece.body, header.shape)
+        if sharing.commitment(piece.salt, component) != piece.commitment:
+            raise BatchError(f"batch {header.key}: component {piece.component} does not fit its commitment")
+        return component
+
+
+class Inbox:
+    """Iterates over a node's batches as they come: lists of at least one, never ending by itself."""
+
+    def __init__(self, broker: Broker, terms: Terms, node: int, key: X25519PrivateKey) -> None:
+        draft = terms.draft
+        self._opener = Opener(terms, node, key)
+        self._consumer = Consumer(broker, topics.inbox(node, draft.name), range(draft.shards))
+        self._log = structlog.get_logger()
+        self.refused = 0
+        """Messages left unused."""
+
+    async def __aenter__(self) -> Self:
+        await self._consumer.__aenter__()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        await self._consumer.__aexit__(kind, error, trace)
+
+    async def __aiter__(self) -> AsyncIterator[list[ShareBatch]]:
+        while True:
+            batches = []
+            for record in await self._consumer.poll(POLL_SECONDS, POLL_MESSAGES):
+                try:
+                    batches.append(self._opener.open(record.value, record.partition))
+                except BatchError as error:
+                    self.refused += 1
+                    self._log.error("share message refused", reason=str(error), offset=record.offset)
+            if batches:
+                yield batches

@@ -1,0 +1,135 @@
+"""A party's pipeline: replay, ingest, panes and share, side by side, through the party's own topics."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from policy.agreement import Terms
+from streams import topics
+from streams.batch import check_size
+from streams.broker import Broker, Consumer, Producer, watch
+from streams.errors import ConfigurationError, StreamsError
+from streams.flow import Counts, Progress
+from streams.ingest import ingest
+from streams.panes import check_bounds
+from streams.pseudonym import Pseudonyms
+from streams.replay import replay
+from streams.share import Sharer, share
+from streams.snapshots import PaneStage
+from streams.sources.agreed import open_sources
+from streams.validate import Validator
+
+__all__ = ["Counts", "PartyConfig", "PartyPipeline"]
+
+STALL_SECONDS = 120.0
+"""A stage that gets nothing for this long gives up: in a replay there is always more, or an end."""
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class PartyConfig:
+    """What one party's pipeline needs. Every key has 32 bytes."""
+
+    broker: Broker
+    terms: Terms
+    party: str
+    data: Path
+    """Folder of the party's files."""
+    link_secret: bytes = field(repr=False)
+    """Shared by the data parties: what makes patients and shards equal at all of them."""
+    pseudonym_key: bytes = field(repr=False)
+    """The party's own: pseudonyms and event ids."""
+    sharing_key: bytes = field(repr=False)
+    """The party's own: masks."""
+    batch_key: bytes = field(repr=False)
+    """Ed25519 private key that signs share batches."""
+    rejects_key: bytes = field(repr=False)
+    """X25519 private key: refused lines are sealed to its public key."""
+    stall_seconds: float = STALL_SECONDS
+
+    def __post_init__(self) -> None:
+        """Check what would otherwise fail late.
+
+        Raises:
+            ConfigurationError: names the setting.
+            policy.errors.AgreementError: the agreement has no such party.
+        """
+        for name in ("link_secret", "pseudonym_key", "sharing_key", "batch_key", "rejects_key"):
+            length = len(getattr(self, name))
+            if length != KEY_BYTES:
+                raise ConfigurationError(f"{name} has {length} bytes, expected {KEY_BYTES}")
+        draft = self.terms.draft
+        draft.party(self.party)
+        public = Ed25519PrivateKey.from_private_bytes(self.batch_key).public_key().public_bytes_raw().hex()
+        agreed = next(p.batch_key for p in self.terms.parties if p.name == self.party)
+        if public != agreed:
+            raise ConfigurationError(
+                f"batch_key is not {self.party}'s: the agreement has public key {agreed[:16]}…, this one has "
+                f"{public[:16]}…"
+            )
+        check_size(draft, self.party)
+        check_bounds(draft, self.party)
+
+
+class PartyPipeline:
+    """One party from files to shares; use `run` once."""
+
+    def __init__(self, config: PartyConfig, progress: Progress) -> None:
+        self._config, self._progress = config, progress
+        self.counts = Counts()
+
+    async def run(self) -> Counts:
+        """Replay, validate, seal and share everything; all topics must exist.
+
+        Raises:
+            SourceError: a file is missing, unreadable or of another form; nothing was sent then.
+            BrokerError: the broker is gone or does not answer.
+            StalledError: a stage waited too long for the one before it.
+        """
+        config, counts, progress = self._config, self.counts, self._progress
+        terms, draft, party = config.terms, config.terms.draft, config.party
+        pseudonyms = Pseudonyms(config.link_secret, config.pseudonym_key)
+        files = await asyncio.to_thread(open_sources, draft, party, config.data, pseudonyms)
+        reject_key = X25519PrivateKey.from_private_bytes(config.rejects_key).public_key()
+        sharer = Sharer(terms, config.sharing_key, Ed25519PrivateKey.from_private_bytes(config.batch_key))
+        panes = PaneStage(draft, terms.hash, party, pseudonyms.link_key)
+        sources, shards = [s.name for s in draft.party(party).sources], range(draft.shards)
+        async with (
+            Producer(config.broker) as producer,
+            Consumer(config.broker, topics.source(party), shards) as incoming,
+            Consumer(config.broker, topics.sharded(party, draft.name), shards) as accepted,
+            Consumer(config.broker, topics.panes(party, draft.name), shards) as sealed,
+        ):
+            stages = (
+                replay(files, party, sources, draft.shards, pseudonyms, producer, reject_key, counts, progress),
+                ingest(
+                    draft, party, Validator(draft, party, pseudonyms), incoming, producer, reject_key, counts,
+                    progress, config.stall_seconds,
+                ),
+                panes.run(accepted, producer, counts, progress, config.stall_seconds),
+                share(terms, sharer, sealed, producer, progress, config.stall_seconds),
+            )
+            try:
+                async with asyncio.TaskGroup() as group:
+                    watcher = group.create_task(watch(config.broker))
+                    work = [group.create_task(stage) for stage in stages]
+                    await asyncio.wait(work, return_when=asyncio.FIRST_EXCEPTION)
+                    watcher.cancel()
+            except BaseExceptionGroup as errors:
+                raise _plainest(errors) from errors
+        if counts.accepted + counts.rejected.total() != counts.read:
+            raise StreamsError(
+                f"{counts.read} lines were read, {counts.accepted} accepted and {counts.rejected.total()} rejected: "
+                "somebody else writes to the source topic"
+            )
+        return counts
+
+
+def _plainest(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that says most: the broker's end before what followed from it."""
+    ordered = sorted(errors.exceptions, key=lambda e: not isinstance(e, StreamsError))
+    first = ordered[0]
+    return _plainest(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,79 @@
+"""The share stage: snapshots in, one sealed and signed message per node out.
+
+Masks are bound to the content, so a resend is byte for byte the same share and two contents never share a mask.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from numpy.typing import NDArray
+
+from mpc import sharing
+from policy.agreement import NODES, Terms
+from streams import topics
+from streams.batch import BatchHeader, open_snapshot
+from streams.broker import Consumer, Producer
+from streams.flow import Outbox, Progress, polls
+from streams.parcel import Piece, held, seal, travelling
+from streams.snapshots import END_KEY
+
+POLL_SNAPSHOTS = 32
+"""Snapshots in memory at once: at most 32 · 900 kB, and thrice that as messages."""
+
+
+class Sharer:
+    """Turns blocks into messages for the three nodes."""
+
+    def __init__(self, terms: Terms, sharing_key: bytes, signing: Ed25519PrivateKey) -> None:
+        self._sharing_key, self._signing = sharing_key, signing
+        self._node_keys = [X25519PublicKey.from_public_bytes(bytes.fromhex(n.sealing_key)) for n in terms.nodes]
+
+    def messages(self, header: BatchHeader, content: NDArray[np.uint64]) -> list[bytes]:
+        """One message per node, in order, for content (columns, slots)."""
+        moving = travelling(header)
+        seed = sharing.mask_seed(self._sharing_key, header.batch_id, content)
+        dealt = sharing.split(content, moving, seed, xor=header.xor)
+        pieces = [
+            Piece(
+                component=c, travels=c == moving, salt=dealt.salts[c],
+                commitment=sharing.commitment(dealt.salts[c], dealt.components[c]),
+                body=dealt.components[c].astype("<u8", copy=False).tobytes() if c == moving else dealt.seeds[c],
+            )
+            for c in range(NODES)
+        ]
+        return [
+            seal(header, [pieces[c] for c in held(node)], node, self._node_keys[node], self._signing)
+            for node in range(NODES)
+        ]
+
+
+async def share(
+    terms: Terms, sharer: Sharer, consumer: Consumer, producer: Producer, progress: Progress, stall_seconds: float
+) -> None:
+    """Share every snapshot until all partitions have ended.
+
+    Raises:
+        StalledError, BrokerError: see streams.flow.polls and Producer.send.
+        BatchError: the panes topic holds what the panes stage never writes.
+    """
+    draft, outbox = terms.draft, Outbox(producer)
+    unfinished = set(range(draft.shards))
+    blocks: Mapping[int, int] = dict.fromkeys(unfinished, 1)
+    done = 0
+    async for records in polls(consumer, stall_seconds, POLL_SNAPSHOTS):
+        for record in records:
+            if record.key == END_KEY:
+                unfinished.discard(record.partition)
+                continue
+            header, content = open_snapshot(record.value)
+            if header.blocks is not None:
+                blocks = {**blocks, header.shard: header.blocks}
+            for node, message in enumerate(sharer.messages(header, content)):
+                outbox.put(topics.inbox(node, draft.name), header.shard, None, message)
+            done += 1
+        await outbox.send()
+        progress("share", done, sum(blocks.values()) * (1 + draft.panes.count))
+        if not unfinished:
+            return

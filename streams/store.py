@@ -1,0 +1,219 @@
+"""A node's share store: one Arrow IPC file per batch, by party, shard, block and pane.
+
+It holds this node's two components of everything and nothing of the third. Files are replaced at once, so a reader
+or a restart never sees half of one; they outlive the process. The first content of a batch id stays; another
+one under the same id is an incident.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import structlog
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from policy.agreement import NODES, Terms
+from policy.canonical import canonical_bytes
+from streams.batch import BatchHeader
+from streams.errors import StoreError
+
+FORMAT = b"1"
+MAX_INCIDENTS = 1_000
+"""Incidents remembered; the count goes on."""
+_FORMAT, _HEADER, _COMMITMENTS = b"winnow.format", b"winnow.header", b"winnow.commitments"
+
+Key = tuple[str, int, int, int]
+
+
+@dataclass(frozen=True)
+class ShareBatch:
+    """One batch as a node holds it."""
+
+    header: BatchHeader
+    components: dict[int, NDArray[np.uint64]]
+    """Component → (columns, slots), for the two that this node holds."""
+    commitments: dict[int, bytes]
+    """Component → 32 bytes, H(salt ‖ component)."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    batch_id: str
+    commitments: dict[int, bytes]
+    blocks: int | None
+
+
+class ShareStore:
+    """The batches of one agreement at node `number`, under `folder`.
+
+    Raises:
+        StoreError: the folder holds another version's or another agreement's files.
+    """
+
+    def __init__(self, folder: Path, terms: Terms, number: int) -> None:
+        self._folder, self._terms, self._number = folder, terms, number
+        self._agreement = terms.hash
+        self._held = (number, (number + 1) % NODES)
+        self._index: dict[Key, _Entry] = {}
+        self._blocks: dict[tuple[str, int], int] = {}
+        self._complete = 0
+        self.incidents: list[Key] = []
+        """Batches of which a second, different content came."""
+        self._log = structlog.get_logger()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in sorted(folder.glob("*/*/*/*.arrow")):
+            header, commitments, _ = self._read(path)
+            self._enter(header, commitments)
+
+    def add(self, batches: Iterable[ShareBatch]) -> None:
+        """Keep batches; one already here is ignored if it is the same, and an incident if not."""
+        for batch in batches:
+            header = batch.header
+            if header.agreement != self._agreement or set(batch.components) != set(self._held):
+                raise StoreError("a batch of another agreement or another node was given to this store")
+            known = self._index.get(header.key)
+            blocks = self._blocks.get(header.key[:2])
+            if known is None and (header.blocks is None or blocks in (None, header.blocks)):
+                self._write(batch)
+                self._enter(header, batch.commitments)
+            elif known is None or known.commitments != batch.commitments or known.batch_id != header.batch_id.hex():
+                if len(self.incidents) < MAX_INCIDENTS:
+                    self.incidents.append(header.key)
+                self._log.error(
+                    "conflicting share batch ignored", party=header.party, shard=header.shard, block=header.block,
+                    pane=header.pane,
+                )
+
+    @property
+    def received(self) -> int:
+        """Batches held."""
+        return len(self._index)
+
+    @property
+    def expected(self) -> int:
+        """Batches there will be; a lower bound until every register's first block is here."""
+        return sum(self._blocks.get(k, 1) * (1 + self._terms.draft.panes.count) for k in self._sides())
+
+    @property
+    def registers_complete(self) -> bool:
+        """Whether every block of every register is here."""
+        return all(self._has(side, -1) for side in self._sides())
+
+    @property
+    def complete_panes(self) -> int:
+        """Leading panes of which every block of every party and shard is here."""
+        if self.registers_complete:
+            while self._complete < self._terms.draft.panes.count and all(
+                self._has(side, self._complete) for side in self._sides()
+            ):
+                self._complete += 1
+        return self._complete
+
+    def commitments(self, panes: range | None) -> dict[str, dict[int, bytes]]:
+        """Batch id → component → commitment of all batches of `panes`; of the registers for None.
+
+        Raises:
+            StoreError: one is missing.
+        """
+        found: dict[str, dict[int, bytes]] = {}
+        for side in self._sides():
+            for pane in (-1,) if panes is None else panes:
+                for block in range(self._count(side)):
+                    entry = self._index.get((*side, block, pane))
+                    if entry is None:
+                        raise StoreError(f"block {block} of pane {pane} of {side[0]}, shard {side[1]}, is not here")
+                    found[entry.batch_id] = entry.commitments
+        return found
+
+    def register(self, party: str, shard: int) -> NDArray[np.uint64]:
+        """(2, slots) this node's components of the link keys.
+
+        Raises:
+            StoreError: a block is missing.
+        """
+        return np.concatenate(
+            [self._load((party, shard, b, -1))[1][:, 0] for b in range(self._count((party, shard)))], axis=1
+        )
+
+    def panes(self, party: str, shard: int, panes: range, columns: Sequence[str]) -> NDArray[np.uint64]:
+        """(2, panes, columns, slots) this node's components of some columns, all slots of the shard.
+
+        Raises:
+            StoreError: a block or a column is missing.
+        """
+        size, blocks = self._terms.draft.linkage.block_slots, self._count((party, shard))
+        out = np.empty((2, len(panes), len(columns), blocks * size), dtype=np.uint64)
+        for place, pane in enumerate(panes):
+            for block in range(blocks):
+                header, data = self._load((party, shard, block, pane))
+                unknown = set(columns) - set(header.columns)
+                if unknown:
+                    raise StoreError(f"{party} does not share {', '.join(sorted(unknown))}")
+                rows = [header.columns.index(c) for c in columns]
+                out[:, place, :, block * size : (block + 1) * size] = data[:, rows]
+        return out
+
+    def _sides(self) -> list[tuple[str, int]]:
+        draft = self._terms.draft
+        return [(p.name, shard) for p in draft.parties for shard in range(draft.shards)]
+
+    def _count(self, side: tuple[str, int]) -> int:
+        blocks = self._blocks.get(side)
+        if blocks is None:
+            raise StoreError(f"the register of {side[0]}, shard {side[1]}, is not here")
+        return blocks
+
+    def _has(self, side: tuple[str, int], pane: int) -> bool:
+        return side in self._blocks and all((*side, b, pane) in self._index for b in range(self._blocks[side]))
+
+    def _enter(self, header: BatchHeader, commitments: dict[int, bytes]) -> None:
+        self._index[header.key] = _Entry(header.batch_id.hex(), commitments, header.blocks)
+        if header.blocks is not None:
+            self._blocks[header.key[:2]] = header.blocks
+
+    def _path(self, key: Key) -> Path:
+        party, shard, block, pane = key
+        name = "register" if pane < 0 else f"pane-{pane:05d}"
+        return self._folder / party / f"shard-{shard:02d}" / f"block-{block:04d}" / f"{name}.arrow"
+
+    def _write(self, batch: ShareBatch) -> None:
+        header = batch.header
+        commitments = b"".join(batch.commitments[c] for c in self._held)
+        schema = pa.schema(
+            [pa.field(f"component-{c}", pa.uint64(), nullable=False) for c in self._held],
+            metadata={_FORMAT: FORMAT, _HEADER: canonical_bytes(header), _COMMITMENTS: commitments.hex()},
+        )
+        table = pa.record_batch([pa.array(batch.components[c].ravel()) for c in self._held], schema=schema)
+        path = self._path(header.key)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_suffix(".tmp")
+        with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            writer.write_batch(table)
+        draft.replace(path)
+
+    def _load(self, key: Key) -> tuple[BatchHeader, NDArray[np.uint64]]:
+        if key not in self._index:
+            raise StoreError(f"block {key[2]} of pane {key[3]} of {key[0]}, shard {key[1]}, is not here")
+        header, _, data = self._read(self._path(key))
+        return header, data
+
+    def _read(self, path: Path) -> tuple[BatchHeader, dict[int, bytes], NDArray[np.uint64]]:
+        """Header, commitments, (2, columns, slots)."""
+        try:
+            with pa.memory_map(str(path)) as source:
+                table = pa.ipc.open_file(source).read_all()
+                metadata = table.schema.metadata or {}
+                if metadata.get(_FORMAT) != FORMAT:
+                    raise StoreError(f"{path} has format {metadata.get(_FORMAT)!r}, this version reads {FORMAT!r}")
+                header = BatchHeader.model_validate_json(metadata[_HEADER])
+                digests = bytes.fromhex(metadata[_COMMITMENTS].decode())
+                data = np.stack([table.column(f"component-{c}").to_numpy() for c in self._held])
+                data = data.reshape(2, *header.shape)
+        except (pa.ArrowException, OSError, KeyError, ValueError, ValidationError) as error:
+            raise StoreError(f"{path} cannot be read ({type(error).__name__}); it is not a share batch") from error
+        if header.agreement != self._agreement:
+            raise StoreError(f"{path} belongs to agreement {header.agreement[:16]}, not {self._agreement[:16]}")
+        return header, {c: digests[32 * i : 32 * i + 32] for i, c in enumerate(self._held)}, data
