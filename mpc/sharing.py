@@ -1,92 +1,109 @@
-"""How a data party deals a block of values to the three nodes, and how holders check what they got.
+"""How a data party shares a block of its own values, so that sharing again gives the same bytes.
 
-x = s₀ + s₁ + s₂ modulo 2^64, or x = s₀ ⊕ s₁ ⊕ s₂; node i holds components i and i+1. Two components are expanded from
-seeds, the third travels as data. Everything derives from a seed bound to the batch and its content: the same
-block always gives the same shares, and two contents never share a mask.
+x = s₀ + s₁ + s₂ modulo 2^64 (or XOR). Two components are expanded from 32-byte seeds, the third is what
+remains and travels as data. All randomness comes from a mask seed bound to the batch and to the content
+itself: the same content under the same id gives the same shares, so a resend says nothing new; another
+content gives unrelated ones, so no two contents ever share a mask, even after lost state. (The construction of
+the mask seed is that of deterministic nonces, RFC 6979 and RFC 5297's reasoning: a PRF of the message.)
+
+Pure functions; (columns, slots) uint64 throughout.
 """
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from mpc.prg import NAME_BYTES, words
+from mpc import prg
+from mpc.errors import ProtocolError
 from mpc.share import Words
 
-COMPONENTS = 3
 SEED_BYTES = 32
 SALT_BYTES = 32
-_STREAM = b"winnow share"
-"""One seed serves one component of one batch, so all streams may have the same name."""
-assert len(_STREAM) == NAME_BYTES
+COMPONENTS = 3
+
+_ONLY_STREAM = bytes(prg.NAME_BYTES)
 
 
 @dataclass(frozen=True)
 class Dealt:
-    """One block, dealt."""
+    """The three components of a block; node i gets those of i and i+1 mod 3 and nothing about the other."""
 
-    components: tuple[Words, ...]
-    """Three of the content's shape."""
-    seeds: tuple[bytes, ...]
-    """32 bytes each; of the travelling component it is empty."""
-    salts: tuple[bytes, ...]
-    """32 bytes each, for the two holders of a component only."""
+    components: tuple[Words, Words, Words]
+    seeds: Mapping[int, bytes]
+    """Component → seed, for the two that do not travel."""
+    salts: tuple[bytes, bytes, bytes]
+    """For the component's holders only: with a salt, a guess at a component can be checked."""
 
 
-def mask_seed(sharing_key: bytes, batch_id: bytes, content: Words) -> bytes:
-    """32 bytes: HMAC-SHA256(sharing key, batch id ‖ SHA-256(content, little endian, row by row)).
+def mask_seed(sharing_key: bytes, batch_id: str, content: Words) -> bytes:
+    """32 bytes: HMAC-SHA256(sharing key, batch id ‖ SHA-256(shape and content)).
 
-    Args:
-        sharing_key: 32 bytes, the party's own.
-        batch_id: 32 bytes; it fixes the content's shape.
-        content: uint64.
+    Raises: ValueError for a sharing key below 32 bytes.
     """
-    return hmac.digest(sharing_key, batch_id + hashlib.sha256(_bytes(content)).digest(), "sha256")
+    if len(sharing_key) < SEED_BYTES:
+        raise ValueError(f"a sharing key has {len(sharing_key)} bytes; at least {SEED_BYTES} expected")
+    digest = hashlib.sha256(b"winnow content v1\0" + repr(content.shape).encode() + b"\0")
+    digest.update(_bytes(content))
+    return _derive(sharing_key, b"winnow mask seed v1\0" + digest.digest() + batch_id.encode())
 
 
 def split(content: Words, travelling: int, seed: bytes, *, xor: bool) -> Dealt:
-    """Deal a block.
+    """Deals a block.
 
     Args:
-        content: uint64 of any shape.
-        travelling: the component that is the rest, 0 ≤ travelling < 3.
-        seed: of `mask_seed` for this very content.
-        xor: bitwise instead of modulo 2^64.
+        content: (columns, slots) residues modulo 2^64, or words to XOR.
+        travelling: 0..2, the component sent as data.
+        seed: of `mask_seed`, for this content.
+        xor: XOR-shared words instead of sums.
     """
-    if not 0 <= travelling < COMPONENTS:
-        raise ValueError(f"component {travelling}; expected 0 to {COMPONENTS - 1}")
-    seeds = tuple(b"" if c == travelling else _derive(seed, b"component", c) for c in range(COMPONENTS))
-    rest = content.copy()
-    components: list[Words] = []
-    for derived in seeds:
-        component = expand(derived, content.shape) if derived else rest
-        if derived:
-            rest = np.bitwise_xor(rest, component, out=rest) if xor else np.subtract(rest, component, out=rest)
-        components.append(component)
-    return Dealt(tuple(components), seeds, tuple(_derive(seed, b"salt", c) for c in range(COMPONENTS)))
+    if travelling not in range(COMPONENTS):
+        raise ValueError(f"component {travelling} cannot travel; expected 0, 1 or 2")
+    seeds = {c: _derive(seed, b"component %d" % c) for c in range(COMPONENTS) if c != travelling}
+    expanded = {c: expand(s, content.shape) for c, s in seeds.items()}
+    first, second = expanded.values()
+    expanded[travelling] = content ^ first ^ second if xor else content - first - second
+    return Dealt(
+        (expanded[0], expanded[1], expanded[2]), seeds,
+        (_derive(seed, b"salt 0"), _derive(seed, b"salt 1"), _derive(seed, b"salt 2")),
+    )
 
 
 def expand(seed: bytes, shape: tuple[int, ...]) -> Words:
-    """The component of a 32-byte seed: `shape` uint64.
-
-    Raises: ValueError for a seed of another length.
-    """
+    """A component from its seed: AES-256-CTR. Raises: ProtocolError for a seed of another length."""
     if len(seed) != SEED_BYTES:
-        raise ValueError(f"a component's seed has {len(seed)} bytes; expected {SEED_BYTES}")
-    return words(seed, _STREAM, shape)
+        raise ProtocolError(f"a component's seed has {len(seed)} bytes; expected {SEED_BYTES}")
+    return prg.words(seed, _ONLY_STREAM, shape)
 
 
 def commitment(salt: bytes, component: Words) -> bytes:
-    """32 bytes: SHA-256(salt ‖ component, little endian, row by row). Compared only between its two holders."""
+    """32 bytes: SHA-256(salt ‖ component, little-endian, row by row); compared between its holders only."""
+    if len(salt) != SALT_BYTES:
+        raise ProtocolError(f"a commitment's salt has {len(salt)} bytes; expected {SALT_BYTES}")
     digest = hashlib.sha256(salt)
     digest.update(_bytes(component))
     return digest.digest()
 
 
-def _derive(seed: bytes, purpose: bytes, component: int) -> bytes:
-    return hmac.digest(seed, b"winnow share\0" + purpose + bytes([component]), "sha256")
+def assemble(number: int, components: Mapping[int, Words]) -> Words:
+    """(2, …): what node `number` holds, in the ring engine's order.
+
+    Raises: ProtocolError unless there are exactly its two components, of one shape.
+    """
+    held = (number, (number + 1) % COMPONENTS)
+    if set(components) != set(held):
+        raise ProtocolError(f"node {number} got components {sorted(components)}; expected {sorted(held)}")
+    first, second = (components[c] for c in held)
+    if first.shape != second.shape:
+        raise ProtocolError(f"components have shapes {first.shape} and {second.shape}; they must be equal")
+    return np.stack([first, second])
 
 
-def _bytes(values: Words) -> bytes:
-    return np.ascontiguousarray(values).astype("<u8", copy=False).tobytes()
+def _derive(key: bytes, purpose: bytes) -> bytes:
+    return hmac.digest(key, purpose, "sha256")
+
+
+def _bytes(values: Words) -> memoryview:
+    return np.ascontiguousarray(values).astype("<u8", copy=False).reshape(-1).view(np.uint8).data
