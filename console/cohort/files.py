@@ -187,14 +187,14 @@ def statistics_lines(people: People, shape: Shape) -> dict[str, list[Line]]:
     """The registry's file: income quintiles, published before the period and once more during it."""
     clock = Clock(shape)
     lines: list[Line] = []
-    rows = np.flatnonzero(people.registered).tolist()
     later = shape.publication_day
-    for prefix, valid, published, quintiles in (
-        ("a", -365, FIRST_PUBLICATION_DAY, people.quintile), ("b", later, later, people.quintile_later)
+    for prefix, valid, published, who, quintiles in (
+        ("a", -365, FIRST_PUBLICATION_DAY, people.registered & ~people.registered_late, people.quintile),
+        ("b", later, later, people.registered, people.quintile_later),
     ):
         minute = published * MINUTES_PER_DAY + 9 * 60
         stamp = clock.instant(minute)
-        for row in rows:
+        for row in np.flatnonzero(who).tolist():
             quintile = int(quintiles[row]) or ""
             person = person_number(int(people.number[row]))
             text = f"{prefix}{row + 1:06d},{person},{quintile},{clock.date(valid)},{stamp}"

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from console.cohort.shape import COST_SHAPE, Shape
 
 NEVER = 10**6
+AFTER_LINKAGE = 5
+"""First day on which newcomers arrive."""
 Days = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
@@ -36,7 +38,9 @@ class People:
     gap_end: Days
     """… and starts again on this one."""
     registered: Flags
-    """The statistics office knows the person."""
+    """The statistics office knows the person …"""
+    registered_late: Flags
+    """… but only from its second publication on."""
     quintile: NDArray[np.int64]
     """1..5, or 0 for unknown, at the first publication."""
     quintile_later: NDArray[np.int64]
@@ -78,9 +82,10 @@ def draw_people(rng: np.random.Generator, shape: Shape) -> People:
     insured = np.where(patient, rng.random(n) < 0.95, order < shape.patients + outsiders)
     registered = np.where(patient, rng.random(n) < 0.98, order >= shape.patients + outsiders)
 
-    # A few fall ill during the period; half of those were patients of the hospital before, for something else.
-    care_start = np.where(rng.random(n) < 0.04, rng.integers(5, shape.days, n), -rng.integers(30, 3_650, n))
-    new = (care_start > 0) & (rng.random(n) < 0.5)
+    # A few fall ill during the period; those who are no newcomers came to the hospital before, for something else.
+    new = rng.random(n) < shape.newcomers
+    ill = new | (rng.random(n) < 0.04)
+    care_start = np.where(ill, rng.integers(AFTER_LINKAGE, shape.days, n), -rng.integers(30, 3_650, n))
     patient_from = np.where(new, care_start, np.minimum(care_start, 0) - rng.integers(10, 700, n))
     care_end = np.where(care_start < 0, _sometimes(rng, 0.03, 14, shape.days, n), NEVER)
 
@@ -104,8 +109,9 @@ def draw_people(rng: np.random.Generator, shape: Shape) -> People:
     gap_start = _sometimes(rng, 0.03, 21, shape.days - 14, n)
     gap_end = np.where(rng.random(n) < 0.7, gap_start + rng.integers(5, 120, n), NEVER)
     gap_end = np.where((gap_start < NEVER) & (gap_end < shape.days), gap_end, NEVER)
-    late = ~patient & (rng.random(n) < 0.2)
-    insured_from = np.where(late, rng.integers(5, 21, n), -rng.integers(10, 3_650, n))
+    new = rng.random(n) < shape.newcomers
+    insured_from = np.where(new, rng.integers(AFTER_LINKAGE, 21, n), -rng.integers(10, 3_650, n))
+    registered_late = rng.random(n) < shape.newcomers
 
     missing = rng.random(n) < shape.income_missing
     moved = np.clip(quintile + rng.integers(-1, 2, n), 1, 5)
@@ -114,7 +120,7 @@ def draw_people(rng: np.random.Generator, shape: Shape) -> People:
         number=rng.permutation(10 * n)[:n] + 1, patient=patient, patient_from=patient_from,
         care_start=care_start, care_end=care_end, app_start=app_start, app_stop=app_stop,
         insured=insured, insured_from=insured_from, gap_start=gap_start, gap_end=gap_end,
-        registered=registered, quintile=np.where(missing, 0, quintile),
+        registered=registered, registered_late=registered_late, quintile=np.where(missing, 0, quintile),
         quintile_later=np.where(missing & ~patient, 0, quintile_later),
         cost=rng.gamma(COST_SHAPE, 1 / COST_SHAPE, n),
     )

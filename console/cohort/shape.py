@@ -76,6 +76,8 @@ class Shape:
     """Fractions of the income quintiles, lowest first."""
     income_missing: float = 0.03
     """Fraction without a known quintile until the second publication, a quarter into the period."""
+    newcomers: float = 0.0
+    """Fraction of its people that each party meets only after the registers have closed: they are not linked."""
     gp_ratio: float = 0.85
     outpatient_ratio: float = 1.55 / 2.34
     admission_ratio: float = 0.5
@@ -88,7 +90,8 @@ class Shape:
         """
         for name, low, high in (
             ("patients", 1, 1_000_000), ("weeks", 4, 520), ("seed", 0, 2**63), ("enrolled", 0, 1),
-            ("uptake_weeks", 0.1, 1_000), ("income_missing", 0, 1), ("gp_ratio", 0, 1),
+            ("uptake_weeks", 0.1, 1_000), ("income_missing", 0, 1), ("newcomers", 0, 1),
+            ("gp_ratio", 0, 1),
             ("outpatient_ratio", 0, 1), ("admission_ratio", 0, 1),
         ):
             found = getattr(self, name)

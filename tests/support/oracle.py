@@ -74,10 +74,7 @@ def expect(agreement: Path, folders: Mapping[str, Path]) -> Expected:
     readers = {p["name"]: Reader(draft, p["name"], folders[p["name"]]) for p in draft["parties"]}
     books = {name: reader.read() for name, reader in readers.items()}
     grid = next(iter(readers.values())).grid
-    closing = grid.midnight(draft["linkage"]["date"])
-    linked = sorted(set.intersection(*(
-        {person for person, at in b.known.items() if at.timestamp() < closing} for b in books.values()
-    )))
+    linked = sorted(set.intersection(*({p for p in r.books.known if r.linked(p)} for r in readers.values())))
     table = _measures(draft["measures"], books, linked, grid.edges)
     cells: list[Cell] = []
     for name in draft["kpis"]:

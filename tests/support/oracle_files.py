@@ -3,17 +3,21 @@
 Shares no code with Winnow. Lines are read one by one in the order of recording, with plain `csv` and `json`.
 
 The rules, as the agreement's readers must have them:
-- a line is at most 1 MiB of UTF-8; its identifier is new (a FHIR resource may come again with a later
-  `meta.versionId`, a membership once more with its end), what it refers to is known before it;
+- a line is at most 1 MiB of UTF-8; its identifier is new (a FHIR resource or a membership may come again later, and
+  replaces what it said), what it refers to is known before it;
 - nothing happens more than a day after it was recorded; claims are for days within the agreement's panes;
 - a credit line names a claim line of the same person and amount that is not cancelled yet;
-- an event is late when its pane was sealed before it: when the latest accepted day so far, less the source's
-  bound, lay `grace_panes` beyond the pane's end.
+- a credit line takes the day and care type of the line it cancels;
+- an event is late when its person was not known before the linkage date, or when its pane was sealed before it: when
+  the watermark (the latest accepted day of each source so far, less its bound; the least of these) lay `grace_panes`
+  beyond the pane's end. Late claims are left out. The watermark here is the whole party's, not a shard's, so the
+  number of claims late for this reason is exact with one shard only. Enrolments and incomes that are late for a
+  person who is linked are beyond this oracle: it raises.
+Beyond it too are claims that lift a pane above a measure's bound.
 """
 
 import csv
 import json
-import re
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
@@ -23,7 +27,10 @@ from zoneinfo import ZoneInfo
 
 MAX_LINE = 1 << 20
 FOREVER = date.max
-CODE = re.compile("[a-z0-9][a-z0-9-]*")
+CARE_TYPES = {
+    "admission", "dental", "device", "ed", "gp", "maternity", "medication", "mental", "other", "outpatient",
+    "paramedic", "tele", "transport",
+}
 PERSON_SYSTEM = "urn:winnow:person"
 
 
@@ -93,15 +100,19 @@ class Reader:
         spec = next(p for p in agreement["parties"] if p["name"] == party)
         self.grid = Grid.of(agreement["panes"])
         self.grace = spec.get("grace_panes", 0)
-        self.bound = timedelta(days=max(s.get("bound_days", 0) for s in spec["sources"]))
+        self.sources = spec["sources"]
+        self.closing = self.grid.midnight(agreement["linkage"]["date"])
         self.most_cents = max((m["bound"] for m in agreement["measures"] if m["aggregation"] == "sum"), default=2**63)
         self.books = Books()
         self.folder = folder
         self._ids: set = set()
         self._patients: dict[str, str] = {}
-        self._lines: dict[str, tuple[str, int]] = {}
+        self._recorded: dict[str, datetime] = {}
+        self._lines: dict[str, tuple | None] = {}
         self._cancelled: set[str] = set()
-        self._latest = date.min
+        self._latest = {s["name"]: date.min for s in self.sources}
+        self._source = {kind: s["name"] for s in self.sources for kind in s["kinds"]}
+        self._watermark = date.min
 
     def read(self) -> Books:
         """Everything in the folder, in the order of recording."""
@@ -198,19 +209,24 @@ class Reader:
             raise Rejected("duplicate-id")
         self._ids.add(key)
 
-    def _arrived(self, day: date, pane_of: date) -> bool:
-        """Whether the pane of `pane_of` was still open; then moves the watermark on to `day`."""
-        pane = max(self.grid.pane(pane_of), 0)
-        closes = pane + 1 + self.grace
-        sealed = (
-            pane < len(self.grid.edges) - 1
-            and closes < len(self.grid.edges)
-            and self._latest != date.min
-            and self._latest - self.bound >= self.grid.edges[closes]
-        )
-        self.books.late += sealed
-        self._latest = max(self._latest, day)
+    def _on_time(self, kind: str, person: str, day: date, pane_of: date) -> bool:
+        """Whether the pane of `pane_of` was still open; then moves the source of `kind` on to `day`."""
+        closes = max(self.grid.pane(pane_of), 0) + 1 + self.grace
+        sealed = closes < len(self.grid.edges) and self._watermark >= self.grid.edges[closes]
+        linked = self.linked(person)
+        if sealed and linked and kind != "claim":
+            raise ValueError(f"a late {kind} is beyond this oracle")
+        self.books.late += sealed or not linked
+        name, latest = self._source[kind], self._latest
+        if day > latest[name]:
+            latest[name] = day
+            if date.min not in latest.values():
+                self._watermark = min(latest[s["name"]] - timedelta(days=s.get("bound_days", 0)) for s in self.sources)
         return not sealed
+
+    def linked(self, person: str) -> bool:
+        """Whether the party knew the person before the linkage date."""
+        return person in self.books.known and self.books.known[person].timestamp() < self.closing
 
     # Files.
 
@@ -218,9 +234,11 @@ class Reader:
         self._present(row.get("id"), row.get("identifier"))
         numbers = [i.get("value") for i in row["identifier"] if i.get("system") == PERSON_SYSTEM]
         self._present(*numbers or [""])
-        self._new(("Patient", row["id"], row["meta"].get("versionId")))
+        self._later(f"Patient/{row['id']}", at)
         self._patients[row["id"]] = numbers[0]
         self.books.known.setdefault(numbers[0], at)
+        day = at.astimezone(self.grid.zone).date()
+        self._on_time("enrolment", numbers[0], day, max(day, self.grid.edges[-1]))
 
     def _resource(self, row: dict, at: datetime, programme: str, code, subject, period, statuses) -> None:
         self._present(row.get("id"), code, subject, period, row.get("status"))
@@ -236,9 +254,7 @@ class Reader:
         patient = str(subject.get("reference", "")).removeprefix("Patient/")
         if patient not in self._patients:
             raise Rejected("unknown-reference")
-        kind = row["resourceType"]
-        self._new((kind, row["id"], row["meta"].get("versionId")))
-        self._enrol(f"{kind}/{row['id']}", programme, self._patients[patient], start, end)
+        self._enrol(f"{row['resourceType']}/{row['id']}", programme, self._patients[patient], start, end, at)
 
     def _episode(self, row: dict, at: datetime) -> None:
         types = row.get("type") or [None]
@@ -254,23 +270,33 @@ class Reader:
         start = self._day(row["start"], at)
         end = self._day(row["end"], at) if row["end"] else FOREVER
         self._ordered(start, end)
-        key = f"members/{row['record_id']}"
-        earlier = self.books.enrolments.get(key)
-        if earlier is not None and (earlier[1:] != (row["person"], start, FOREVER) or end == FOREVER):
-            raise Rejected("duplicate-id")
-        self.books.known.setdefault(row["person"], at)
-        self._enrol(key, "insured", row["person"], start, end)
+        self._enrol(f"members/{row['record_id']}", "insured", row["person"], start, end, at)
 
-    def _enrol(self, key: str, programme: str, person: str, start: date, end: date) -> None:
-        day = start if end == FOREVER else end
-        if self._arrived(day, day):
-            self.books.enrolments[key] = (programme, person, start, end)
+    def _enrol(self, key: str, programme: str, person: str, start: date, end: date, at: datetime) -> None:
+        earlier = self.books.enrolments.get(key)
+        if earlier is not None and earlier[:2] != (programme, person):
+            raise Rejected("duplicate-id")
+        self._later(key, at)
+        self.books.known.setdefault(person, at)
+        if earlier is None:
+            changed = start
+        elif earlier[2] != start:
+            changed = min(earlier[2], start)
+        else:
+            changed = min(earlier[3], end)
+        self._on_time("enrolment", person, start, changed)
+        self.books.enrolments[key] = (programme, person, start, end)
+
+    def _later(self, key: str, at: datetime) -> None:
+        """A record may come again, but later."""
+        if key in self._recorded and at <= self._recorded[key]:
+            raise Rejected("duplicate-id")
+        self._recorded[key] = at
 
     def _claim(self, row: dict, at: datetime) -> None:
         key, person = row["record_id"], row["person"]
         self._present(key, person, row["care_type"], row["amount_cents"], row["debit_credit"])
-        if not CODE.fullmatch(row["care_type"]):
-            raise Rejected("unknown-code")
+        care = self._code(row["care_type"], CARE_TYPES)
         sign = 1 if self._code(row["debit_credit"], {"D", "C"}) == "D" else -1
         day = self._day(row["service_date"], at)
         try:
@@ -281,27 +307,32 @@ class Reader:
             raise Rejected("negative-amount")
         if cents > self.most_cents:
             raise Rejected("amount-too-large")
-        if not self.grid.edges[0] <= day < self.grid.edges[-1]:
+        if sign > 0 and not self.grid.edges[0] <= day < self.grid.edges[-1]:
             raise Rejected("outside-agreement")
         if person not in self.books.known:
             raise Rejected("unknown-person")
         if key in self._lines:
             raise Rejected("duplicate-id")
-        if sign < 0:
-            self._cancel(row["previous_record_id"], person, cents)
-        self._lines[key] = (person, cents * sign)
-        if self._arrived(day, day):
-            self.books.claims.append((person, row["care_type"], day, sign, cents))
+        if sign > 0:
+            self._lines[key] = (person, care, day, cents)
+        else:
+            care, day = self._cancel(row["previous_record_id"], person, cents)
+            self._lines[key] = None
+        if self._on_time("claim", person, day, day):
+            self.books.claims.append((person, care, day, sign, cents))
 
-    def _cancel(self, previous: str, person: str, cents: int) -> None:
+    def _cancel(self, previous: str, person: str, cents: int) -> tuple[str, date]:
+        """Care type and day of the line that a credit line cancels."""
         self._present(previous)
-        if previous not in self._lines:
+        line = self._lines.get(previous)
+        if line is None:
             raise Rejected("unknown-reference")
+        if (line[0], line[3]) != (person, cents):
+            raise Rejected("credit-mismatch")
         if previous in self._cancelled:
             raise Rejected("already-cancelled")
-        if self._lines[previous] != (person, cents):
-            raise Rejected("credit-mismatch")
         self._cancelled.add(previous)
+        return line[1], line[2]
 
     def _person(self, row: dict, at: datetime) -> None:
         self._present(row["record_id"], row["person"])
@@ -309,5 +340,5 @@ class Reader:
         self._code(row["income_quintile"], {"", "1", "2", "3", "4", "5"})
         self._new(row["record_id"])
         self.books.known.setdefault(row["person"], at)
-        if self._arrived(valid, valid):
-            self.books.incomes.append((row["person"], valid, at, row["income_quintile"]))
+        self._on_time("social", row["person"], valid, valid)
+        self.books.incomes.append((row["person"], valid, at, row["income_quintile"]))
