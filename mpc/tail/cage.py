@@ -9,10 +9,10 @@ import importlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -78,7 +78,9 @@ def _untouched() -> Iterator[None]:
     sys.argv = ["winnow", "--no-log", "--no-uvloop"]
     asyncio.get_event_loop = _NoLoop  # type: ignore[assignment]
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "numpy.core is deprecated", DeprecationWarning)
+            yield
     finally:
         asyncio.get_event_loop = get_loop
         sys.argv = argv
@@ -106,36 +108,31 @@ def _reconcile(declared: Any, task: "asyncio.Task[Any]") -> None:
         _settle(declared, task.result())
 
 
-def _imported() -> ModuleType:
-    with _untouched():
-        runtime = importlib.import_module("mpyc.runtime")
-    if runtime.Runtime.version != VERSION:
-        raise RuntimeError(
-            f"found MPyC {runtime.Runtime.version}, the cage is made for {VERSION}. Install mpyc=={VERSION}."
-        )
-    for name in PATCHED:
-        importlib.import_module(f"mpyc.{name}").runtime = _CurrentRuntime()  # type: ignore[attr-defined]
-    runtime.pickle = Codec  # type: ignore[attr-defined]
-    return runtime
-
-
-_runtime: Any = _imported()
-_coroutines: Any = importlib.import_module("mpyc.asyncoro")
-_settle: Callable[[Any, Any], None] = getattr(_coroutines, "__reconcile")
-_coroutines.Task = _spawn
-_coroutines._reconcile = _reconcile  # noqa: SLF001 - the patch
-_options: Any = importlib.import_module("mpyc")._get_arg_parser().parse_args([])  # noqa: SLF001
+with _untouched():
+    import mpyc
+    import mpyc.asyncoro
+    import mpyc.finfields
+    import mpyc.runtime
+if mpyc.__version__ != VERSION:
+    raise RuntimeError(f"found MPyC {mpyc.__version__}, the cage is made for {VERSION}. Install mpyc=={VERSION}.")
+for _name in PATCHED:
+    importlib.import_module(f"mpyc.{_name}").runtime = _CurrentRuntime()  # type: ignore[attr-defined]
+mpyc.runtime.pickle = Codec
+_settle: Callable[[Any, Any], None] = getattr(mpyc.asyncoro, "__reconcile")
+mpyc.asyncoro.Task = _spawn
+mpyc.asyncoro._reconcile = _reconcile  # noqa: SLF001 - the patch
+_options = mpyc._get_arg_parser().parse_args([])  # noqa: SLF001 - there is no public way to an options object
 _options.threshold, _options.no_async, _options.no_log, _options.no_prss = 1, False, True, True
-field_array: Any = importlib.import_module("mpyc.finfields").GF(PRIME).array
+field_array: Any = mpyc.finfields.GF(PRIME).array
 
 
-class CagedRuntime(_runtime.Runtime):  # type: ignore[misc]
+class CagedRuntime(mpyc.runtime.Runtime):  # type: ignore[misc]
     """MPyC's runtime for three nodes: opens no port; Python objects do not travel."""
 
     def __init__(self, number: int, protocols: dict[int, object]) -> None:
         loop = asyncio.get_running_loop()
         handler = loop.get_exception_handler()
-        parties = [_runtime.Party(i) for i in range(3)]
+        parties = [mpyc.runtime.Party(i) for i in range(3)]
         for peer, protocol in protocols.items():
             parties[peer].protocol = protocol
         super().__init__(number, parties, _options)

@@ -10,6 +10,8 @@ from policy.plan import Plan
 
 Z_95 = 1.959963984540054
 """0.975 quantile of the standard normal distribution."""
+WIDEST_LOG_HALF = 600.0
+"""e^600 is far from every use and still a float; wider log-scale intervals are not stated."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class CellResult:
     """One cell, in the plan's unit.
 
     None: the plan does not release it, or it does not exist (0 in a denominator, a log-scale interval around a
-    ratio ≤ 0).
+    ratio ≤ 0 or wider than any use).
     """
 
     value: float | None
@@ -75,7 +77,7 @@ def _estimate(plan: Plan, cell: Mapping[str, int]) -> tuple[Fraction | None, flo
     half = Z_95 * math.sqrt(variance)
     if plan.estimator == "mean-difference":
         return value, float(value) - half, float(value) + half
-    if value <= 0:
+    if value <= 0 or half > WIDEST_LOG_HALF:
         return value, None, None
     return value, float(value) * math.exp(-half), float(value) * math.exp(half)
 

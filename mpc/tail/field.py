@@ -3,8 +3,6 @@
 Shamir sharing of degree 1 among three nodes: node i holds f(i + 1), the secret is f(0).
 """
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +11,7 @@ from policy.plan import FIELD_BITS, MASK_BITS
 
 PRIME = 2**256 - 189
 """The first prime ≡ 3 (mod 4) below 2^256 (MPyC asks for a Blum prime)."""
-RESIDUE_BYTES = 32
+RESIDUE_BYTES = FIELD_BITS // 8
 ROOM_BITS = FIELD_BITS - MASK_BITS - 3
 """Values below 2^ROOM_BITS can be masked: x plus three masks of ROOM_BITS + MASK_BITS bits stays below PRIME."""
 
@@ -21,16 +19,8 @@ Residues = NDArray[np.object_]
 """Array of Python integers in [0, PRIME)."""
 
 
-def residues(values: Iterable[int]) -> Residues:
-    """(n,) residues of n integers."""
-    listed = [value % PRIME for value in values]
-    found = np.empty(len(listed), dtype=object)
-    found[:] = listed
-    return found
-
-
 def encode(values: Residues) -> bytes:
-    """Flat array of residues as n · 32 bytes, little-endian."""
+    """Flat array of residues as n · RESIDUE_BYTES bytes, little-endian."""
     return b"".join([value.to_bytes(RESIDUE_BYTES, "little") for value in values.tolist()])
 
 
@@ -38,7 +28,7 @@ def decode(payload: bytes) -> Residues:
     """Inverse of `encode`.
 
     Raises:
-        ProtocolError: the length is not a multiple of 32, or a value is not below PRIME.
+        ProtocolError: the length is not a multiple of RESIDUE_BYTES, or a value is not below PRIME.
     """
     if len(payload) % RESIDUE_BYTES:
         raise ProtocolError(f"{len(payload)} bytes are not field residues of {RESIDUE_BYTES} bytes each")

@@ -42,7 +42,7 @@ def recombine_outputs(shares: Sequence[Mapping[str, Sequence[int]]]) -> dict[str
 
 def _checked(share: Sequence[int], name: str) -> Residues:
     if not all(type(value) is int and 0 <= value < PRIME for value in share):
-        raise IntegrityError(f"{name}: a share is not an integer in [0, 2^256 - 189).")
+        raise IntegrityError(f"{name}: a share is not an integer below the tail's prime.")
     found = np.empty(len(share), dtype=object)
     found[:] = list(share)
     return found

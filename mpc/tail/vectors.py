@@ -57,6 +57,8 @@ class Vectors:
     async def open(self, x: Residues) -> Residues:
         """The values, at all nodes; all three shares are compared.
 
+        The shares themselves become known, so x comes from `reshare` plus lifted masks, never from inputs alone.
+
         Raises:
             IntegrityError: a peer's share does not fit the other two.
         """

@@ -1,0 +1,179 @@
+"""The whole tail against fractions and mpmath."""
+
+import mpmath
+import numpy as np
+import pytest
+
+from mpc.errors import ProtocolError
+from mpc.tail import cells as tail_cells
+from mpc.tail.decode import decode
+from mpc.tail.estimators import CellBatch, estimate
+from policy.errors import PlanError
+from tests.support.dealing import deal
+from tests.support.wires import run_three
+from tests.unit.mpc.tail.helpers import AMOUNT, PANES, PATIENTS, answer, batches, compute, make_plan, number, patients
+
+
+def close(found, wanted, bits):
+    """Rounded to `bits` significant bits: half a unit of the last place, and next to nothing for the arithmetic."""
+    assert wanted == 0 or abs(found / wanted - 1) <= 2.0**-bits * 1.001, (float(found), float(wanted))
+    assert wanted != 0 or found == 0
+
+
+@pytest.mark.parametrize("bits", [8, 20, 26])
+async def test_values_and_variances_match_fractions(bits):
+    rng = np.random.default_rng(bits)
+    plans = [
+        make_plan("rate-ratio", bits=bits), make_plan("mean-difference", bits=bits),
+        make_plan("mean-difference", bits=bits, limbs=True), make_plan("rate-ratio", bits=bits, signed=True),
+    ]
+    work = [(plan, [patients(rng, plan, n, low=-1 if plan.outcome[0].signed else 0) for n in (2, 3, 40, 150)])
+            for plan in plans]
+    for (plan, cells), outputs in zip(work, await compute(rng, work), strict=True):
+        for at, rows in enumerate(cells):
+            value, variance = answer(plan, rows)
+            close(number(outputs, "value", at), value, bits)
+            close(number(outputs, "variance", at), variance, bits)
+            for name in ("value", "variance"):
+                mantissa = abs(outputs[f"{name}.mantissa"][at])
+                assert mantissa == 0 or 2 ** (bits - 1) <= mantissa <= 2**bits
+
+
+@pytest.mark.parametrize("bits", [24, 26])
+@pytest.mark.parametrize(("estimator", "limbs"), [("rate-ratio", False), ("mean-difference", True)])
+async def test_intervals_match_mpmath_at_the_recipient(bits, estimator, limbs):
+    rng = np.random.default_rng(bits)
+    plan = make_plan(estimator, bits=bits, limbs=limbs, scale=(487, 1600))
+    cells = [patients(rng, plan, n) for n in (30, 200, 600)]
+    (outputs,) = await compute(rng, [(plan, cells)])
+    with mpmath.workprec(200):
+        z, scale = mpmath.sqrt(2) * mpmath.erfinv(mpmath.mpf("0.95")), mpmath.mpf(487) / 1600
+        for rows, result in zip(cells, decode(plan, outputs), strict=True):
+            value, variance = (mpmath.mpf(x.numerator) / x.denominator for x in answer(plan, rows))
+            half = z * mpmath.sqrt(variance)
+            ends = (
+                (value * mpmath.exp(-half), value * mpmath.exp(half)) if estimator == "rate-ratio"
+                else (value - half, value + half)
+            )
+            size = max(abs(x) for x in (value, *ends)) * scale
+            for found, wanted in zip((result.value, result.low, result.high), (value, *ends), strict=True):
+                assert abs(found - wanted * scale) <= 1e-6 * size
+
+
+async def test_the_largest_and_the_smallest_declared_numbers():
+    rng = np.random.default_rng(1)
+    most = AMOUNT * PANES
+    cost, visits = make_plan("mean-difference", limbs=True), make_plan("rate-ratio")
+    both_extremes = np.array([[7 * PANES, most, 0, 0], [0, 0, 7 * PANES, -most]] * (PATIENTS // 2), dtype=object)
+    one_cent = np.array([[1, 1, 0, 0], [0, 0, 1, 0], [7 * PANES, 0, 0, 0]], dtype=object)
+    busy = np.array([[7 * PANES, 160, 0, 0], [0, 0, 1, 1]] * (PATIENTS // 2), dtype=object)
+    busy[0, 1] -= 1
+    work = [(cost, [both_extremes, one_cent]), (visits, [busy, busy[:, [2, 3, 0, 1]]])]
+    for (plan, cells), outputs in zip(work, await compute(rng, work), strict=True):
+        for at, rows in enumerate(cells):
+            value, variance = answer(plan, rows)
+            close(number(outputs, "value", at), value, 26)
+            close(number(outputs, "variance", at), variance, 26)
+
+
+async def test_zeros_are_exact_and_undefined_results_say_so():
+    rng = np.random.default_rng(2)
+    difference, ratio = make_plan("mean-difference", limbs=True), make_plan("rate-ratio", signed=True)
+    equal = np.array([[7, 70, 0, 0], [0, 0, 14, 140]], dtype=object)
+    negative = np.array([[7, -70, 0, 0], [0, 0, 14, 139], [3, 9, 0, 0]], dtype=object)
+    no_visits = np.array([[7, 0, 0, 0], [0, 0, 14, 1], [0, 0, 7, 2]], dtype=object)
+    netted_out = np.array([[7, 5, 0, 0], [0, 0, 14, 1], [0, 0, 7, -1]], dtype=object)
+    work = [(difference, [equal, negative]), (ratio, [equal, negative, no_visits, netted_out])]
+    differences, ratios = await compute(rng, work)
+    same, below = decode(difference, differences)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    assert below.value == pytest.approx(-61 / 10 - 139 / 14, rel=1e-7)
+    one, sign, none, undefined = decode(ratio, ratios)
+    assert (one.value, one.low, one.high) == (1, 1, 1)
+    assert sign.value == pytest.approx(-61 / 10 / (139 / 14), rel=1e-7)
+    assert (sign.low, sign.high) == (None, None)
+    assert (none.value, none.low, none.high) == (0, None, None)
+    assert (undefined.value, undefined.low, undefined.high) == (None, None, None)
+
+
+async def test_only_declared_outputs_leave_and_sums_are_exact():
+    rng = np.random.default_rng(3)
+    plans = [
+        make_plan("mean-difference", limbs=True, outputs=("sums",)), make_plan(outputs=("value",), bits=8),
+        make_plan(outputs=("value", "interval", "sums")), make_plan("mean-difference"),
+    ]
+    work = [(plan, [patients(rng, plan, 20) for _ in range(3)]) for plan in plans[:3]] + [(plans[3], [])]
+    sums_only, value_only, everything, empty = await compute(rng, work)
+    sums = {f"sums.{arm}.{part}" for arm in ("exposed", "comparator") for part in ("time", "outcome")}
+    derived = {f"{name}.{part}" for name in ("value", "variance") for part in ("mantissa", "exponent")}
+    assert set(sums_only) == sums
+    assert set(value_only) == {"value.mantissa", "value.exponent"}
+    assert set(everything) == derived | sums
+    assert empty == {name: [] for name in derived}
+    for plan, cells, outputs in ((*work[0], sums_only), (*work[2], everything)):
+        for rows, result in zip(cells, decode(plan, outputs), strict=True):
+            assert list(result.sums.values()) == list(rows.sum(axis=0))
+            assert result.value == pytest.approx(float(answer(plan, rows)[0]), rel=1e-7)
+            assert (result.low is None) == (plan is plans[0])
+    outside = decode(plans[1], value_only)[0]
+    assert outside.low is None
+    assert outside.sums == {}
+
+
+async def test_nothing_to_release_needs_no_message():
+    lost = await compute(np.random.default_rng(4), [(make_plan(), [])], tap=lambda *_: None)
+    assert all(vector == [] for vector in lost[0].values())
+
+
+async def test_large_runs_go_in_slices(monkeypatch):
+    monkeypatch.setattr(tail_cells, "CELLS_AT_ONCE", 3)
+    rng = np.random.default_rng(5)
+    plans = [make_plan(bits=20), make_plan("mean-difference", bits=12)]
+    work = [(plan, [patients(rng, plan, 10) for _ in range(n)]) for plan, n in zip(plans, (4, 3), strict=True)]
+    for (plan, cells), outputs in zip(work, await compute(rng, work), strict=True):
+        for at, rows in enumerate(cells):
+            close(number(outputs, "value", at), answer(plan, rows)[0], plan.significant_bits)
+
+
+async def test_the_same_data_gives_the_same_numbers_from_other_shares():
+    rng = np.random.default_rng(6)
+    plan = make_plan(bits=12)
+    cells = [patients(rng, plan, 50) for _ in range(10)]
+    held = batches(rng, plan, cells)
+    first, second = [
+        await run_three(lambda wire: estimate(wire, [held[wire.number]], PATIENTS, PANES, 30)) for _ in range(2)
+    ]
+    assert await compute(rng, [(plan, cells)]) == await compute(rng, [(plan, cells)])
+    for node in range(3):
+        for name in first[node][0]:
+            assert not set(first[node][0][name]) & set(second[node][0][name])
+
+
+async def test_one_tail_an_attempt():
+    rng = np.random.default_rng(7)
+    held = batches(rng, make_plan(), [patients(rng, make_plan(), 5)])
+
+    async def twice(wire):
+        await estimate(wire, [held[wire.number]], PATIENTS, PANES, 10)
+        await estimate(wire, [held[wire.number]], PATIENTS, PANES, 10)
+
+    with pytest.raises(ProtocolError, match="used twice"):
+        await run_three(twice)
+
+
+async def test_a_plan_that_may_leave_the_field_is_refused_before_any_message():
+    plan = make_plan("rate-ratio", limbs=True)
+    with pytest.raises(PlanError, match="the tail's field has room for 212"):
+        await run_three(lambda wire: estimate(wire, [empty_batch(plan)], 100_000, 26, 1), tap=lambda *_: None)
+
+
+def empty_batch(plan):
+    q = len(plan.quantities)
+    return CellBatch(plan, np.zeros((2, 0, q), np.uint64), np.zeros((2, 0, q, q), np.uint64))
+
+
+def test_a_batch_of_another_shape_is_refused():
+    plan = make_plan(limbs=True)
+    sums = deal(np.zeros((3, 4), np.int64), np.random.default_rng(8))[0].parts
+    with pytest.raises(ValueError, match=r"expected uint64 \(2, n, 6\)"):
+        CellBatch(plan, sums, np.zeros((2, 3, 6, 6), np.uint64))
