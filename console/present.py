@@ -9,9 +9,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from console.pages.locale import number, period, quantity
-from console.pages.view import cell_name, gap, interval, unit_name
+from console.locale import number, period, quantity
 from console.series import Series, cells, series
+from console.telling import cell_name, gap, interval, unit_name
 from console.words import OUTCOMES, REASONS, RULES, plain
 from evaluation.document import DateWindow, Document, Refusal, Status
 from policy.kpi import Kpi

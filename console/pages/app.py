@@ -13,12 +13,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.staticfiles import StaticFiles
 
-from console.pages import locale, view
-from console.pages.locale import LANGS, NAMES, Lang, preferred
+from console import locale, telling
+from console.locale import LANGS, NAMES, Lang, preferred
+from console.pages import view
 from console.pages.security import Guard
 from console.pages.store import Store
-from console.pages.texts import translator
 from console.series import cells, expected_windows, series
+from console.texts import translator
 from console.words import OUTCOMES, REASONS, RULES, described, plain
 from policy.agreement import Draft
 from policy.kpi import Kpi
@@ -33,7 +34,7 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )
     environment.globals |= {
-        "view": view, "locale": locale, "plain": plain, "described": described,
+        "view": view, "telling": telling, "locale": locale, "plain": plain, "described": described,
         "RULES": RULES, "REASONS": REASONS, "OUTCOMES": OUTCOMES, "LANGS": LANGS, "NAMES": NAMES,
     }
     return environment
@@ -112,7 +113,7 @@ def create_app(store: Store, kpis: Iterable[Kpi], draft: Draft) -> FastAPI:
     @app.get("/kpi/{kpi_id}")
     async def kpi_page(request: Request, kpi_id: str, cell: str = "") -> HTMLResponse:
         kpi = known(kpi_id)
-        chosen = view.cell_of(kpi, cell)
+        chosen = telling.cell_of(kpi, cell)
         if chosen is None:
             raise HTTPException(404, f"KPI {kpi_id} has no cell {cell[:LONGEST_CELL_KEY]!r}")
         shown = series(store.current(), kpi, chosen, expected)

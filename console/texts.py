@@ -1,9 +1,9 @@
-"""Every text of the pages, in both languages; `Text` does not exist without one of them."""
+"""Every text of the pages and of printed results, in both languages; `Text` does not exist without one of them."""
 
 from collections.abc import Callable
 from typing import Final
 
-from console.pages.locale import Lang
+from console.locale import Lang
 from policy.kpi import Text
 
 TEXTS: Final[dict[str, Text]] = {
@@ -130,12 +130,16 @@ TEXTS: Final[dict[str, Text]] = {
     "about": Text(en="About this figure", nl="Over dit cijfer"),
     "about_released": Text(en="What “released” means", nl="Wat “vrijgegeven” betekent"),
     "about_released_text": Text(
-        en="Three independent organisations computed the figure together on secret shares of the records; none of "
-           "them saw a record or the result. Each checked the agreement before, during and after the computation. "
-           "Only then did their shares of the result go to the recipient, where they were put together.",
-        nl="Drie onafhankelijke organisaties berekenden het cijfer samen op geheime delen van de gegevens; geen van "
-           "hen zag een gegeven of de uitkomst. Ieder toetste de afspraak vóór, tijdens en na de berekening. Pas "
-           "daarna gingen hun delen van de uitkomst naar de ontvanger, waar ze zijn samengevoegd.",
+        en="Three nodes computed the figure together on secret shares of the records; no single node saw a record or "
+           "the result. Each checked the agreement before, during and after the computation. Only then did their "
+           "shares of the result go to the recipient, where they were put together. This protects as long as the "
+           "nodes follow the protocol, no two of them work together, and each is run by another organisation; in a "
+           "demonstration one machine runs all three.",
+        nl="Drie knooppunten berekenden het cijfer samen op geheime delen van de gegevens; geen enkel knooppunt zag "
+           "een gegeven of de uitkomst. Ieder toetste de afspraak vóór, tijdens en na de berekening. Pas daarna gingen "
+           "hun delen van de uitkomst naar de ontvanger, waar ze zijn samengevoegd. Dit beschermt zolang de "
+           "knooppunten het protocol volgen, geen twee ervan samenspannen en ieder bij een andere organisatie "
+           "draait; in een demonstratie draaien ze alle drie op één machine.",
     ),
     "about_gaps": Text(en="What a gap means", nl="Wat een gat betekent"),
     "about_gaps_text": Text(
