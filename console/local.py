@@ -73,13 +73,14 @@ class LocalEvaluation:
             EvaluationError: anything else that ended a process.
         """
         draft = drilled(self.draft, self.drill)
-        self._say("keys", work=str(self.root))
+        self._say("keys", str(self.root))
         work = prepare(self.root, draft, self.kpis, tuple(free_port() for _ in range(NODES)))
         self._waiting = {r.name for r in draft.recipients}
         broker = EmbeddedBroker(self.root / "broker")
         chain = EmbeddedChain(self.root / "chain", REPLAY_BLOCK_SECONDS)
         try:
-            for name, service in (("broker", broker), ("chain", chain)):
+            services: tuple[tuple[str, EmbeddedBroker | EmbeddedChain], ...] = (("broker", broker), ("chain", chain))
+            for name, service in services:
                 self._say(name)
                 service.start()
                 assert service.process is not None
@@ -109,16 +110,15 @@ class LocalEvaluation:
             self._check_children()
             await asyncio.sleep(0.2)
 
-    def _say(self, phase: str, **detail: Any) -> None:
-        self.progress({"process": "winnow", "phase": phase, "done": None, "total": None, "detail": detail})
+    def _say(self, phase: str, detail: str = "") -> None:
+        self.progress({"process": "winnow", "phase": phase, "detail": detail})
 
     def _processes(
         self, work: WorkDir, broker: str, onboarded: Onboarded
     ) -> list[tuple[str, str, dict[str, Any]]]:
         """(role, module, settings) of every process, in the order in which they start."""
         common = {"terms": work.terms_file, "broker": broker}
-        on_chain = {**common, "chain": onboarded.settings(), "grace": None}
-        on_chain.pop("grace")
+        on_chain = {**common, "chain": onboarded.settings()}
         extra = [altered_plan(work)] if self.drill == "unagreed-kpi" else []
         draft = work.terms.draft
         return [
@@ -169,17 +169,17 @@ class LocalEvaluation:
             transport.close()
 
     def _react(self, child: _Child, status: dict[str, Any]) -> None:
-        phase, detail = status["phase"], status["detail"]
+        phase, facts = status["phase"], status["facts"]
         if phase == "complete":
             self._waiting.discard(child.name)
             if not self._waiting:
                 self._complete.set()
         elif phase == "page":
-            self.page = self.page or detail["url"]
+            self.page = self.page or facts["url"]
         elif phase in {"refused", "failed"}:
             child.refused = phase == "refused"
-            child.last_words = detail["reason"]
-        elif phase == "authorised" and detail["windows"]:
+            child.last_words = facts["reason"]
+        elif phase == "authorised" and facts["windows"]:
             self._revoke.set()
 
     async def _follow(self, work: WorkDir, onboarded: Onboarded) -> None:
@@ -203,7 +203,7 @@ class LocalEvaluation:
         if self.drill == "revoke-mid-run":
             await self._revoke.wait()
             await revoke(work, onboarded, work.terms.draft.parties[-1].name)
-            self._say("revoked", party=work.terms.draft.parties[-1].name)
+            self._say("revoked", f"by {work.terms.draft.parties[-1].name}")
 
     def _check_children(self) -> None:
         for child in self._children:

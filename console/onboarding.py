@@ -1,14 +1,14 @@
 """The agreement's way onto the embedded chain: deploy, propose, and let every party sign what it itself computed."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from console.workdir import CHAIN, WorkDir
+from evaluation.agreement import proposal
 from evaluation.errors import Tampered
 from evaluation.keys import read_secret
 from infra.local.chain import DEV_KEY
-from policy.chain.model import Deployment, Proposal
+from policy.chain.model import Deployment
 
 
 @dataclass(frozen=True)
@@ -41,23 +41,18 @@ async def onboard(work: WorkDir, url: str, leave_out: str | None) -> Onboarded:
     await fund(url, DEV_KEY, [
         address_of(operator), *(p.address for p in terms.parties), *(n.attestor for n in terms.nodes),
     ])
-    proposal = Proposal(
-        terms_hash=terms.hash, parties=tuple(p.address for p in terms.parties),
-        attestors=tuple(n.attestor for n in terms.nodes),
-        valid_from=_midnight(terms.draft.valid_from), valid_until=_midnight(terms.draft.valid_until, days=1),
-        run_quota=terms.draft.quota.runs,
-    )
-    expected = agreement_id(deployment, proposal)
+    contents = proposal(terms)
+    expected = agreement_id(deployment, contents)
     async with Registry(url, deployment, operator) as registry:
         proposed = await registry.propose(
-            proposal.terms_hash, proposal.parties, proposal.attestors, proposal.valid_from, proposal.valid_until,
-            proposal.run_quota,
+            contents.terms_hash, contents.parties, contents.attestors, contents.valid_from, contents.valid_until,
+            contents.run_quota,
         )
         if proposed != expected:
             raise Tampered(f"the chain names the agreement {proposed[:16]}, its contents give {expected[:16]}")
         for party in terms.parties:
             if party.name != leave_out:
-                signature = sign_agreement(deployment, proposal, read_secret(work.keys(party.name) / CHAIN))
+                signature = sign_agreement(deployment, contents, read_secret(work.keys(party.name) / CHAIN))
                 await registry.relay(proposed, party.address, signature)
         await registry.wait_state(proposed, "proposed" if leave_out else "active")
     return Onboarded(url, deployment, proposed)
@@ -75,6 +70,3 @@ async def revoke(work: WorkDir, onboarded: Onboarded, party: str) -> None:
     async with Registry(onboarded.url, onboarded.deployment, key) as registry:
         await registry.revoke(onboarded.agreement_id)
 
-
-def _midnight(day: Any, days: int = 0) -> int:
-    return int(datetime.combine(day + timedelta(days=days), time(), UTC).timestamp())

@@ -12,7 +12,9 @@ from pathlib import Path
 import structlog
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from console.pages import MemoryStore, create_app, serve
+from console.pages.app import create_app
+from console.pages.server import serve
+from console.pages.store import MemoryStore
 from console.workdir import KPIS
 from evaluation.account import Account
 from evaluation.config import RecipientSettings, load_settings, load_terms
@@ -69,7 +71,7 @@ async def recipient(settings: RecipientSettings, status: StatusLine) -> None:
                     status.say("complete", *account.progress)
 
     async with serve(app, settings.page_port) as url:
-        status.say("page", url=url)
+        status.say("page", detail=url, url=url)
         async with asyncio.TaskGroup() as group:
             group.create_task(watch(broker))
             group.create_task(follow())

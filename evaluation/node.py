@@ -70,7 +70,7 @@ class Node:
         """
         chain_key = read_secret(self._settings.keys / "chain")
         async with (
-            open_registry(self._settings.chain, chain_key) as registry,
+            open_registry(self._settings.chain, self._terms, chain_key) as registry,
             Producer(self._broker) as producer,
         ):
             await self._admission(registry, producer)
@@ -127,7 +127,7 @@ class Node:
         except RunRefused as error:
             left = tuple(w.index for w in windows[following:])
             await self._say(producer, self._refused(error.refusal, left, error.run))
-            self._status.say("stopped", following, len(windows), rule=error.refusal.rule)
+            self._status.say("stopped", following, len(windows), error.refusal.rule)
 
     async def _insist(
         self, name: str, registry: "Registry", producer: Producer, links: NodeLinks, due: tuple[int, int] | None

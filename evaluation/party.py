@@ -5,7 +5,6 @@ topics, and tells the `runs` topic how many events it read, accepted and rejecte
 link, pseudonym, sharing, batch, rejects.
 """
 
-import asyncio
 import sys
 from pathlib import Path
 
@@ -50,8 +49,8 @@ async def party(settings: PartySettings, status: StatusLine) -> None:
         ), status.say)
         counts = await pipeline.run()
         await account(counts, final=True)
-    status.say("done", counts.read, counts.read, accepted=counts.accepted, rejected=sum(counts.rejected.values()),
-               late_pending=counts.late_pending)
+    rejected = sum(counts.rejected.values())
+    status.say("done", counts.read, counts.read, f"{counts.accepted} accepted, {rejected} rejected")
 
 
 def main(config: Path) -> int:

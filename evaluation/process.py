@@ -62,7 +62,7 @@ def run_process(name: str, work: Coroutine[Any, Any, None], status: StatusLine) 
     try:
         asyncio.run(guarded())
     except Refused as error:
-        status.say("refused", reason=str(error))
+        status.say("refused", detail=str(error), reason=str(error))
         return EXIT_REFUSED
     except (asyncio.CancelledError, KeyboardInterrupt):
         return EXIT_INTERRUPTED

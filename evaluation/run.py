@@ -190,7 +190,7 @@ class NodeRun:
     async def _phase(self, name: str) -> AsyncIterator[None]:
         """Enter a phase only if the agreement still holds at the newest block, at all three nodes."""
         async with self._timed(name):
-            self.status.say(name, run=self._run)
+            self.status.say(name, detail=f"run {(self._run or '')[:8]}")
             await self._verdict(name, await self._latest())
             yield
 

@@ -33,8 +33,18 @@ class StatusLine:
     def __init__(self, process: str) -> None:
         self.process = process
 
-    def say(self, phase: str, done: int | None = None, total: int | None = None, **detail: Any) -> None:
-        """Say what the process is doing; `done` of `total` where it counts something."""
-        line = {"process": self.process, "phase": phase, "done": done, "total": total, "detail": detail}
+    def say(self, phase: str, done: int = 0, total: int | None = None, detail: str = "", **facts: Any) -> None:
+        """Say what the process is doing.
+
+        Args:
+            phase: in a word or two.
+            done: how many of `total`, where it counts something.
+            total: None when nobody knows.
+            detail: for people.
+            facts: for the program that started this process.
+        """
+        line = {
+            "process": self.process, "phase": phase, "done": done, "total": total, "detail": detail, "facts": facts,
+        }
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
