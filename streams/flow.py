@@ -30,7 +30,8 @@ class Counts:
     def summary(self) -> dict[str, Any]:
         """As plain data, reasons in order."""
         return {
-            "read": self.read, "accepted": self.accepted, "rejected": dict(sorted(self.rejected.items())),
+            "read": self.read, "accepted": self.accepted,
+            "rejected": {str(reason): n for reason, n in sorted(self.rejected.items())},
             "late_pending": self.late_pending,
         }
 
