@@ -31,11 +31,13 @@ class Channel:
     def send(self, counter: int, payload: bytes) -> None:
         self._session.wire.send(self._peer, mpyc_label(counter), payload)
 
-    def receive(self, counter: int) -> "asyncio.Task[bytes]":
-        return self._session.spawn(self._collect(mpyc_label(counter)))
+    def receive(self, counter: int) -> "asyncio.Future[bytes]":
+        """A placeholder that only ever gets a good payload: MPyC cannot handle a failed or cancelled one."""
+        arrived: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._session.spawn(self._collect(mpyc_label(counter), arrived))
+        return arrived
 
-    async def _collect(self, label: int) -> bytes:
-        """A failure ends the session; MPyC never sees it and simply waits until it is cancelled."""
+    async def _collect(self, label: int, arrived: "asyncio.Future[bytes]") -> None:
         try:
             payload = await self._session.wire.receive(self._peer, label)
             if len(payload) != self._session.payload_bytes:
@@ -45,8 +47,8 @@ class Channel:
                 )
         except MpcError as error:
             self._session.stop(error)
-            await asyncio.Future()
-        return payload
+        else:
+            arrived.set_result(payload)
 
 
 class Session:

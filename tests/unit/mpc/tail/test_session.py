@@ -28,6 +28,12 @@ class Bomb:
         return os.mkdir, (str(self.path),)
 
 
+@pytest.fixture(autouse=True)
+def nothing_reaches_the_loops_exception_handler(caplog):
+    yield
+    assert [record.getMessage() for record in caplog.get_records("call") if record.name == "asyncio"] == []
+
+
 def work(seed=0, cells=4):
     rng = np.random.default_rng(seed)
     plan = make_plan()
