@@ -38,7 +38,7 @@ class Dealt:
     """For the component's holders only: with a salt, a guess at a component can be checked."""
 
 
-def mask_seed(sharing_key: bytes, batch_id: str, content: Words) -> bytes:
+def mask_seed(sharing_key: bytes, batch_id: bytes, content: Words) -> bytes:
     """32 bytes: HMAC-SHA256(sharing key, batch id ‖ SHA-256(shape and content)).
 
     Raises: ValueError for a sharing key below 32 bytes.
@@ -47,7 +47,7 @@ def mask_seed(sharing_key: bytes, batch_id: str, content: Words) -> bytes:
         raise ValueError(f"a sharing key has {len(sharing_key)} bytes; at least {SEED_BYTES} expected")
     digest = hashlib.sha256(b"winnow content v1\0" + repr(content.shape).encode() + b"\0")
     digest.update(_bytes(content))
-    return _derive(sharing_key, b"winnow mask seed v1\0" + digest.digest() + batch_id.encode())
+    return _derive(sharing_key, b"winnow mask seed v1\0" + digest.digest() + batch_id)
 
 
 def split(content: Words, travelling: int, seed: bytes, *, xor: bool) -> Dealt:

@@ -22,7 +22,7 @@ def joined(components, xor):
     return np.bitwise_xor.reduce(stack, axis=0) if xor else stack.sum(axis=0, dtype=np.uint64)
 
 
-def dealt(content, batch="batch", travelling=0, xor=False, key=KEY):
+def dealt(content, batch=b"batch", travelling=0, xor=False, key=KEY):
     return sharing.split(content, travelling, sharing.mask_seed(key, batch, content), xor=xor)
 
 
@@ -52,7 +52,7 @@ def test_another_content_batch_or_key_shares_no_mask(content, data):
     changed = content.copy()
     changed.flat[data.draw(st.integers(0, content.size - 1))] += np.uint64(1)
     base = dealt(content)
-    for other in (dealt(changed), dealt(content, batch="batcg"), dealt(content, key=b"j" * 32),
+    for other in (dealt(changed), dealt(content, batch=b"batcg"), dealt(content, key=b"j" * 32),
                   dealt(content.reshape(1, *content.shape))):
         assert not set(base.seeds.values()) & set(other.seeds.values())
         assert not set(base.salts) & set(other.salts)
@@ -74,7 +74,7 @@ def test_the_mask_seed_is_the_published_construction():
     content = np.arange(6, dtype=np.uint64).reshape(2, 3)
     digest = hashlib.sha256(b"winnow content v1\0(2, 3)\0" + content.astype("<u8").tobytes()).digest()
     expected = hmac.new(KEY, b"winnow mask seed v1\0" + digest + b"id", hashlib.sha256).digest()
-    assert sharing.mask_seed(KEY, "id", content) == expected
+    assert sharing.mask_seed(KEY, b"id", content) == expected
 
 
 def test_a_commitment_is_salted_sha256_of_the_little_endian_rows():
@@ -89,7 +89,7 @@ def test_a_commitment_is_salted_sha256_of_the_little_endian_rows():
 def test_what_cannot_be_dealt_is_refused():
     content = np.zeros((1, 1), np.uint64)
     with pytest.raises(ValueError, match="at least 32"):
-        sharing.mask_seed(b"short", "id", content)
+        sharing.mask_seed(b"short", b"id", content)
     with pytest.raises(ValueError, match="cannot travel"):
         sharing.split(content, 3, KEY, xor=False)
     with pytest.raises(ProtocolError, match="expected 32"):

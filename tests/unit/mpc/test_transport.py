@@ -1,0 +1,448 @@
+"""Real TLS links on loopback: who may join, what a peer may send, and what happens when one dies or stalls."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpc import frames, transport
+from mpc.engine import Engine
+from mpc.errors import IntegrityError, MpcError, PeerLost, PeerTimeout, ProtocolError
+from mpc.identity import create_identity, load_identity
+from mpc.keys import AttemptSecret
+from mpc.link import SERVER_NAME, dialler_context
+from mpc.transport import NodeAddress, NodeLinks
+
+HELLO = frames.encode(frames.Hello())
+
+
+@pytest.fixture(scope="module")
+def identities(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keys")
+    return [create_identity(folder, f"node-{number}") for number in range(3)] + [create_identity(folder, "stranger")]
+
+
+@pytest.fixture(autouse=True)
+def _quick_retries(monkeypatch):
+    monkeypatch.setattr(transport, "RETRY_SECONDS", (0.02, 0.1))
+
+
+@pytest.fixture
+def nodes(identities):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        ports = [s.getsockname()[1] for s in sockets]
+    return [NodeAddress(f"127.0.0.1:{p}", i.fingerprint) for p, i in zip(ports, identities, strict=False)]
+
+
+@contextlib.asynccontextmanager
+async def three_links(nodes, identities, who=(0, 1, 2), **options):
+    async with contextlib.AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(NodeLinks(n, nodes, identities[n], **options)) for n in who]
+
+
+async def until(condition, seconds=5.0):
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.005)
+
+
+async def compute(links, run=b"run", seconds=5.0, size=2000):
+    """Node 0 enters numbers, all count those below 500."""
+    async with links.attempt(run, seconds) as wire:
+        engine = Engine(wire)
+        x = await engine.input(0, np.arange(size) if links.number == 0 else None, (size,))
+        opened = await engine.open((await engine.less(x, 500)).sum())
+        return int(opened), wire.attempt
+
+
+def test_an_identity_is_a_private_file_and_its_digest(tmp_path):
+    identity = create_identity(tmp_path, "node-0")
+    assert identity == load_identity(tmp_path, "node-0")
+    for path in (identity.certificate_file, identity.key_file):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    openssl = subprocess.run(
+        ["openssl", "x509", "-in", identity.certificate_file, "-noout", "-fingerprint", "-sha256"],
+        capture_output=True, text=True, check=True,
+    ).stdout
+    assert openssl.partition("=")[2].strip().replace(":", "").lower() == identity.fingerprint
+    with pytest.raises(FileExistsError):
+        create_identity(tmp_path, "node-0")
+
+
+async def test_three_nodes_meet_compute_and_meet_again(nodes, identities):
+    async with three_links(nodes, identities) as links:
+        first = await asyncio.gather(*map(compute, links))
+        second = await asyncio.gather(*map(compute, links))
+        assert {value for value, _ in first + second} == {500}
+        assert len({name for _, name in first}) == len({name for _, name in second}) == 1
+        assert first[0][1] != second[0][1]
+
+
+async def test_several_attempts_at_once(nodes, identities):
+    async with three_links(nodes, identities) as links:
+        runs = [(link, b"run %d" % k, 5.0, 600 + 100 * k) for k in range(8) for link in links]
+        results = await asyncio.gather(*(compute(*run) for run in runs))
+        assert {value for value, _ in results} == {500}
+        assert len({name for _, name in results}) == 8
+
+
+async def test_long_messages_cross(nodes, identities):
+    payload = np.random.default_rng(1).bytes(20 * 2**20)
+
+    async def program(link):
+        async with link.attempt(b"run", 10) as wire:
+            for peer in {0, 1, 2} - {link.number}:
+                wire.send(peer, 1, payload)
+            await wire.drain()
+            return [await wire.receive(peer, 1) == payload for peer in {0, 1, 2} - {link.number}]
+
+    async with three_links(nodes, identities) as links:
+        assert await asyncio.gather(*map(program, links)) == [[True, True]] * 3
+
+
+async def test_the_listener_is_on_loopback(nodes, identities):
+    async with NodeLinks(0, nodes, identities[0]) as links:
+        assert links._listener.getsockname()[0] == "127.0.0.1"
+
+
+def test_the_wrong_identity_is_refused_before_any_connection(nodes, identities):
+    with pytest.raises(ValueError, match="the agreement says"):
+        NodeLinks(0, nodes, identities[3])
+    with pytest.raises(ValueError, match="three certificates"):
+        NodeLinks(0, [nodes[0], nodes[1], nodes[1]], identities[0])
+    for endpoint in ("127.0.0.1", "host:", "host:0", "host:65536", "host:x"):
+        with pytest.raises(ValueError, match="expected host:port"):
+            _ = NodeAddress(endpoint, "").host_port
+    assert NodeAddress("[::1]:80", "").host_port == ("::1", 80)
+
+
+async def dial(nodes, target, context):
+    """A TLS connection that speaks our protocol; returns what the listener sends back, b"" when it hangs up."""
+    host, port = nodes[target].host_port
+    reader = writer = None
+    try:
+        reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=SERVER_NAME)
+        writer.write(HELLO)
+        async with asyncio.timeout(3):
+            return await reader.read(100)
+    except OSError:
+        return b""
+    finally:
+        if writer is not None:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+def certificate(identity):
+    return ssl.PEM_cert_to_DER_cert(identity.certificate_file.read_text())
+
+
+async def test_only_agreed_certificates_are_let_in(nodes, identities):
+    """A stranger, nobody, and node 0 itself (a number that must not dial node 0) hear nothing; node 2 does."""
+    async with three_links(nodes, identities) as links:
+        await until(lambda: all(len(link.linked) == 2 for link in links))
+        nobody = ssl.create_default_context(cadata=None)
+        nobody.check_hostname, nobody.verify_mode = False, ssl.CERT_NONE
+        assert await dial(nodes, 0, nobody) == b""
+        assert await dial(nodes, 0, dialler_context(identities[3], certificate(identities[0]))) == b""
+        assert await dial(nodes, 0, dialler_context(identities[0], certificate(identities[0]))) == b""
+        assert await dial(nodes, 1, dialler_context(identities[0], certificate(identities[1]))) == b""
+        assert all(len(link.linked) == 2 for link in links)
+        greeting = await dial(nodes, 0, dialler_context(identities[2], certificate(identities[0])))
+        assert greeting.startswith(HELLO)
+
+
+async def test_older_tls_is_refused(nodes, identities):
+    async with three_links(nodes, identities, who=(0, 1)) as links:
+        await until(lambda: links[0].linked == {1})
+        context = dialler_context(identities[1], certificate(identities[0]))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        assert await dial(nodes, 0, context) == b""
+
+
+async def test_a_listener_with_another_certificate_is_not_dialled(nodes, identities):
+    """Someone took node 0's address: nodes 1 and 2 name both certificates and never link to it."""
+    false_nodes = [NodeAddress(nodes[0].endpoint, identities[3].fingerprint), *nodes[1:]]
+    async with NodeLinks(0, false_nodes, identities[3]), three_links(nodes, identities, who=(1, 2)) as links:
+        await until(lambda: links[0].linked == {2})
+        await asyncio.sleep(0.3)
+        assert links[0].linked == {2}
+        assert links[1].linked == {1}
+        with pytest.raises(PeerTimeout, match=r"node 0 \(not reachable\)"):
+            await compute(links[0], seconds=0.2)
+
+
+async def test_a_certificate_decides_the_number_whatever_is_claimed(nodes, identities):
+    """Node 2's certificate makes the link node 2's: nothing a frame says can make it node 1's."""
+    async with three_links(nodes, identities, who=(0,)) as (link,):
+        context = dialler_context(identities[2], certificate(identities[0]))
+        async with node_2_listening(nodes, identities), raw_peer(nodes, 0, context):
+            await until(lambda: link.linked)
+            assert link.linked == {2}
+
+
+@contextlib.asynccontextmanager
+async def node_2_listening(nodes, identities):
+    """A bare TLS listener from which node 0 learns node 2's certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identities[2].certificate_file, identities[2].key_file)
+
+    async def hang_up(reader, writer):
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, *nodes[2].host_port, ssl=context):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def raw_peer(nodes, target, context):
+    """A greeted connection on which a test sends what it likes."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection(
+                    *nodes[target].host_port, ssl=context, server_hostname=SERVER_NAME,
+                )
+                writer.write(HELLO)
+                if await reader.readexactly(len(HELLO)) == HELLO:
+                    break
+            except (OSError, asyncio.IncompleteReadError):
+                await asyncio.sleep(0.02)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        (frames.MAX_FRAME_BYTES + 1).to_bytes(4, "big") + b"\x04",
+        bytes(4),
+        (1).to_bytes(4, "big") + b"\x63",
+        (5).to_bytes(4, "big") + b"\x01abcd",
+        (3).to_bytes(4, "big") + b"\x04ab",
+        HELLO,
+        HELLO[:5] + b"another-one-",
+    ],
+    ids=["oversized", "empty", "unknown-kind", "short-open", "short-data", "second-hello", "other-version"],
+)
+async def test_a_frame_outside_the_protocol_ends_the_link_and_no_other(nodes, identities, bad):
+    async with three_links(nodes, identities, who=(0, 1)) as links:
+        context = dialler_context(identities[2], certificate(identities[0]))
+        async with node_2_listening(nodes, identities), raw_peer(nodes, 0, context) as (reader, writer):
+            await until(lambda: links[0].linked == {1, 2})
+            writer.write(bad)
+            with contextlib.suppress(OSError):
+                async with asyncio.timeout(2):
+                    await reader.read()
+            assert links[0].linked == {1}
+
+
+async def test_a_peer_that_never_says_hello_is_dropped(nodes, identities):
+    async with (
+        three_links(nodes, identities, who=(0,), handshake_seconds=0.3) as (link,),
+        node_2_listening(nodes, identities),
+    ):
+        context = dialler_context(identities[2], certificate(identities[0]))
+        async with raw_peer(nodes, 0, context):
+            await until(lambda: link.linked == {2})
+        await until(lambda: not link.linked)
+        host, port = nodes[0].host_port
+        reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=SERVER_NAME)
+        start = time.monotonic()
+        with contextlib.suppress(OSError):
+            assert await reader.read() == HELLO
+        assert 0.1 < time.monotonic() - start < 2
+        assert not link.linked
+        writer.close()
+
+
+async def test_connections_that_say_nothing_do_not_keep_peers_out(nodes, identities):
+    async with three_links(nodes, identities, who=(0,), handshake_seconds=0.2):
+        idle = [socket.create_connection(nodes[0].host_port) for _ in range(transport.MAX_HANDSHAKES)]
+        async with three_links(nodes, identities, who=(1,)) as (other,):
+            await until(lambda: other.linked == {0})
+        for connection in idle:
+            connection.close()
+
+
+async def test_a_link_lost_in_the_middle_of_a_frame_frees_those_who_wait(nodes, identities):
+    async with three_links(nodes, identities, who=(0, 1)) as links:
+        context = dialler_context(identities[2], certificate(identities[0]))
+        async with node_2_listening(nodes, identities):
+            async with raw_peer(nodes, 0, context) as (_, writer):
+                await until(lambda: links[0].linked == {1, 2})
+                writer.write((1000).to_bytes(4, "big") + b"\x04half")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+            await until(lambda: links[0].linked == {1})
+
+
+async def test_an_error_at_one_node_reaches_the_others_at_once_and_the_next_attempt_works(nodes, identities):
+    async def failing(link):
+        async with link.attempt(b"run", 30) as wire:
+            if link.number == 1:
+                raise IntegrityError("something differs")
+            await wire.receive(1, 1)
+
+    async with three_links(nodes, identities) as links:
+        start = time.monotonic()
+        results = await asyncio.gather(*map(failing, links), return_exceptions=True)
+        assert [type(r) for r in results] == [IntegrityError] * 3
+        assert "node 1 ended the attempt after a failed integrity check" in str(results[0])
+        assert {value for value, _ in await asyncio.gather(*map(compute, links))} == {500}
+        assert time.monotonic() - start < 5
+
+
+async def test_a_node_that_does_not_come_is_named_and_a_late_one_meets_the_retries(nodes, identities):
+    async def retrying(link):
+        for _ in range(20):
+            with contextlib.suppress(PeerTimeout, PeerLost):
+                return await compute(link, seconds=0.4)
+        raise AssertionError("the nodes never met")
+
+    async with three_links(nodes, identities) as links:
+        await until(lambda: all(len(link.linked) == 2 for link in links))
+        with pytest.raises(PeerTimeout, match=r"node 1 \(linked\), node 2 \(linked\)"):
+            await compute(links[0], seconds=0.1)
+        early = [asyncio.create_task(retrying(link)) for link in links[:2]]
+        await asyncio.sleep(0.6)
+        results = await asyncio.gather(*early, retrying(links[2]))
+        assert {value for value, _ in results} == {500}
+        assert len({name for _, name in results}) == 1
+
+
+async def test_a_stalled_peer_is_named_within_the_time_out(nodes, identities):
+    async def stalling(link):
+        async with link.attempt(b"run", 0.5) as wire:
+            if link.number == 2:
+                await asyncio.sleep(3)
+            await wire.receive(2, 1)
+
+    async with three_links(nodes, identities) as links:
+        await until(lambda: all(len(link.linked) == 2 for link in links))
+        start = time.monotonic()
+        tasks = [asyncio.create_task(stalling(link)) for link in links]
+        results = await asyncio.gather(*tasks[:2], return_exceptions=True)
+        assert time.monotonic() - start < 2
+        assert any(isinstance(r, PeerTimeout) for r in results)
+        assert all(isinstance(r, PeerTimeout | PeerLost) for r in results)
+        tasks[2].cancel()
+        await asyncio.gather(tasks[2], return_exceptions=True)
+
+
+async def test_a_run_is_attempted_once_at_a_time_and_attempts_are_bounded(nodes, identities, monkeypatch):
+    monkeypatch.setattr(transport, "MAX_ATTEMPTS", 2)
+    async with three_links(nodes, identities, who=(0,)) as (link,):
+        waiting = [asyncio.create_task(compute(link, b"run %d" % k, 1.0)) for k in range(2)]
+        await asyncio.sleep(0.05)
+        with pytest.raises(ProtocolError, match="already"):
+            await compute(link, b"run 0")
+        with pytest.raises(ProtocolError, match="2 attempts are open"):
+            await compute(link, b"run 2")
+        assert [type(r) for r in await asyncio.gather(*waiting, return_exceptions=True)] == [PeerTimeout] * 2
+
+
+async def test_contributions_to_runs_nobody_here_opened_are_bounded(nodes, identities):
+    async with three_links(nodes, identities, who=(0, 1)) as links:
+        await until(lambda: links[0].linked == {1})
+        outgoing = links[1]._links[0]
+        contribution = AttemptSecret().contribution
+        for k in range(500):
+            outgoing.write(frames.encode(frames.Open(k.to_bytes(32, "big"), contribution)))
+        await until(lambda: links[0]._offers.get(1, (499).to_bytes(32, "big")) is not None)
+        assert len(links[0]._offers._offers[1]) == 64
+
+
+async def test_a_link_that_breaks_comes_back(nodes, identities):
+    async with three_links(nodes, identities) as links:
+        await asyncio.gather(*map(compute, links))
+        links[0]._links[2].end(PeerLost("cut by the test"))
+        results = await asyncio.gather(*map(compute, links), return_exceptions=True)
+        if any(isinstance(r, MpcError) for r in results):
+            results = await asyncio.gather(*map(compute, links))
+        assert {value for value, _ in results} == {500}
+
+
+CHILD = """
+import asyncio, sys
+from pathlib import Path
+from mpc.engine import Engine
+from mpc.identity import load_identity
+from mpc.transport import NodeAddress, NodeLinks
+
+async def main(folder, *endpoints):
+    identities = [load_identity(Path(folder), f"node-{n}") for n in range(3)]
+    nodes = [NodeAddress(e, i.fingerprint) for e, i in zip(endpoints, identities)]
+    async with NodeLinks(2, nodes, identities[2]) as links, links.attempt(b"run", 30) as wire:
+        engine = Engine(wire)
+        x = await engine.input(0, None, (100,))
+        print("computing", flush=True)
+        while True:
+            x = await engine.multiply(x, x)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_peer_process_that_dies_or_stops(nodes, identities, how):
+    """Killed: named at once. Stopped: named at the time-out. Either way the next attempt works without it."""
+    stall_seconds = 1.0
+
+    async def computing(link):
+        async with link.attempt(b"run", stall_seconds) as wire:
+            engine = Engine(wire)
+            x = await engine.input(0, np.arange(100) if link.number == 0 else None, (100,))
+            while True:
+                x = await engine.multiply(x, x)
+
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CHILD, identities[0].key_file.parent, *(node.endpoint for node in nodes),
+        stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+    try:
+        async with three_links(nodes, identities, who=(0, 1)) as links:
+            await until(lambda: len(links[0].linked) + len(links[1].linked) == 4, 10)
+            tasks = [asyncio.create_task(computing(link)) for link in links]
+            assert await asyncio.wait_for(child.stdout.readline(), 5) == b"computing\n"
+            await asyncio.sleep(0.1)
+            child.send_signal(how)
+            start = time.monotonic()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            took = time.monotonic() - start
+            if how is signal.SIGKILL:
+                assert took < 0.8
+                assert all(isinstance(r, PeerLost) for r in results)
+            else:
+                assert stall_seconds * 0.8 < took < stall_seconds + 1.5
+                assert any(isinstance(r, PeerTimeout) for r in results)
+                assert all(isinstance(r, PeerTimeout | PeerLost) for r in results)
+            if how is signal.SIGSTOP:
+                child.kill()
+            await child.wait()
+            async with NodeLinks(2, nodes, identities[2]) as again:
+                values = await asyncio.gather(*(compute(link) for link in (*links, again)))
+            assert {value for value, _ in values} == {500}
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
