@@ -121,7 +121,7 @@ def _insurer(
         claim("wrong-type", service_date="yesterday"),
         claim("missing-field", person=""),
         claim("unknown-code", debit_credit="X"),
-        claim("unknown-code", record_id=f"x-care-{index}", care_type="astrology"),
+        claim("unknown-code", record_id=f"x-care-{index}", care_type="GP visit"),
         claim("negative-amount", amount_cents="-4500"),
         claim("amount-too-large", amount_cents="9999999999999"),
         claim("outside-agreement", service_date="2001-02-03"),

@@ -8,17 +8,18 @@ The rules, as the agreement's readers must have them:
 - nothing happens more than a day after it was recorded; claims are for days within the agreement's panes;
 - a credit line names a claim line of the same person and amount that is not cancelled yet;
 - a credit line takes the day and care type of the line it cancels;
-- an event is late when its person was not known before the linkage date, or when its pane was sealed before it: when
-  the watermark (the latest accepted day of each source so far, less its bound; the least of these) lay `grace_panes`
-  beyond the pane's end. Late claims are left out. The watermark here is the whole party's, not a shard's, so the
-  number of claims late for this reason is exact with one shard only. Enrolments and incomes that are late for a
-  person who is linked are beyond this oracle: it raises.
-Beyond it too are claims that lift a pane above a measure's bound.
+- an event is late when its person was not known before the linkage date, or when its pane, the first that it changes,
+  was sealed before it: when the watermark lay `grace_panes` beyond the pane's end. A source stands at its latest
+  accepted day so far (of an enrolment, its start) less its bound; the watermark is the least of the sources'.
+  What is late changes nothing. The watermark here is the whole party's, not a shard's, so the number of events late
+  for this reason is exact with one shard only.
+Beyond this oracle are claims that lift a pane above a measure's bound.
 """
 
 import csv
 import json
-from bisect import bisect_right
+import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -27,10 +28,7 @@ from zoneinfo import ZoneInfo
 
 MAX_LINE = 1 << 20
 FOREVER = date.max
-CARE_TYPES = {
-    "admission", "dental", "device", "ed", "gp", "maternity", "medication", "mental", "other", "outpatient",
-    "paramedic", "tele", "transport",
-}
+CODE = re.compile("[a-z0-9][a-z0-9-]{0,39}")
 PERSON_SYSTEM = "urn:winnow:person"
 
 
@@ -209,13 +207,11 @@ class Reader:
             raise Rejected("duplicate-id")
         self._ids.add(key)
 
-    def _on_time(self, kind: str, person: str, day: date, pane_of: date) -> bool:
-        """Whether the pane of `pane_of` was still open; then moves the source of `kind` on to `day`."""
-        closes = max(self.grid.pane(pane_of), 0) + 1 + self.grace
+    def _on_time(self, kind: str, person: str, day: date, pane: int) -> bool:
+        """Whether `pane`, the first that an event changes, was still open; then moves its source on to `day`."""
+        closes = max(pane, 0) + 1 + self.grace
         sealed = closes < len(self.grid.edges) and self._watermark >= self.grid.edges[closes]
         linked = self.linked(person)
-        if sealed and linked and kind != "claim":
-            raise ValueError(f"a late {kind} is beyond this oracle")
         self.books.late += sealed or not linked
         name, latest = self._source[kind], self._latest
         if day > latest[name]:
@@ -238,7 +234,7 @@ class Reader:
         self._patients[row["id"]] = numbers[0]
         self.books.known.setdefault(numbers[0], at)
         day = at.astimezone(self.grid.zone).date()
-        self._on_time("enrolment", numbers[0], day, max(day, self.grid.edges[-1]))
+        self._on_time("enrolment", numbers[0], day, len(self.grid.edges))
 
     def _resource(self, row: dict, at: datetime, programme: str, code, subject, period, statuses) -> None:
         self._present(row.get("id"), code, subject, period, row.get("status"))
@@ -283,9 +279,9 @@ class Reader:
         elif earlier[2] != start:
             changed = min(earlier[2], start)
         else:
-            changed = min(earlier[3], end)
-        self._on_time("enrolment", person, start, changed)
-        self.books.enrolments[key] = (programme, person, start, end)
+            changed = min(earlier[3], end) if earlier[3] != end else FOREVER
+        if self._on_time("enrolment", person, start, self.grid.pane(changed)):
+            self.books.enrolments[key] = (programme, person, start, end)
 
     def _later(self, key: str, at: datetime) -> None:
         """A record may come again, but later."""
@@ -296,7 +292,9 @@ class Reader:
     def _claim(self, row: dict, at: datetime) -> None:
         key, person = row["record_id"], row["person"]
         self._present(key, person, row["care_type"], row["amount_cents"], row["debit_credit"])
-        care = self._code(row["care_type"], CARE_TYPES)
+        care = row["care_type"]
+        if not CODE.fullmatch(care):
+            raise Rejected("unknown-code")
         sign = 1 if self._code(row["debit_credit"], {"D", "C"}) == "D" else -1
         day = self._day(row["service_date"], at)
         try:
@@ -318,7 +316,7 @@ class Reader:
         else:
             care, day = self._cancel(row["previous_record_id"], person, cents)
             self._lines[key] = None
-        if self._on_time("claim", person, day, day):
+        if self._on_time("claim", person, day, self.grid.pane(day)):
             self.books.claims.append((person, care, day, sign, cents))
 
     def _cancel(self, previous: str, person: str, cents: int) -> tuple[str, date]:
@@ -340,5 +338,5 @@ class Reader:
         self._code(row["income_quintile"], {"", "1", "2", "3", "4", "5"})
         self._new(row["record_id"])
         self.books.known.setdefault(row["person"], at)
-        self._on_time("social", row["person"], valid, valid)
-        self.books.incomes.append((row["person"], valid, at, row["income_quintile"]))
+        if self._on_time("social", row["person"], valid, bisect_left(self.grid.edges, valid)):
+            self.books.incomes.append((row["person"], valid, at, row["income_quintile"]))

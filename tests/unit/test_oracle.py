@@ -307,3 +307,30 @@ def test_late_claims_are_left_out(tmp_path: Path, grace: int, late: int):
     assert len(books.claims) == (1 if grace == 0 else 2)
     assert made.linked("P1")
     assert not made.linked("P2")
+
+
+def test_late_enrolments_and_incomes_change_nothing(tmp_path: Path):
+    """The stop of P2's insurance on the third reaches the insurer after an event of the tenth has sealed its week."""
+    folder = write(tmp_path / "i", members=[
+        MEMBERS, "m1,P1,2022-01-01,,2022-01-01", "m2,P2,2022-01-01,,2022-01-01",
+        "m3,P1,2024-01-10,,2024-01-10", "m2,P2,2022-01-01,2024-01-03,2024-01-11", "m1,P1,2022-01-01,2024-01-12,2024-01-12",
+    ])
+    agreement = {
+        "panes": {"zone": "Europe/Amsterdam", "unit": "week", "start": date(2024, 1, 1), "count": 4},
+        "linkage": {"date": date(2024, 1, 2)}, "measures": [],
+        "parties": [{"name": "i", "sources": [{"name": "c", "kinds": ["enrolment", "social"]}]}],
+    }
+    books = Reader(agreement, "i", folder).read()
+    assert books.late == 1
+    assert {key: end for key, (_, _, _, end) in books.enrolments.items()} == {
+        "members/m1": date(2024, 1, 12), "members/m2": date.max, "members/m3": date.max,
+    }
+    (folder / "members.csv").write_text(MEMBERS + "\n")
+    write(folder, persons=[
+        PERSONS, "a,P1,1,2023-01-01,2023-01-01", "b,P1,2,2024-01-09,2024-01-09",
+        # Valid from the second on: the first pane that it changes starts on the eighth, and is open.
+        "c,P1,3,2024-01-02,2024-01-10", "d,P1,4,2024-01-01,2024-01-10",
+    ])
+    books = Reader(agreement, "i", folder).read()
+    assert books.late == 1
+    assert [value for _, _, _, value in books.incomes] == ["1", "2", "3"]

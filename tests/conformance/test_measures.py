@@ -1,0 +1,95 @@
+"""A party's panes against the oracle: every column of every person and pane, and every line accounted for."""
+
+import tomllib
+from collections import Counter
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from console.cohort import Shape, generate
+from policy.agreement import Draft
+from streams.panes import ShardPanes
+from streams.pseudonym import Pseudonyms
+from streams.rejects import Reason
+from streams.sources.agreed import open_sources
+from streams.sources.lines import read_events
+from streams.validate import Validator
+from tests.support.oracle import _measures
+from tests.support.oracle_files import Reader
+
+AGREEMENTS = Path(__file__).parents[1] / "support" / "agreements"
+CASES = {
+    "quick": Shape(patients=600, weeks=12, seed=3, enrolled=0.5, uptake_weeks=2.0, newcomers=0.03),
+    "monthly": Shape(patients=900, weeks=52, seed=7, start=date(2023, 1, 1), zone="Europe/Lisbon", newcomers=0.03),
+    # Claims come up to 150 days late, and two weeks are waited for.
+    "late": Shape(patients=600, weeks=12, seed=8, enrolled=0.5, uptake_weeks=2.0, newcomers=0.03),
+}
+
+
+def agreement(case: str) -> dict:
+    raw = tomllib.loads((AGREEMENTS / f"{'quick' if case == 'late' else case}.toml").read_text(encoding="utf-8"))
+    if case == "late":
+        # The oracle's watermark is the party's, which is a shard's where there is one.
+        raw["shards"] = 1
+        raw["parties"][1]["grace_panes"] = 2
+    return raw
+
+
+def streamed(draft: Draft, party: str, folder: Path) -> tuple[np.ndarray, Counter, int, int]:
+    """(people, panes, columns), in no order; rejected by reason; late; read."""
+    pseudonyms = Pseudonyms(bytes(32), bytes(range(32)))
+    validator = Validator(draft, party, pseudonyms)
+    shards = [ShardPanes(draft, party) for _ in range(draft.shards)]
+    panes: list[list[np.ndarray]] = [[] for _ in shards]
+    rejected: Counter = Counter()
+    read = 0
+
+    def seal() -> None:
+        for state, made in zip(shards, panes, strict=True):
+            while state.sealed < state.sealable:
+                made.append(state.seal()[1])
+
+    for _, _, event, _ in read_events(open_sources(draft, party, folder, pseudonyms)):
+        read += 1
+        shard = 0 if isinstance(event, Reason) else pseudonyms.shard(event.patient, draft.shards)
+        outcome = event if isinstance(event, Reason) else validator.check(event, shard)
+        if isinstance(outcome, Reason):
+            rejected[str(outcome)] += 1
+        else:
+            shards[shard].add(outcome)
+            seal()
+    for state in shards:
+        for source in draft.party(party).sources:
+            state.finish(source.name)
+    seal()
+    people = np.concatenate([np.stack(made).transpose(2, 0, 1) for made in panes])
+    return people, rejected, sum(s.late_pending for s in shards), read
+
+
+def rows(people: np.ndarray) -> Counter:
+    """Everyone's values over all panes, without those who have none: unused slots look like them."""
+    return Counter(row.tobytes() for row in people.astype(np.int64).reshape(len(people), -1) if row.any())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_panes_hold_what_the_oracle_says(case: str, tmp_path: Path):
+    made = generate(tmp_path, shape=CASES[case], dirt=2)
+    raw = agreement(case)
+    draft = Draft.model_validate(raw)
+    for party, folder in made.parties.items():
+        reader = Reader(raw, party, folder)
+        books = reader.read()
+        people, rejected, late, read = streamed(draft, party, folder)
+        assert (read, rejected, late) == (books.read, books.rejected, books.late)
+        known = [person for person in books.known if reader.linked(person)]
+        measures = [m for m in raw["measures"] if m["party"] == party]
+        table = _measures(measures, {party: books}, known, reader.grid.edges)
+        columns = []
+        for m in measures:
+            value = table[m["name"]]
+            columns += [value >> 13, value & 8191] if m["aggregation"] == "sum" else [value]
+        assert rows(people) == rows(np.stack(columns, axis=2))
+        if case == "late" and party == "insurer":
+            assert late > 0.2 * read
