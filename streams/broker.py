@@ -26,6 +26,8 @@ FETCH_BYTES = 4 << 20
 REQUEST_SECONDS = 5.0
 SEND_SECONDS = 20.0
 """Longest wait for the acknowledgement of a batch, retries included."""
+CLOSE_SECONDS = 1.0
+"""Everything sent was acknowledged by then; a broker that is gone is not waited for."""
 TOPIC_EXISTS = 36
 MILLISECONDS_PER_DAY = 86_400_000
 
@@ -134,15 +136,13 @@ class Producer:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._client.start()
         except (KafkaError, OSError, TimeoutError) as error:
-            await self._client.stop()
+            await _close(self._client)
             raise _lost(self._broker, "connecting", error) from error
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
                         trace: TracebackType | None) -> None:
-        with contextlib.suppress(KafkaError, TimeoutError, OSError):
-            async with asyncio.timeout(REQUEST_SECONDS):
-                await self._client.stop()
+        await _close(self._client)
 
     async def send(self, topic: str, partition: int, records: Iterable[tuple[bytes | None, bytes]]) -> int:
         """Send (key, value) records in order and wait until the broker has stored them; returns how many.
@@ -197,15 +197,13 @@ class Consumer:
                 await self._client.start()
                 self._client.assign(self._partitions)
         except (KafkaError, OSError, TimeoutError) as error:
-            await self._client.stop()
+            await _close(self._client)
             raise _lost(self._broker, f"reading {self.topic}", error) from error
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
                         trace: TracebackType | None) -> None:
-        with contextlib.suppress(KafkaError, TimeoutError, OSError):
-            async with asyncio.timeout(REQUEST_SECONDS):
-                await self._client.stop()
+        await _close(self._client)
 
     async def seek(self, partition: int, offset: int) -> None:
         """Go on from `offset`.
@@ -240,6 +238,20 @@ class Consumer:
         return [
             Record(at.partition, r.offset, r.key, r.value or b"") for at, found in answer.items() for r in found
         ]
+
+
+async def _close(client: Any) -> None:
+    """Stop a client within CLOSE_SECONDS, whatever state the broker is in.
+
+    aiokafka's stop leaks the cancellation of its own tasks, which in our task would look like our own, and then
+    leaves its connections and their tasks open.
+    """
+    connections = client._client if isinstance(client, AIOKafkaConsumer) else client.client  # noqa: SLF001
+    for closing in (client.stop, connections.close):
+        task = asyncio.ensure_future(closing())
+        await asyncio.wait([task], timeout=CLOSE_SECONDS)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _lost(broker: Broker, doing: str, error: BaseException) -> BrokerError:

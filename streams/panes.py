@@ -115,10 +115,7 @@ class ShardPanes:
                 case SocialEvent():
                     late = self._fact(event, person, occurred)
         self.late_pending += late
-        latest = event.payload.stop if isinstance(event, EnrolmentEvent) else None
-        self._watermark.observe(
-            event.source, occurred if latest is None else latest.timestamp(), event.recorded_at.timestamp()
-        )
+        self._watermark.observe(event.source, occurred, event.recorded_at.timestamp())
 
     def _claim(self, event: ClaimEvent, person: int, occurred: float) -> bool:
         pane = bisect_right(self._stamps, occurred) - 1

@@ -15,6 +15,11 @@ from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason
 from streams.sources.agreed import programmes
 
+CARE_TYPES = frozenset({
+    "admission", "dental", "device", "ed", "gp", "maternity", "medication", "mental", "other", "outpatient",
+    "paramedic", "tele", "transport",
+})
+"""Care types that claims may have, besides those that the agreement's measures name."""
 CLOCK_SLACK = timedelta(days=1)
 """An event recorded this long before it happened is a clock's fault; longer before is the future."""
 STOP_SLACK = CLOCK_SLACK + timedelta(days=1)
@@ -47,8 +52,9 @@ class Validator:
                 for index, m in enumerate(measures)
                 if m.aggregation in ("count", "sum") and m.care_type in (None, care)
             )
-            for care in {m.care_type for m in measures} | {None}
+            for care in CARE_TYPES | {m.care_type for m in measures if m.care_type is not None}
         }
+        """Care type → (measure, whether it adds cents, bound) of the measures that a claim counts for."""
         self._needs_enrolment = any("enrolment" in kinds for kinds in self._kinds.values())
         self._measures = max(1, len(measures))
         self._people: dict[str, int] = {}
@@ -81,6 +87,9 @@ class Validator:
 
     def _debit(self, event: ClaimEvent) -> ClaimEvent | Reason:
         claim = event.payload
+        limits = self._limits.get(claim.care_type)
+        if limits is None:
+            return Reason.UNKNOWN_CODE
         pane = self._grid.pane_of(event.occurred_at)
         if pane is None:
             return Reason.OUTSIDE_AGREEMENT
@@ -92,7 +101,7 @@ class Validator:
                 return Reason.UNKNOWN_PERSON
             person = self._know(event.patient)
         cell = (person * MAX_PANES + pane) * self._measures
-        limits, totals = self._measured(claim.care_type), self._totals
+        totals = self._totals
         for index, is_sum, bound in limits:
             if totals.get(cell + index, 0) + (claim.cents if is_sum else 1) > bound:
                 return Reason.AMOUNT_TOO_LARGE if is_sum else Reason.TOO_MANY_EVENTS
@@ -105,6 +114,8 @@ class Validator:
 
     def _credit(self, event: ClaimEvent) -> ClaimEvent | Reason:
         claim = event.payload
+        if claim.care_type not in self._limits:
+            return Reason.UNKNOWN_CODE
         if event.event_id in self._claims:
             return Reason.DUPLICATE_ID
         if event.corrects is None:
@@ -119,7 +130,7 @@ class Validator:
         line.cancelled = True
         self._claims[event.event_id] = None
         cell = (self._people[line.patient] * MAX_PANES + line.pane) * self._measures
-        for index, is_sum, _ in self._measured(line.care_type):
+        for index, is_sum, _ in self._limits[line.care_type]:
             self._totals[cell + index] -= line.cents if is_sum else 1
         payload = claim.model_copy(update={"care_type": line.care_type})
         return event.model_copy(update={"occurred_at": line.occurred_at, "payload": payload})
@@ -149,10 +160,6 @@ class Validator:
         self._social.add(event.event_id)
         self._know(event.patient)
         return event
-
-    def _measured(self, care_type: str) -> tuple[tuple[int, bool, int], ...]:
-        """(measure, whether it adds cents, bound) of the measures that a claim counts for."""
-        return self._limits.get(care_type) or self._limits[None]
 
     def _know(self, patient: str) -> int:
         return self._people.setdefault(patient, len(self._people))
