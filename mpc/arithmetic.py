@@ -1,5 +1,5 @@
-"""Products of additively shared values (Araki et al., CCS 2016, §3; sums of products before resharing as in
-ABY3, Mohassel and Rindal, CCS 2018, §5.1).
+"""Products of additively shared values (Araki et al., CCS 2016; sums of products before resharing as in
+ABY3, Mohassel and Rindal, CCS 2018).
 
 Of the nine terms x_a·y_b of a product, node i computes x_i·y_i + x_i·y_{i+1} + x_{i+1}·y_i by itself, adds a
 share of a fresh zero, and gives the result to its previous node. Sums over the nine terms are as local as the

@@ -1,7 +1,7 @@
 """Bits: AND gates on XOR-shared words, comparison, test for zero, bit to integer.
 
 AND is the multiplication of Araki et al. (CCS 2016) over words of 64 bits. Comparison follows ABY3 (Mohassel
-and Rindal, CCS 2018, §5.3): x₀+x₁ is known to node 0, x₂ to nodes 1 and 2, and a carry tree adds the two.
+and Rindal, CCS 2018): x₀+x₁ is known to node 0, x₂ to nodes 1 and 2, and a carry tree adds the two.
 Only one bit of the tree is needed, so every level halves: the live bits of two halves of the rows are packed
 into the same words, and the traffic of six levels is 16 bytes a row instead of 80.
 Nothing leaks: every message is masked.
@@ -70,7 +70,7 @@ async def zero(op: Operation, x: Words) -> Words:
 async def to_ring(op: Operation, bits: Words) -> Words:
     """(2, n) XOR-shared words of which bit 0 counts → (2, n) additive 0/1.
 
-    b₀⊕b₁ = a is known to node 0, b₂ = t to nodes 1 and 2; a⊕t = a + t − 2at (ABY3, §5.4).
+    b₀⊕b₁ = a is known to node 0, b₂ = t to nodes 1 and 2; a⊕t = a + t − 2at (as in ABY3).
     2 rounds; node 0 sends 16 bytes a value, nodes 1 and 2 send 8.
     """
     bits = bits & np.uint64(1)

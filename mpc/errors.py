@@ -5,11 +5,11 @@ class MpcError(Exception):
     """A joint computation could not go on; nothing was opened by the step that failed."""
 
 
-class PeerLost(MpcError):  # noqa: N818 - named after what happened, as the design does
+class PeerLost(MpcError):
     """A peer's link broke, or the peer left or aborted the attempt. A new attempt may work."""
 
 
-class PeerTimeout(MpcError):  # noqa: N818 - named after what happened, as the design does
+class PeerTimeout(MpcError):
     """A peer was connected but stayed silent for longer than agreed. A new attempt may work."""
 
 

@@ -9,11 +9,11 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
-from mpc.errors import MpcError, PeerLost, ProtocolError
-from mpc.frames import Frame, FrameReader, Hello, data_header, encode
+from mpc.errors import MpcError, PeerLost, PeerTimeout, ProtocolError
+from mpc.frames import Abort, Frame, FrameReader, Hello, data_header, encode
 from mpc.identity import Identity, fingerprint_of
 
 WRITE_PIECE_BYTES = 2**18
@@ -195,6 +195,34 @@ class Link(asyncio.Protocol):
             self._on_end(self, error)
         for event in (self._up, self._ended, self._writable):
             event.set()
+
+
+class LinkCourier:
+    """Carries one attempt's messages over the links of the moment."""
+
+    def __init__(self, links: Mapping[int, Link], tag: bytes, stall_seconds: float) -> None:
+        self._links = links
+        self._tag = tag
+        self._stall_seconds = stall_seconds
+
+    def post(self, peer: int, channel: int, label: int, payload: bytes | memoryview) -> None:
+        link = self._links.get(peer)
+        if link is None:
+            raise PeerLost(f"node {peer} is not linked")
+        link.write_data(self._tag, channel, label, payload)
+
+    async def drain(self) -> None:
+        try:
+            async with asyncio.timeout(self._stall_seconds):
+                for link in list(self._links.values()):
+                    await link.drained()
+        except TimeoutError:
+            raise PeerTimeout(f"a peer took nothing for {self._stall_seconds:g} s") from None
+
+    def abort(self, reason: int) -> None:
+        for link in list(self._links.values()):
+            with contextlib.suppress(PeerLost):
+                link.write(encode(Abort(self._tag, reason)))
 
 
 def _tune(connection: socket.socket) -> None:

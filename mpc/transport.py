@@ -19,7 +19,7 @@ from mpc.errors import MpcError, PeerLost, PeerTimeout, ProtocolError
 from mpc.frames import TAG_BYTES, Abort, Close, Confirm, Data, Frame, Hello, Open, Withdraw, encode
 from mpc.identity import Identity, fingerprint_of
 from mpc.keys import NODES
-from mpc.link import SERVER_NAME, Link, dialler_context, listener_context, probe
+from mpc.link import SERVER_NAME, Link, LinkCourier, dialler_context, listener_context, probe
 from mpc.rendezvous import Offers, Opening
 from mpc.wire import Attempt, Wire
 
@@ -209,7 +209,7 @@ class NodeLinks:
         if meeting.candidate is None or meeting.candidate.name != name:
             self._drop(meeting)
             tag = name[:TAG_BYTES]
-            courier = _LinkCourier(self._links, tag, meeting.stall_seconds)
+            courier = LinkCourier(self._links, tag, meeting.stall_seconds)
             secrets = meeting.opening.secrets()
             meeting.candidate = Attempt(self.number, name, secrets, courier, meeting.stall_seconds)
             self._attempts[tag] = meeting.candidate
@@ -373,31 +373,3 @@ class NodeLinks:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("the links' housekeeping failed", exc_info=error)
-
-
-class _LinkCourier:
-    """Carries one attempt's messages over the links of the moment."""
-
-    def __init__(self, links: Mapping[int, Link], tag: bytes, stall_seconds: float) -> None:
-        self._links = links
-        self._tag = tag
-        self._stall_seconds = stall_seconds
-
-    def post(self, peer: int, channel: int, label: int, payload: bytes | memoryview) -> None:
-        link = self._links.get(peer)
-        if link is None:
-            raise PeerLost(f"node {peer} is not linked")
-        link.write_data(self._tag, channel, label, payload)
-
-    async def drain(self) -> None:
-        try:
-            async with asyncio.timeout(self._stall_seconds):
-                for link in list(self._links.values()):
-                    await link.drained()
-        except TimeoutError:
-            raise PeerTimeout(f"a peer took nothing for {self._stall_seconds:g} s") from None
-
-    def abort(self, reason: int) -> None:
-        for link in list(self._links.values()):
-            with contextlib.suppress(PeerLost):
-                link.write(encode(Abort(self._tag, reason)))
