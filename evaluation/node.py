@@ -30,7 +30,7 @@ from mpc.errors import PeerLost, PeerTimeout
 from mpc.identity import load_identity
 from mpc.transport import NodeAddress, NodeLinks
 from policy.agreement import Terms
-from policy.gate import Refusal, RunRequest, before
+from policy.gate import Refusal, RunRequest, before, during
 from policy.plan import Plan
 from streams.broker import Broker, Producer, watch
 from streams.inbox import Inbox
@@ -139,6 +139,7 @@ class Node:
             RunRefused: by a rule.
         """
         label = hashlib.sha256(f"winnow {self._terms.hash} {name}".encode()).digest()
+        outcome: Outcome | RunRefused
         for attempt in range(1, MOST_ATTEMPTS + 1):
             try:
                 async with links.attempt(label, self._settings.stall_seconds) as wire:
@@ -146,9 +147,13 @@ class Node:
                         self._terms, self._plans, self._settings.chain, registry, self._computation, self._signing,
                         self._status, wire,
                     )
-                    outcome = await (
-                        run.link() if due is None else run.windows(*due, self._settings.batch_windows)
-                    )
+                    try:
+                        outcome = await (
+                            run.link() if due is None else run.windows(*due, self._settings.batch_windows)
+                        )
+                    except RunRefused as refused:
+                        # The attempt ends in order, so that the peers still hear this node's verdict.
+                        outcome = refused
                 break
             except (PeerLost, PeerTimeout) as error:
                 self._log.warning("attempt failed", run=name, attempt=attempt, reason=str(error))
@@ -158,6 +163,11 @@ class Node:
                 if attempt == MOST_ATTEMPTS:
                     raise
                 await asyncio.sleep(RETRY_SECONDS)
+                facts = await read_facts(registry, self._settings.chain, self._terms, "latest")
+                for refusal in during(self._terms, facts, RunRequest(plan_hashes=(), windows=())):
+                    raise RunRefused(refusal, None) from error
+        if isinstance(outcome, RunRefused):
+            raise outcome
         for recipient, sealed in outcome.sealed.items():
             await producer.send(results(recipient), 0, [(None, sealed)])
         await self._say(producer, outcome.done)
