@@ -2,7 +2,9 @@
 is shared.
 """
 
+import hashlib
 import struct
+from functools import cached_property
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy.agreement import MAX_BLOCK_SLOTS, MAX_SHARDS, Draft
-from policy.canonical import canonical_bytes, canonical_hash
+from policy.canonical import canonical_bytes
 from policy.window import MAX_PANES
 from streams.broker import MAX_MESSAGE_BYTES
 from streams.errors import BatchError, ConfigurationError
@@ -46,10 +48,15 @@ class BatchHeader(BaseModel):
     blocks: int | None = Field(default=None, ge=1, le=MAX_BLOCKS)
     """Register only: blocks of this party and shard in this epoch."""
 
+    @cached_property
+    def canonical(self) -> bytes:
+        """The header's canonical JSON: needed for every node's message, so worked out once."""
+        return canonical_bytes(self)
+
     @property
     def batch_id(self) -> bytes:
-        """32 bytes."""
-        return bytes.fromhex(canonical_hash(self))
+        """32 bytes: SHA-256 of the canonical header."""
+        return hashlib.sha256(self.canonical).digest()
 
     @property
     def key(self) -> tuple[str, int, int, int]:
@@ -91,7 +98,7 @@ def check_size(draft: Draft, party: str) -> None:
 
 def framed(header: BatchHeader, body: bytes | memoryview) -> bytes:
     """Length of the header (4 bytes, little endian) ‖ header, canonical JSON ‖ body"""
-    head = canonical_bytes(header)
+    head = header.canonical
     return b"".join((_LENGTH.pack(len(head)), head, body))
 
 
@@ -111,7 +118,7 @@ def unframed(message: bytes) -> tuple[BatchHeader, bytes, memoryview]:
         header = BatchHeader.model_validate_json(head)
     except ValidationError as error:
         raise BatchError("a batch whose header is not one") from error
-    if canonical_bytes(header) != head:
+    if header.canonical != head:
         raise BatchError("a batch header that is not canonical")
     return header, head, memoryview(message)[_LENGTH.size + length :]
 

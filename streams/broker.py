@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -60,14 +60,17 @@ class Broker:
     profile: BrokerProfile = EMBEDDED
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Protocol):
     """One record as read."""
 
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes: ...
 
 
 async def create_topics(broker: Broker, topics: Sequence[Topic]) -> None:
@@ -230,14 +233,13 @@ class Consumer:
             BrokerError: the broker refused the fetch.
         """
         try:
-            answer: dict[Any, Any] = await self._client.getmany(
+            answer: dict[Any, list[Record]] = await self._client.getmany(
                 timeout_ms=int(wait_seconds * 1000), max_records=most
             )
         except (KafkaError, OSError) as error:
             raise _lost(self._broker, f"reading {self.topic}", error) from error
-        return [
-            Record(at.partition, r.offset, r.key, r.value or b"") for at, found in answer.items() for r in found
-        ]
+        # A record without a value is a tombstone, which no topic of ours has.
+        return [r for found in answer.values() for r in found if r.value is not None]
 
 
 async def _close(client: Any) -> None:

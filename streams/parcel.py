@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from policy.agreement import NODES
-from policy.canonical import canonical_bytes
 from streams.batch import BatchHeader, framed, unframed
 from streams.broker import MAX_MESSAGE_BYTES
 from streams.errors import BatchError
@@ -68,7 +67,7 @@ def seal(
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, _SCHEMA) as writer:
         writer.write_batch(batch)
-    info = _info(node, canonical_bytes(header))
+    info = _info(node, header.canonical)
     message = framed(header, _SUITE.encrypt(sink.getvalue().to_pybytes(), node_key, info))
     return signing.sign(_signed(node, message)) + message
 

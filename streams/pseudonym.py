@@ -80,6 +80,7 @@ class Pseudonyms:
         """The id of a record of a file of one form: 22 characters. Record ids may hold identifiers, so they are
         hashed under the party's key too.
         """
-        message = _EVENT_LABEL + form.encode() + b"\0" + record_id.encode()
-        digest = hmac.digest(self._party_key, message, hashlib.sha256)[:16]
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        message = f"{form}\0{record_id}".encode()
+        # Keyed BLAKE2 (RFC 7693) is a MAC in one pass: this runs once or twice for every line.
+        digest = hashlib.blake2b(message, digest_size=16, key=self._party_key, person=_EVENT_LABEL).digest()
+        return base64.urlsafe_b64encode(digest)[:22].decode()

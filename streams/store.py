@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from policy.agreement import NODES, Terms
-from policy.canonical import canonical_bytes
 from streams.batch import BatchHeader
 from streams.errors import StoreError
 
@@ -184,7 +183,7 @@ class ShareStore:
         commitments = b"".join(batch.commitments[c] for c in self._held)
         schema = pa.schema(
             [pa.field(f"component-{c}", pa.uint64(), nullable=False) for c in self._held],
-            metadata={_FORMAT: FORMAT, _HEADER: canonical_bytes(header), _COMMITMENTS: commitments.hex()},
+            metadata={_FORMAT: FORMAT, _HEADER: header.canonical, _COMMITMENTS: commitments.hex()},
         )
         table = pa.record_batch([pa.array(batch.components[c].ravel()) for c in self._held], schema=schema)
         path = self._path(header.key)

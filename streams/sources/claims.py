@@ -4,7 +4,7 @@ import re
 
 from pydantic import ValidationError
 
-from streams.envelope import MAX_CENTS, Claim, ClaimEvent, Enrolment, EnrolmentEvent
+from streams.envelope import MAX_CENTS, ClaimEvent, Enrolment, EnrolmentEvent
 from streams.rejects import Reason, RefusedLineError, reason_of
 from streams.sources.lines import FieldReader
 from streams.sources.table import cells, last_cell
@@ -68,12 +68,12 @@ class Claims:
             raise RefusedLineError(Reason.UNKNOWN_CODE if care_type else Reason.MISSING_FIELD)
         credit = side == "C"
         try:
-            return ClaimEvent(
-                event_id=read.event_id(self.file, record_id), patient=read.person(person),
-                occurred_at=read.start(service_date), recorded_at=read.start(recorded_at), source=self.source,
-                corrects=read.event_id(self.file, previous) if credit else None,
-                payload=Claim(care_type=care_type, product=product, cents=_cents(amount), credit=credit),
-            )
+            return ClaimEvent.model_validate({
+                "event_id": read.event_id(self.file, record_id), "patient": read.person(person),
+                "occurred_at": read.start(service_date), "recorded_at": read.start(recorded_at),
+                "source": self.source, "corrects": read.event_id(self.file, previous) if credit else None,
+                "payload": {"care_type": care_type, "product": product, "cents": _cents(amount), "credit": credit},
+            })
         except ValidationError as error:
             raise RefusedLineError(reason_of(error)) from error
 
