@@ -20,7 +20,7 @@ _REVERT_DATA = re.compile(r"(?:Reverted )?(0x(?:[0-9a-fA-F]{2})*)")
 _MAX_MESSAGE = 200
 
 
-class Reverted(Exception):  # noqa: N818 - caught in this package, never seen by callers
+class Reverted(Exception):
     """A call was refused by the contract; `data` is what it returned."""
 
     def __init__(self, data: bytes) -> None:

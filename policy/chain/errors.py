@@ -6,23 +6,23 @@ from typing import Any
 from policy.errors import ChainError
 
 
-class ChainUnreachable(ChainError):  # noqa: N818 - named after what happened, like PeerLost
+class ChainUnreachable(ChainError):
     """The endpoint does not answer in time, or answers something that is not JSON-RPC."""
 
 
-class ChainTimeout(ChainError):  # noqa: N818 - named after what happened, like PeerLost
+class ChainTimeout(ChainError):
     """A transaction was not mined, or a fact not final, in time. It may still happen."""
 
 
-class ChainMismatch(ChainError):  # noqa: N818 - named after what happened, like PeerLost
+class ChainMismatch(ChainError):
     """The chain, the contract's code or a value contradicts what is pinned."""
 
 
-class ChainStale(ChainError):  # noqa: N818 - named after what happened, like PeerLost
+class ChainStale(ChainError):
     """The newest block is too old or lies in the future: the endpoint is behind, or a clock is wrong."""
 
 
-class ChainRefusal(ChainError):  # noqa: N818 - named after what happened, like PeerLost
+class ChainRefusal(ChainError):
     """The registry refused a transaction."""
 
     def __init__(self, rule: str, found: Mapping[str, Any], function: str) -> None:

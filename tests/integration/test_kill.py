@@ -34,11 +34,17 @@ def until(condition, what):
     raise AssertionError(f"waited {WAIT_SECONDS} s for {what}")
 
 
+def all_of(pid):
+    """The children, once all of them run."""
+    found = children(pid)
+    return found if len(found) >= EVERYBODY else None
+
+
 @pytest.mark.parametrize("name", VICTIMS)
 def test_one_dead_process_ends_everything(tmp_path, folders, name):
     process = start(AGREEMENT, folders, tmp_path / "work")
     try:
-        everybody = until(lambda: (c := children(process.pid)) if len(c) >= EVERYBODY else None, "all processes")
+        everybody = until(lambda: all_of(process.pid), "all processes")
         victims = [pid for pid, command in everybody.items() if VICTIMS[name] in command]
         assert len(victims) == 1, everybody
         kill(victims[0])
@@ -53,7 +59,7 @@ def test_one_dead_process_ends_everything(tmp_path, folders, name):
 
 def test_the_end_of_the_parent_ends_its_children(tmp_path, folders):
     process = start(AGREEMENT, folders, tmp_path / "work")
-    everybody = until(lambda: (c := children(process.pid)) if len(c) >= EVERYBODY else None, "all processes")
+    everybody = until(lambda: all_of(process.pid), "all processes")
     process.kill()
     process.communicate(timeout=WAIT_SECONDS)
     until(lambda: not [pid for pid in everybody if alive(pid)], "the children to end")

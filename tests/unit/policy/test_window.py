@@ -1,6 +1,7 @@
 """Panes and windows against pandas' calendar."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -20,14 +21,14 @@ def test_edges_follow_the_calendar(unit, zone):
     expected = [pd.Timestamp("2023-01-01", tz=zone) + FREQUENCIES[unit] * i for i in range(41)]
     assert [e.timestamp() for e in grid.edges] == [e.timestamp() for e in expected]
     assert [grid.days(p) for p in range(40)] == [
-        (b.date() - a.date()).days for a, b in zip(expected, expected[1:], strict=False)
+        (b.date() - a.date()).days for a, b in pairwise(expected)
     ]
 
 
 def test_days_of_daylight_saving_last_23_and_25_hours():
     grid = PaneGrid(zone="Europe/Amsterdam", unit="day", start=date(2024, 1, 1), count=366)
     utc = [edge.astimezone(UTC) for edge in grid.edges]  # same-zone subtraction would ignore the change of clocks
-    hours = [(b - a).total_seconds() / 3600 for a, b in zip(utc, utc[1:], strict=False)]
+    hours = [(b - a).total_seconds() / 3600 for a, b in pairwise(utc)]
     assert {i: h for i, h in enumerate(hours) if h != 24} == {90: 23.0, 300: 25.0}
 
 
@@ -55,4 +56,4 @@ def test_atoms_are_the_coarsest_common_cut(size, step, panes):
         inside = [a for a in atoms if w.start <= a[0] and a[1] <= w.stop]
         assert inside[0][0] == w.start
         assert inside[-1][1] == w.stop
-        assert all(a[1] == b[0] for a, b in zip(inside, inside[1:], strict=False))
+        assert all(a[1] == b[0] for a, b in pairwise(inside))
