@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from console.drill import Drill
 
 app = App(
     name="winnow",
+    version=lambda: version("winnow-health"),
     help="Tells care organisations, week by week, which innovations work, without anyone handing over a "
          "patient's record.",
 )
