@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from evaluation.keys import new_secret, private_folder, sealing_public, signing_public, write_secret
 from mpc.identity import create_identity
@@ -22,6 +22,7 @@ from policy.agreement import (
     Terms,
     compile_plans,
 )
+from policy.errors import AgreementError
 from policy.kpi import Kpi
 
 LINK, PSEUDONYM, SHARING, BATCH, REJECTS, CHAIN = "link", "pseudonym", "sharing", "batch", "rejects", "chain"
@@ -78,6 +79,7 @@ def prepare(root: Path, draft: Draft, kpis: tuple[Kpi, ...], node_ports: tuple[i
 
     Raises:
         policy.errors.PlanError: a KPI does not compile against the agreement.
+        policy.errors.AgreementError: the terms contradict each other.
         FileExistsError: `root` already holds keys.
     """
     from policy.chain.signing import address_of
@@ -107,10 +109,13 @@ def prepare(root: Path, draft: Draft, kpis: tuple[Kpi, ...], node_ports: tuple[i
         recipients.append(RecipientIdentity(
             name=recipient.name, sealing_key=sealing_public(new_secret(keys / SEALING))
         ))
-    terms = Terms(
-        draft=draft, parties=tuple(parties), nodes=tuple(nodes), recipients=tuple(recipients),
-        plans=compile_plans(draft, kpis),
-    )
+    try:
+        terms = Terms(
+            draft=draft, parties=tuple(parties), nodes=tuple(nodes), recipients=tuple(recipients),
+            plans=compile_plans(draft, kpis),
+        )
+    except ValidationError as error:
+        raise AgreementError(f"agreement {draft.name}: {error.errors()[0]['msg']}") from error
     work = WorkDir(root, terms)
     work.terms_file.write_text(terms.model_dump_json(), encoding="utf-8")
     work.kpi_file.write_bytes(KPIS.dump_json(list(kpis)))

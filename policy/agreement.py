@@ -124,6 +124,12 @@ class Draft(Frozen):
             raise ValueError("monthly and yearly panes start on the first of a month")
         if not self.windows.windows(self.panes.count):
             raise ValueError(f"{self.panes.count} panes hold no window of {self.windows.size}")
+        regions = 2 ** (len(names) - 1) - 1
+        if 0 < self.linkage.dummies < 2 * regions:
+            raise ValueError(
+                f"linkage.dummies {self.linkage.dummies} do not hide the {regions} overlaps of {len(names)} parties in "
+                f"which a node can place a patient of its own; agree on at least {2 * regions}, or on 0"
+            )
         return self
 
     def party(self, name: str) -> Party:
@@ -195,6 +201,16 @@ class Terms(Frozen):
         ):
             if drafted != known:
                 raise ValueError(f"{label} identities {known} do not match the draft's {drafted}")
+        kpis = [p.kpi for p in self.plans]
+        if len(set(kpis)) != len(kpis):
+            raise ValueError(f"KPI ids repeat: {', '.join(kpis)}")
+        for recipient in self.draft.recipients:
+            strange = [k for k in recipient.kpis if k not in kpis]
+            if strange:
+                raise ValueError(
+                    f"recipient {recipient.name} may read {', '.join(strange)}, which the agreement does not compute; "
+                    f"it computes {', '.join(kpis)}"
+                )
         return self
 
     @property

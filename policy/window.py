@@ -9,9 +9,9 @@ from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 PaneUnit = Literal["day", "week", "month", "year"]
 MAX_PANES = 5_000
@@ -27,6 +27,13 @@ class PaneGrid(BaseModel):
     unit: PaneUnit
     start: date
     count: int = Field(ge=1, le=MAX_PANES)
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"{zone!r} is not a time zone of the IANA database; expected one such as Europe/Amsterdam")
+        return zone
 
     def first_day(self, pane: int) -> date:
         """The local date on which pane `pane` (0 ≤ pane ≤ count; count is the end of the grid) starts."""

@@ -12,7 +12,7 @@ def draft_data(**changes):
         "name": "small", "title": {"en": "Small", "nl": "Klein"}, "purposes": ["dpv:ServiceOptimisation"],
         "data_categories": ["dpv:HealthData"], "valid_from": "2024-01-01", "valid_until": "2030-01-01", "shards": 1,
         "panes": {"zone": "Europe/Amsterdam", "unit": "week", "start": "2024-01-01", "count": 12},
-        "windows": {"size": 4, "step": 1}, "linkage": {"date": "2024-01-08", "block_slots": 64, "dummies": 4},
+        "windows": {"size": 4, "step": 1}, "linkage": {"date": "2024-01-08", "block_slots": 64, "dummies": 6},
         "disclosure": {"minimum_cohort": 3}, "quota": {"runs": 100},
         "parties": [
             {"name": "hospital", "sources": [{"name": "fhir", "kinds": ["enrolment"]}]},

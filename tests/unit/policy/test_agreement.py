@@ -36,6 +36,8 @@ def test_a_written_agreement_reads_back(tmp_path):
     ({"measures": [{"name": "x", "party": "hospital", "aggregation": "days"}]}, "days needs programme"),
     ({"windows": {"size": 13, "step": 1}}, "hold no window"),
     ({"valid_until": "2023-01-01"}, "valid_until must be after"),
+    ({"panes": {"zone": "Europe/Atlantis", "unit": "week", "start": "2024-01-01", "count": 12}}, "not a time zone"),
+    ({"linkage": {"date": "2024-01-08", "dummies": 5}}, "do not hide the 3 overlaps"),
     ({"panes": {"zone": "UTC", "unit": "month", "start": "2024-01-02", "count": 12}}, "first of a month"),
 ])
 def test_what_is_wrong_is_named(tmp_path, change, message):
@@ -51,3 +53,9 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
     (tmp_path / "bad.toml").write_text("= 1", encoding="utf-8")
     with pytest.raises(AgreementError, match="is not TOML"):
         load_draft(tmp_path / "bad.toml")
+
+
+def test_a_recipient_can_only_be_promised_what_is_computed():
+    recipients = [{"name": "innovation-team", "kpis": ["gp-visit-rate-ratio", "unheard-of"]}]
+    with pytest.raises(ValueError, match="may read unheard-of, which the agreement does not compute"):
+        make_terms(recipients=recipients)
