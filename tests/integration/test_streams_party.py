@@ -16,7 +16,7 @@ from policy.agreement import load_draft
 from streams import topics
 from streams.broker import Broker, Consumer, create_topics
 from streams.errors import BrokerError
-from streams.inbox import Inbox
+from streams.inbox import Inbox, Opener
 from streams.pipeline import PartyConfig, PartyPipeline
 from streams.rejects import open_rejected
 from streams.store import ShareStore
@@ -51,7 +51,10 @@ def broker(tmp_path):
 
 def quick_terms():
     draft = load_draft(AGREEMENT)
-    return keyed_terms(**draft.model_dump(mode="json", exclude_none=True) | {"kpis": ("gp-visit-rate-ratio",)})
+    kpis = ["gp-visit-rate-ratio"]
+    return keyed_terms(**draft.model_dump(mode="json", exclude_none=True) | {
+        "kpis": kpis, "recipients": [{"name": "innovation-team", "kpis": kpis}],
+    })
 
 
 def config(broker, terms, party, data, **changes):
@@ -168,12 +171,26 @@ async def test_no_topic_holds_an_identifier_and_rejects_open_for_their_party(bro
     assert kept > 5
 
 
-async def test_a_second_run_sends_the_same_panes_shares(broker, cohort, tmp_path):
-    """A resend after lost state: slots are drawn anew, so nodes keep the first content and record the conflict."""
+async def test_after_lost_state_nodes_keep_what_came_first_and_record_the_conflict(broker, cohort, tmp_path):
+    """A party that starts afresh draws other slots; its second register and panes are other contents."""
     terms = quick_terms()
     await create_topics(Broker(broker.address), topics.all_topics(terms.draft))
-    for _ in range(2):
-        await PartyPipeline(config(broker, terms, "statistics", cohort / "statistics"), lambda *_: None).run()
+    await PartyPipeline(config(broker, terms, "statistics", cohort / "statistics"), lambda *_: None).run()
+    sent = await records(broker, topics.inbox(1, "quick"), 2)
+    opener = Opener(terms, 1, X25519PrivateKey.from_private_bytes(NODE_KEYS[1]))
+    store = ShareStore(tmp_path / "node", terms, 1)
+    store.add(opener.open(r.value, r.partition) for r in sent)
+    before = store.register("statistics", 0)
+    with EmbeddedBroker(tmp_path / "second") as second:
+        await create_topics(Broker(second.address), topics.all_topics(terms.draft))
+        await PartyPipeline(config(second, terms, "statistics", cohort / "statistics"), lambda *_: None).run()
+        again = await records(second, topics.inbox(1, "quick"), 2)
+    assert len(again) == len(sent) == store.received
+    store.add(opener.open(r.value, r.partition) for r in sent)
+    assert store.incidents == []
+    store.add(opener.open(r.value, r.partition) for r in again)
+    assert ("statistics", 0, 0, -1) in store.incidents
+    np.testing.assert_array_equal(store.register("statistics", 0), before)
 
 
 async def test_a_lost_broker_ends_the_pipeline_at_once(broker, cohort):

@@ -13,6 +13,7 @@ from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason
 from streams.sources.agreed import open_sources
 from streams.sources.lines import MAX_LINE_BYTES, read_events
+from streams.validate import Validator
 from tests.support import parties as p
 from tests.support.terms import draft_data
 
@@ -239,9 +240,30 @@ def test_incomes(tmp_path):
     st.lists(st.sampled_from([GOOD.encode(), b"\n", b",", b'"', b"\xff", b"\0", b"D", b"-", b"\r\n"]), max_size=40)
     .map(b"".join),
 ))
-def test_every_line_of_garbage_is_an_event_or_a_reason(tmp_path, data):
-    p.write_lines(tmp_path / "members.csv", p.MEMBERS)
+def test_every_line_of_garbage_is_accepted_or_refused_with_a_reason(tmp_path, data):
+    p.write_lines(tmp_path / "members.csv", p.MEMBERS, "m1,P00000001,2020-01-01,,2024-01-01")
     (tmp_path / "claims.csv").write_bytes(p.CLAIMS.encode() + b"\n" + data)
-    outcome = read(tmp_path, "insurer")
-    assert len(outcome) == sum(1 for line in data.split(b"\n") if line.strip())
-    assert all(isinstance(e, Reason | ClaimEvent) for e in outcome)
+    validator, accepted, refused = Validator(DRAFT, "insurer", PSEUDONYMS), 0, 0
+    for event in read(tmp_path, "insurer"):
+        outcome = event if isinstance(event, Reason) else validator.check(event, 0)
+        accepted += isinstance(outcome, ClaimEvent | EnrolmentEvent)
+        refused += isinstance(outcome, Reason)
+    assert accepted + refused == 1 + sum(1 for line in data.split(b"\n") if line.strip())
+    assert accepted <= 2
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=8,
+)
+FIELDS = ("resourceType", "id", "meta", "status", "code", "for", "executionPeriod")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.dictionaries(st.sampled_from(FIELDS), JSON, min_size=1))
+def test_resources_with_random_elements_never_stop_the_stream(tmp_path, changes):
+    good = json.loads(p.task("t", "a", "2024-01-02", "2024-01-03"))
+    patient = p.patient("a", p.person(1), "2024-01-01")
+    outcome = hospital(tmp_path, [patient], tasks=[json.dumps(good | changes)])
+    assert len(outcome) == 2
+    assert all(isinstance(e, Reason | EnrolmentEvent) for e in outcome)

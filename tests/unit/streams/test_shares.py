@@ -1,0 +1,282 @@
+"""From a block to three nodes' stores: who can open what, what is refused, and what a resend does."""
+
+import hashlib
+import json
+import stat
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from streams.batch import BatchHeader, check_size, framed, open_snapshot, party_columns, snapshot
+from streams.errors import BatchError, ConfigurationError, StoreError
+from streams.inbox import Opener
+from streams.parcel import Piece, held, seal, unseal
+from streams.share import Sharer
+from streams.store import ShareBatch, ShareStore
+from tests.support.parties import BATCH_KEY, NODE_KEYS, SHARING_KEY, keyed_terms
+
+TERMS = keyed_terms()
+COLUMNS = party_columns(TERMS.draft, "insurer")
+SIGNING = Ed25519PrivateKey.from_private_bytes(BATCH_KEY)
+SHARER = Sharer(TERMS, SHARING_KEY, SIGNING)
+KEYS = [X25519PrivateKey.from_private_bytes(k) for k in NODE_KEYS]
+OPENERS = [Opener(TERMS, node, key) for node, key in enumerate(KEYS)]
+
+
+def header(**changes):
+    return BatchHeader(**{
+        "agreement": TERMS.hash, "epoch": 0, "party": "insurer", "shard": 0, "block": 0, "kind": "pane", "pane": 3,
+        "revision": 0, "columns": COLUMNS, "slots": 64, **changes,
+    })
+
+
+def register(**changes):
+    return header(**{"kind": "register", "pane": -1, "columns": ("link",), "blocks": 3, **changes})
+
+
+def block(head, seed=1):
+    return np.random.default_rng(seed).integers(0, 2**64, head.shape, dtype=np.uint64)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("kind", [header, register])
+def test_three_nodes_components_make_the_block_and_holders_agree(kind, number):
+    head = kind(block=number)
+    content = block(head)
+    batches = [OPENERS[n].open(m, 0) for n, m in enumerate(SHARER.messages(head, content))]
+    parts = {}
+    for node, batch in enumerate(batches):
+        assert batch.header == head
+        assert set(batch.components) == {node, (node + 1) % 3}
+        for component, values in batch.components.items():
+            known = parts.setdefault(component, (values, batch.commitments[component]))
+            np.testing.assert_array_equal(known[0], values)
+            assert known[1] == batch.commitments[component]
+    s0, s1, s2 = (parts[c][0] for c in range(3))
+    np.testing.assert_array_equal(s0 ^ s1 ^ s2 if head.kind == "register" else s0 + s1 + s2, content)
+
+
+def test_messages_are_small_and_the_missing_component_cannot_be_found_in_them():
+    head = header(block=1)
+    messages = SHARER.messages(head, block(head))
+    size = 8 * len(COLUMNS) * 64
+    # Component 1 travels, to nodes 0 and 1; node 2 holds 2 and 0, two seeds.
+    assert [len(m) > size for m in messages] == [True, True, False]
+    assert all(len(m) < size + 2500 for m in messages)
+    opened = [
+        {p.component: p for p in unseal(m, n, KEYS[n], SIGNING.public_key())} for n, m in enumerate(messages)
+    ]
+    for node in range(3):
+        missing = (node + 2) % 3
+        secrets = {opened[missing][missing].salt, opened[missing][missing].body, opened[missing][missing].commitment}
+        mine = b"".join(p.salt + p.body + p.commitment for p in opened[node].values())
+        assert not any(s in mine for s in secrets)
+
+
+def test_a_resend_is_the_same_and_another_content_shares_no_mask():
+    head = header()
+    content = block(head)
+    other = content.copy()
+    other[0, 0] += np.uint64(1)
+
+    def components(values):
+        return [OPENERS[n].open(m, 0) for n, m in enumerate(SHARER.messages(head, values))]
+
+    first, again, changed = components(content), components(content), components(other)
+    for a, b, c in zip(first, again, changed, strict=True):
+        assert a.commitments == b.commitments
+        for component in a.components:
+            np.testing.assert_array_equal(a.components[component], b.components[component])
+            assert (a.components[component] == c.components[component]).mean() < 0.01
+
+
+def test_a_batch_id_is_the_hash_of_the_canonical_header():
+    plain = json.dumps(header().model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode()
+    assert header().batch_id == hashlib.sha256(plain).digest()
+    assert len({header(**{name: 1}).batch_id for name in ("shard", "block", "pane")} | {header().batch_id}) == 4
+
+
+def damaged(message, place):
+    return message[:place] + bytes([message[place] ^ 1]) + message[place + 1 :]
+
+
+def test_messages_that_are_not_the_partys_or_not_for_this_node_are_refused():
+    head = header()
+    messages = SHARER.messages(head, block(head))
+    with pytest.raises(BatchError, match="not signed by the party or not for this node"):
+        OPENERS[1].open(messages[0], 0)
+    for place in (0, 63, 64, 70, 300, len(messages[0]) - 1):
+        with pytest.raises(BatchError):
+            OPENERS[0].open(damaged(messages[0], place), 0)
+    stranger = Sharer(TERMS, SHARING_KEY, Ed25519PrivateKey.generate())
+    with pytest.raises(BatchError, match="InvalidSignature"):
+        OPENERS[0].open(stranger.messages(head, block(head))[0], 0)
+    for junk in (b"", b"x" * 64, b"x" * 65, b"x" * 900_001, bytes(64) + b"\xff\xff\xff\xff{}"):
+        with pytest.raises(BatchError):
+            OPENERS[0].open(junk, 0)
+
+
+@pytest.mark.parametrize("head", [
+    header(agreement="ab" * 32), header(party="nobody"), header(pane=12), header(pane=-1), header(columns=("days",)),
+    header(slots=128), header(shard=1), header(blocks=1), register(block=3), register(pane=0),
+    register(blocks=None), register(columns=("x",)),
+])
+def test_headers_that_do_not_fit_the_agreement(head):
+    with pytest.raises(BatchError, match="expected this agreement's|does not fit the agreement"):
+        OPENERS[0].open(SHARER.messages(head, block(head))[0], 0)
+
+
+def test_a_header_is_canonical():
+    head = header()
+    loose = head.model_dump_json(indent=1).encode()
+    message = bytes(64) + len(loose).to_bytes(4, "little") + loose + b"sealed"
+    with pytest.raises(BatchError, match="not canonical"):
+        OPENERS[0].open(message, 0)
+
+
+def pieces(head, node, **changes):
+    """Pieces of zeros, each with its true commitment unless changed."""
+    size = 8 * head.shape[0] * head.shape[1]
+    made = []
+    for component in held(node):
+        travels = component == head.block % 3
+        made.append(Piece(**{
+            "component": component, "travels": travels, "salt": bytes(32), "commitment": hashlib.sha256(bytes(32 + size)).digest(),
+            "body": bytes(size if travels else 32), **changes,
+        }))
+    return made
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({}, "does not fit its commitment"),
+    ({"commitment": bytes(32)}, "does not fit its commitment"),
+    ({"component": 2}, "does not hold components"),
+    ({"travels": True}, "of another form"),
+    ({"body": bytes(31)}, "of another form"),
+    ({"body": b""}, "of another form"),
+])
+def test_contents_that_are_not_a_nodes_two_components(changes, message):
+    head = header()
+    sealed = seal(head, pieces(head, 0, **changes), 0, KEYS[0].public_key(), SIGNING)
+    with pytest.raises(BatchError, match=message):
+        OPENERS[0].open(sealed, 0)
+
+
+def test_snapshots():
+    head = header()
+    content = block(head)
+    again, values = open_snapshot(snapshot(head, content))
+    assert again == head
+    np.testing.assert_array_equal(values, content)
+    with pytest.raises(BatchError, match="a snapshot of"):
+        open_snapshot(snapshot(head, content)[:-8])
+    with pytest.raises(BatchError, match="whose header is not one"):
+        open_snapshot(framed(head, b"").replace(b"insurer", b"insurer\xff"))
+
+
+def test_blocks_fit_a_message():
+    linkage = {"date": "2024-01-08", "block_slots": 65_536, "dummies": 0}
+    with pytest.raises(ConfigurationError, match="Lower linkage.block_slots to 15776"):
+        check_size(keyed_terms(linkage=linkage).draft, "insurer")
+
+
+# The store.
+
+
+def batch(node, head, seed=1):
+    return OPENERS[node].open(SHARER.messages(head, block(head, seed))[node], 0)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A node's store with everything of panes 0 and 2, of all but one block of pane 1."""
+    store = ShareStore(tmp_path / "store", TERMS, 1)
+    contents = {}
+    for party in ("hospital", "insurer", "statistics"):
+        columns = party_columns(TERMS.draft, party)
+        for number in range(3):
+            heads = [register(party=party, block=number)]
+            heads += [header(party=party, block=number, pane=p, columns=columns) for p in range(3)]
+            for head in heads:
+                if (party, number, head.pane) != ("insurer", 2, 1):
+                    contents[head.key] = batch(1, head, seed=len(contents))
+                    store.add([contents[head.key]])
+    return store, contents
+
+
+def test_a_store_assembles_blocks_panes_and_columns(stored):
+    store, contents = stored
+    assert store.registers_complete
+    assert store.complete_panes == 1
+    assert (store.received, store.expected) == (35, 3 * 3 * 13)
+    wanted = ["gp_visits", "cost.high"]
+    found = store.panes("insurer", 0, range(2, 3), wanted)
+    assert found.shape == (2, 1, 2, 192)
+    for number in range(3):
+        kept = contents["insurer", 0, number, 2]
+        for place, component in enumerate((1, 2)):
+            for row, name in enumerate(wanted):
+                np.testing.assert_array_equal(
+                    found[place, 0, row, 64 * number : 64 * number + 64],
+                    kept.components[component][kept.header.columns.index(name)],
+                )
+    links = store.register("hospital", 0)
+    assert links.shape == (2, 192)
+    np.testing.assert_array_equal(links[1, 64:128], contents["hospital", 0, 1, -1].components[2][0])
+
+
+def test_a_store_names_what_is_missing(stored):
+    store, contents = stored
+    with pytest.raises(StoreError, match="block 2 of pane 1 of insurer, shard 0, is not here"):
+        store.panes("insurer", 0, range(3), ["gp_visits"])
+    with pytest.raises(StoreError, match="block 2 of pane 1"):
+        store.commitments(range(3))
+    with pytest.raises(StoreError, match="insurer does not share nothing"):
+        store.panes("insurer", 0, range(1), ["nothing"])
+    with pytest.raises(StoreError, match="register of hospital, shard 5"):
+        store.register("hospital", 5)
+    of_pane = store.commitments(range(1))
+    assert set(of_pane) == {b.header.batch_id.hex() for b in contents.values() if b.header.pane == 0}
+    one = contents["insurer", 0, 0, 0]
+    assert of_pane[one.header.batch_id.hex()] == one.commitments
+    assert len(store.commitments(None)) == 9
+
+
+def test_a_store_is_read_again_after_a_restart_and_is_private(stored, tmp_path):
+    store, _ = stored
+    again = ShareStore(tmp_path / "store", TERMS, 1)
+    assert (again.received, again.complete_panes) == (35, 1)
+    np.testing.assert_array_equal(again.register("insurer", 0), store.register("insurer", 0))
+    assert again.commitments(None) == store.commitments(None)
+    assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o700
+    assert not list(tmp_path.glob("store/**/*.tmp"))
+
+
+def test_the_first_content_stays_and_another_is_an_incident(stored):
+    store, contents = stored
+    head = contents["insurer", 0, 0, 2].header
+    before = store.panes("insurer", 0, range(2, 3), ["gp_visits"])
+    store.add([contents[head.key]])
+    assert store.incidents == []
+    store.add([batch(1, head, seed=99)])
+    assert store.incidents == [head.key]
+    np.testing.assert_array_equal(store.panes("insurer", 0, range(2, 3), ["gp_visits"]), before)
+    other_count = register(party="insurer", block=0, blocks=7)
+    store.add([batch(1, other_count)])
+    assert store.incidents[1:] == [other_count.key]
+
+
+def test_a_store_refuses_what_is_not_its_own(stored, tmp_path):
+    store, contents = stored
+    one = contents["insurer", 0, 0, 0]
+    with pytest.raises(StoreError, match="another agreement or another node"):
+        store.add([ShareBatch(one.header, {0: one.components[1], 1: one.components[2]}, one.commitments)])
+    with pytest.raises(StoreError, match="belongs to agreement"):
+        ShareStore(tmp_path / "store", keyed_terms(name="other"), 1)
+    with pytest.raises(StoreError, match="is not a share batch"):
+        ShareStore(tmp_path / "store", TERMS, 0)
+    next((tmp_path / "store").glob("*/*/*/*.arrow")).write_bytes(b"ARROW1")
+    with pytest.raises(StoreError, match="is not a share batch"):
+        ShareStore(tmp_path / "store", TERMS, 1)
