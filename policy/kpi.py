@@ -9,7 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy.errors import PlanError
 from policy.measure import LIMB_BITS, Measure
-from policy.plan import Column, Estimator, Output, Plan, Stratum
+from policy.plan import (
+    LEAST_SIGNIFICANT_BITS,
+    MOST_SIGNIFICANT_BITS,
+    Column,
+    Estimator,
+    Output,
+    Plan,
+    Stratum,
+)
 
 DAYS_PER_MONTH = (487, 16)
 """30.4375 days, a twelfth of a Julian year, as an exact fraction."""
@@ -41,7 +49,7 @@ class Kpi(BaseModel):
     strata: dict[str, dict[str, str]] = {}
     """Dimension → category → 0/1 measure. At most one dimension."""
     outputs: tuple[Output, ...] = ("value", "interval")
-    significant_bits: int = Field(default=20, ge=8, le=26)
+    significant_bits: int = Field(default=20, ge=LEAST_SIGNIFICANT_BITS, le=MOST_SIGNIFICANT_BITS)
 
 
 def load_kpi(source: str | Path) -> Kpi:

@@ -18,6 +18,8 @@ Output = Literal["value", "interval", "sums"]
 RING_BITS = 62
 """Signed values of the ring stay below 2^62 so that the lift to the field is exact."""
 FIELD_BITS = 256
+LEAST_SIGNIFICANT_BITS, MOST_SIGNIFICANT_BITS = 8, 44
+"""Bits of a derived output's mantissa. The tail works to about 2^-50, so up to 44 bits are as declared."""
 MASK_BITS = 40
 """Statistical masking in the tail, in bits."""
 
@@ -58,7 +60,7 @@ class Plan(BaseModel):
     outcome_contributor: Column
     strata: tuple[Stratum, ...]
     outputs: tuple[Output, ...]
-    significant_bits: int = Field(ge=8, le=26)
+    significant_bits: int = Field(ge=LEAST_SIGNIFICANT_BITS, le=MOST_SIGNIFICANT_BITS)
     """Declared rounding of derived outputs: mantissas of this many bits."""
     unit: str
     scale_numerator: int

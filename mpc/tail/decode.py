@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from mpc.errors import IntegrityError
-from policy.plan import Plan
+from policy.plan import MOST_SIGNIFICANT_BITS, Plan
 
 Z_95 = 1.959963984540054
 """0.975 quantile of the standard normal distribution."""
@@ -85,7 +85,7 @@ def _estimate(plan: Plan, cell: Mapping[str, int]) -> tuple[Fraction | None, flo
 def _number(cell: Mapping[str, int], name: str) -> Fraction | None:
     """Value = mantissa · 2^exponent; mantissa 0 with exponent 1 says that a denominator was 0."""
     mantissa, exponent = cell[f"{name}.mantissa"], cell[f"{name}.exponent"]
-    if abs(exponent) > 1024 or abs(mantissa) > 2**26:
+    if abs(exponent) > 1024 or abs(mantissa) > 2**MOST_SIGNIFICANT_BITS:
         raise IntegrityError(f"{name}: {mantissa}·2^{exponent} is outside what the nodes can release.")
     if mantissa == 0:
         return None if exponent else Fraction(0)

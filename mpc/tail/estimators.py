@@ -25,11 +25,11 @@ from mpc.tail.field import PRIME, Residues
 from mpc.tail.session import Session
 from mpc.tail.vectors import FRACTION_BITS, Vectors
 from mpc.wire import Wire
+from policy.plan import LEAST_SIGNIFICANT_BITS, MOST_SIGNIFICANT_BITS
 
 __all__ = ["CellBatch", "estimate"]
 
 PAIRS = tuple(combinations_with_replacement(range(4), 2))
-LEAST_SIGNIFICANT_BITS, MOST_SIGNIFICANT_BITS = 8, 26
 QUOTIENT_BITS = FRACTION_BITS + 5
 """A variance's quotient lies in [1/2, 16]."""
 Flags = NDArray[np.bool_]

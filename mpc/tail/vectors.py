@@ -19,7 +19,7 @@ from mpc.tail.session import KEY_BYTES, Session
 from policy.plan import MASK_BITS
 
 FRACTION_BITS = 56
-"""Bits of a working mantissa; errors of a few units in the last place stay far below 2^-26."""
+"""Bits of a working mantissa; errors of a few units in the last place stay below 2^-50."""
 NEWTON_STEPS = 4
 """The first guess of 1/b is off by 0.0858 at most, so four squarings leave 2^-56."""
 NEWTON_START = 2.9142135623731

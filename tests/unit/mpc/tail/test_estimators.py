@@ -16,11 +16,11 @@ from tests.unit.mpc.tail.helpers import AMOUNT, PANES, PATIENTS, answer, batches
 
 def close(found, wanted, bits):
     """Rounded to `bits` significant bits: half a unit of the last place, and next to nothing for the arithmetic."""
-    assert wanted == 0 or abs(found / wanted - 1) <= 2.0**-bits * 1.001, (float(found), float(wanted))
+    assert wanted == 0 or abs(found / wanted - 1) <= 2.0**-bits + 2.0**-50, (float(found), float(wanted))
     assert wanted != 0 or found == 0
 
 
-@pytest.mark.parametrize("bits", [8, 20, 26])
+@pytest.mark.parametrize("bits", [8, 20, 44])
 async def test_values_and_variances_match_fractions(bits):
     rng = np.random.default_rng(bits)
     plans = [
@@ -39,7 +39,7 @@ async def test_values_and_variances_match_fractions(bits):
                 assert mantissa == 0 or 2 ** (bits - 1) <= mantissa <= 2**bits
 
 
-@pytest.mark.parametrize("bits", [24, 26])
+@pytest.mark.parametrize("bits", [24, 44])
 @pytest.mark.parametrize(("estimator", "limbs"), [("rate-ratio", False), ("mean-difference", True)])
 async def test_intervals_match_mpmath_at_the_recipient(bits, estimator, limbs):
     rng = np.random.default_rng(bits)
@@ -63,7 +63,7 @@ async def test_intervals_match_mpmath_at_the_recipient(bits, estimator, limbs):
 async def test_the_largest_and_the_smallest_declared_numbers():
     rng = np.random.default_rng(1)
     most = AMOUNT * PANES
-    cost, visits = make_plan("mean-difference", limbs=True), make_plan("rate-ratio")
+    cost, visits = make_plan("mean-difference", bits=44, limbs=True), make_plan("rate-ratio", bits=44)
     both_extremes = np.array([[7 * PANES, most, 0, 0], [0, 0, 7 * PANES, -most]] * (PATIENTS // 2), dtype=object)
     one_cent = np.array([[1, 1, 0, 0], [0, 0, 1, 0], [7 * PANES, 0, 0, 0]], dtype=object)
     busy = np.array([[7 * PANES, 160, 0, 0], [0, 0, 1, 1]] * (PATIENTS // 2), dtype=object)
@@ -72,8 +72,8 @@ async def test_the_largest_and_the_smallest_declared_numbers():
     for (plan, cells), outputs in zip(work, await compute(rng, work), strict=True):
         for at, rows in enumerate(cells):
             value, variance = answer(plan, rows)
-            close(number(outputs, "value", at), value, 26)
-            close(number(outputs, "variance", at), variance, 26)
+            close(number(outputs, "value", at), value, 44)
+            close(number(outputs, "variance", at), variance, 44)
 
 
 async def test_zeros_are_exact_and_undefined_results_say_so():
