@@ -1,6 +1,7 @@
 """What the stages of a party's pipeline share: counts, progress, ends of streams, waiting with a limit."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -52,27 +53,43 @@ class Ends:
         return not self._open
 
 
-async def polls(consumer: Consumer, stall_seconds: float, most: int = POLL_RECORDS) -> AsyncIterator[list[Record]]:
+class Pulse:
+    """Whether a pipeline still moves: one stage may wait long for another that works."""
+
+    def __init__(self, stall_seconds: float) -> None:
+        self._stall_seconds = stall_seconds
+        self._last = time.monotonic()
+
+    def beat(self) -> None:
+        """Some stage did something."""
+        self._last = time.monotonic()
+
+    def check(self, topic: str) -> None:
+        """Called by a stage that got nothing from `topic`.
+
+        Raises:
+            StalledError: no stage did anything for the limit.
+        """
+        if time.monotonic() - self._last > self._stall_seconds:
+            raise StalledError(
+                f"no stage did anything for {self._stall_seconds:g} s while waiting for {topic}. Check who writes it."
+            )
+
+
+async def polls(consumer: Consumer, pulse: Pulse, most: int = POLL_RECORDS) -> AsyncIterator[list[Record]]:
     """Records as they come; never ends by itself.
 
     Raises:
-        StalledError: no record for `stall_seconds`.
+        StalledError: see Pulse.
         BrokerError: see Consumer.poll.
     """
-    idle = 0.0
-    clock = asyncio.get_running_loop().time
     while True:
-        before = clock()
         records = await consumer.poll(POLL_SECONDS, most)
         if records:
-            idle = 0.0
+            pulse.beat()
             yield records
         else:
-            idle += clock() - before
-            if idle > stall_seconds:
-                raise StalledError(
-                    f"no record on {consumer.topic} for {stall_seconds:g} s. Check the stage that writes it."
-                )
+            pulse.check(consumer.topic)
 
 
 class Outbox:

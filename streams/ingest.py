@@ -7,14 +7,14 @@ from policy.agreement import Draft
 from streams import topics
 from streams.broker import Consumer, Producer, Record
 from streams.envelope import Heartbeat, encode, parse
-from streams.flow import Counts, Ends, Outbox, Progress, polls
+from streams.flow import Counts, Ends, Outbox, Progress, Pulse, polls
 from streams.rejects import Reason, reason_of, seal_rejected
 from streams.validate import Validator
 
 
 async def ingest(
     draft: Draft, party: str, validator: Validator, consumer: Consumer, producer: Producer,
-    reject_key: X25519PublicKey, counts: Counts, progress: Progress, stall_seconds: float,
+    reject_key: X25519PublicKey, counts: Counts, progress: Progress, pulse: Pulse,
 ) -> None:
     """Validate until every agreed source has ended in every partition.
 
@@ -25,7 +25,7 @@ async def ingest(
     ends, outbox = Ends(range(draft.shards), sources), Outbox(producer)
     sharded, rejected = topics.sharded(party, draft.name), topics.rejected(party)
     done = 0
-    async for records in polls(consumer, stall_seconds):
+    async for records in polls(consumer, pulse):
         for record in records:
             done += 1
             outcome = _judge(record, validator)
@@ -37,10 +37,11 @@ async def ingest(
                 counts.accepted += 1
                 outbox.put(sharded, record.partition, record.key, outcome)
             else:
-                counts.rejected[outcome] += 1
+                reason, name = outcome
+                counts.rejected[reason] += 1
                 position = record.key or f"{consumer.topic}:{record.partition}:{record.offset}".encode()
                 outbox.put(rejected, 0, None, seal_rejected(
-                    outcome, "", position.decode("utf-8", "replace")[:400], record.value, reject_key
+                    reason, name, position.decode("utf-8", "replace")[:400], record.value, reject_key
                 ))
         await outbox.send()
         progress("ingest", done, counts.read)
@@ -48,15 +49,15 @@ async def ingest(
             return
 
 
-def _judge(record: Record, validator: Validator) -> bytes | Heartbeat | Reason:
-    """The bytes that go on, a heartbeat, or the reason of a refusal."""
+def _judge(record: Record, validator: Validator) -> bytes | Heartbeat | tuple[Reason, str]:
+    """The bytes that go on, a heartbeat, or the reason of a refusal and the source, as far as it is known."""
     try:
         event = parse(record.value)
     except ValidationError as error:
-        return reason_of(error)
+        return reason_of(error), ""
     if isinstance(event, Heartbeat):
         return event
     checked = validator.check(event, record.partition)
     if isinstance(checked, Reason):
-        return checked
+        return checked, event.source
     return record.value if checked is event else encode(checked)

@@ -12,7 +12,7 @@ from streams import topics
 from streams.batch import check_size
 from streams.broker import Broker, Consumer, Producer, watch
 from streams.errors import ConfigurationError, StreamsError
-from streams.flow import Counts, Progress
+from streams.flow import Counts, Progress, Pulse
 from streams.ingest import ingest
 from streams.panes import check_bounds
 from streams.pseudonym import Pseudonyms
@@ -25,7 +25,7 @@ from streams.validate import Validator
 __all__ = ["Counts", "PartyConfig", "PartyPipeline"]
 
 STALL_SECONDS = 120.0
-"""A stage that gets nothing for this long gives up: in a replay there is always more, or an end."""
+"""When no stage does anything for this long the pipeline gives up: in a replay there is always more, or an end."""
 KEY_BYTES = 32
 
 
@@ -87,7 +87,7 @@ class PartyPipeline:
         Raises:
             SourceError: a file is missing, unreadable or of another form; nothing was sent then.
             BrokerError: the broker is gone or does not answer.
-            StalledError: a stage waited too long for the one before it.
+            StalledError: no stage did anything for `stall_seconds`.
         """
         config, counts, progress = self._config, self.counts, self._progress
         terms, draft, party = config.terms, config.terms.draft, config.party
@@ -103,14 +103,15 @@ class PartyPipeline:
             Consumer(config.broker, topics.sharded(party, draft.name), shards) as accepted,
             Consumer(config.broker, topics.panes(party, draft.name), shards) as sealed,
         ):
+            pulse = Pulse(config.stall_seconds)
             stages = (
-                replay(files, party, sources, draft.shards, pseudonyms, producer, reject_key, counts, progress),
+                replay(files, party, sources, draft.shards, pseudonyms, producer, reject_key, counts, progress, pulse),
                 ingest(
                     draft, party, Validator(draft, party, pseudonyms), incoming, producer, reject_key, counts,
-                    progress, config.stall_seconds,
+                    progress, pulse,
                 ),
-                panes.run(accepted, producer, counts, progress, config.stall_seconds),
-                share(terms, sharer, sealed, producer, progress, config.stall_seconds),
+                panes.run(accepted, producer, counts, progress, pulse),
+                share(terms, sharer, sealed, producer, progress, pulse),
             )
             try:
                 async with asyncio.TaskGroup() as group:

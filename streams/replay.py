@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from streams import topics
 from streams.broker import Producer
 from streams.envelope import Heartbeat, encode
-from streams.flow import POLL_RECORDS, Counts, Outbox, Progress
+from streams.flow import POLL_RECORDS, Counts, Outbox, Progress, Pulse
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason, seal_rejected
 from streams.sources.lines import SourceFile, read_events
@@ -15,7 +15,7 @@ from streams.sources.lines import SourceFile, read_events
 
 async def replay(
     files: Sequence[SourceFile], party: str, sources: Sequence[str], shards: int, pseudonyms: Pseudonyms,
-    producer: Producer, reject_key: X25519PublicKey, counts: Counts, progress: Progress,
+    producer: Producer, reject_key: X25519PublicKey, counts: Counts, progress: Progress, pulse: Pulse,
 ) -> None:
     """Publish every line's event, or its refusal; then each source's final heartbeat in each partition.
 
@@ -37,6 +37,7 @@ async def replay(
             outbox.put(source, pseudonyms.shard(event.patient, shards), position.key, encode(event))
         if number % POLL_RECORDS == 0:
             await outbox.send()
+            pulse.beat()
             progress("replay", number, total)
     for shard in range(shards):
         for name in sources:

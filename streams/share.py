@@ -15,7 +15,7 @@ from policy.agreement import NODES, Terms
 from streams import topics
 from streams.batch import BatchHeader, open_snapshot
 from streams.broker import Consumer, Producer
-from streams.flow import Outbox, Progress, polls
+from streams.flow import Outbox, Progress, Pulse, polls
 from streams.parcel import Piece, held, seal, travelling
 from streams.snapshots import END_KEY
 
@@ -50,7 +50,7 @@ class Sharer:
 
 
 async def share(
-    terms: Terms, sharer: Sharer, consumer: Consumer, producer: Producer, progress: Progress, stall_seconds: float
+    terms: Terms, sharer: Sharer, consumer: Consumer, producer: Producer, progress: Progress, pulse: Pulse
 ) -> None:
     """Share every snapshot until all partitions have ended.
 
@@ -62,7 +62,7 @@ async def share(
     unfinished = set(range(draft.shards))
     blocks: Mapping[int, int] = dict.fromkeys(unfinished, 1)
     done = 0
-    async for records in polls(consumer, stall_seconds, POLL_SNAPSHOTS):
+    async for records in polls(consumer, pulse, POLL_SNAPSHOTS):
         for record in records:
             if record.key == END_KEY:
                 unfinished.discard(record.partition)

@@ -12,7 +12,7 @@ from streams.batch import LINK_COLUMN, BatchHeader, party_columns, snapshot
 from streams.broker import Consumer, Producer
 from streams.envelope import Heartbeat, parse
 from streams.errors import StreamsError
-from streams.flow import Counts, Ends, Outbox, Progress, polls
+from streams.flow import Counts, Ends, Outbox, Progress, Pulse, polls
 from streams.panes import ShardPanes
 
 END_KEY = b"end"
@@ -30,7 +30,7 @@ class PaneStage:
         self._registered = [False] * draft.shards
 
     async def run(
-        self, consumer: Consumer, producer: Producer, counts: Counts, progress: Progress, stall_seconds: float
+        self, consumer: Consumer, producer: Producer, counts: Counts, progress: Progress, pulse: Pulse
     ) -> None:
         """Work until every agreed source has ended in every shard.
 
@@ -41,7 +41,7 @@ class PaneStage:
         sources = [s.name for s in self._draft.party(self._party).sources]
         ends, outbox = Ends(range(self._draft.shards), sources), Outbox(producer)
         total = self._draft.shards * self._draft.panes.count
-        async for records in polls(consumer, stall_seconds):
+        async for records in polls(consumer, pulse):
             for record in records:
                 try:
                     event = parse(record.value)

@@ -15,6 +15,7 @@ from infra.local.broker import EmbeddedBroker
 from policy.agreement import load_draft
 from streams import topics
 from streams.broker import Broker, Consumer, create_topics
+from streams.envelope import parse
 from streams.errors import BrokerError
 from streams.inbox import Inbox, Opener
 from streams.pipeline import PartyConfig, PartyPipeline
@@ -164,7 +165,10 @@ async def test_no_topic_holds_an_identifier_and_rejects_open_for_their_party(bro
     for record in rejected:
         what, original = open_rejected(record.value, key)
         name, _, offset, length = what.position.split(":")
-        if name == "claims.csv" and what.source:
+        assert what.source == "claims"
+        if original.startswith(b'{"event_id"'):
+            assert parse(original).source == "claims"
+        elif name == "claims.csv":
             kept += 1
             assert claims[int(offset) : int(offset) + min(int(length), 4096)] == original
             assert what.truncated == (int(length) > 4096)
