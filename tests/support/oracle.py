@@ -6,7 +6,7 @@ Shares no code with Winnow. Definitions:
 - a window's cell has, per arm, the sums of time and outcome over its people and panes;
 - rate ratio: (Yu/Tu)/(Yc/Tc), var(log) = Σ(yu/Yu − tu/Tu − yc/Yc + tc/Tc)² over people, interval on the log scale;
 - mean difference: Yu/Tu − Yc/Tc, var = Σ((yu − (Yu/Tu)tu)/Tu − (yc − (Yc/Tc)tc)/Tc)², in euros per 30.4375 days;
-- intervals are 95 % (1.959964);
+- intervals are 95 % (the 0.975 quantile of the normal distribution);
 - the total may be released if in every atom of the window both arms have `minimum_cohort` people with time and
   with outcome; the strata if moreover each of them has, and the people outside all strata are none or as many.
 """
@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 
 from tests.support.oracle_files import FOREVER, Books, Reader
 
-Z = 1.959964
+Z = NormalDist().inv_cdf(0.975)
 DAYS_PER_MONTH = 30.4375
 CATALOGUE = Path(__file__).parents[2] / "policy" / "catalogue"
 
