@@ -5,24 +5,33 @@ identities (keys) of everyone and the hashes of the permitted plans; their canon
 and the chain anchors.
 """
 
+import re
 import tomllib
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from policy.canonical import canonical_hash
 from policy.errors import AgreementError
 from policy.kpi import Kpi, Text, compile_plan, load_kpi
-from policy.measure import Measure
+from policy.measure import EventKind, Measure
 from policy.plan import Plan
 from policy.window import PaneGrid, WindowSpec
 
 NODES = 3
 MAX_SHARDS = 64
 MAX_BLOCK_SLOTS = 65_536
+MAX_MINIMUM = 10**9
+MOST_FAULTS = 5
+"""Faults of an agreement named in one message: more, and it is probably another kind of file."""
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
+"""Validity and linkage lie between these; a chain counts seconds from the first."""
+RESERVED_NAMES = re.compile(r"broker|chain|winnow|node-[0-9]+|results|runs|source")
+"""Names of other processes, folders and topics, which a party or recipient would collide with."""
 
+Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
 Name = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
 Hex32 = Field(pattern=r"^[0-9a-f]{64}$")
 Address = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
@@ -38,7 +47,7 @@ class Source(Frozen):
     """One agreed source of a party: the watermark waits for all of them."""
 
     name: str = Name
-    kinds: tuple[str, ...]
+    kinds: tuple[EventKind, ...] = Field(min_length=1)
     bound_days: int = Field(default=0, ge=0)
     """Events may arrive this many days after they happened before they count as late."""
 
@@ -61,7 +70,7 @@ class Recipient(Frozen):
 class Linkage(Frozen):
     """When registers close for linking, and how."""
 
-    date: date
+    date: Day
     """Patients that a party knows by this day (recorded before it) are linked."""
     join: Literal["inner"] = "inner"
     block_slots: int = Field(default=512, ge=8, le=MAX_BLOCK_SLOTS, multiple_of=8)
@@ -72,7 +81,7 @@ class Linkage(Frozen):
 class Disclosure(Frozen):
     """Output rules; they hold for every atom (mpc.disclosure)."""
 
-    minimum_cohort: int = Field(ge=3)
+    minimum_cohort: int = Field(ge=3, le=MAX_MINIMUM)
 
 
 class Quota(Frozen):
@@ -89,8 +98,8 @@ class Draft(Frozen):
     purposes: tuple[str, ...] = Field(min_length=1)
     """W3C DPV terms."""
     data_categories: tuple[str, ...] = Field(min_length=1)
-    valid_from: date
-    valid_until: date
+    valid_from: Day
+    valid_until: Day
     shards: int = Field(default=1, ge=1, le=MAX_SHARDS)
     panes: PaneGrid
     windows: WindowSpec
@@ -108,6 +117,7 @@ class Draft(Frozen):
         names = [p.name for p in self.parties]
         if len(set(names)) != len(names):
             raise ValueError(f"party names repeat: {', '.join(names)}")
+        _check_names(names, [r.name for r in self.recipients])
         measures = [m.name for m in self.measures]
         if len(set(measures)) != len(measures):
             raise ValueError("measure names repeat")
@@ -118,6 +128,8 @@ class Draft(Frozen):
                 twin = next((x for x in self.measures if x.name == other), None)
                 if other is not None and (twin is None or twin.party != m.party):
                     raise ValueError(f"measure {m.name} refers to {other!r}, which is not a measure of {m.party}")
+        for party in self.parties:
+            _check_sources(party, self.party_measures(party.name))
         if self.valid_until <= self.valid_from:
             raise ValueError("valid_until must be after valid_from")
         if self.panes.unit in ("month", "year") and self.panes.start.day != 1:
@@ -146,6 +158,33 @@ class Draft(Frozen):
     def party_measures(self, party: str) -> tuple[Measure, ...]:
         """A party's measures, in the agreement's order."""
         return tuple(m for m in self.measures if m.party == party)
+
+
+def _check_names(parties: list[str], recipients: list[str]) -> None:
+    """Every party and recipient runs a process with a folder and topics of its own, named after it."""
+    for name in (*parties, *recipients):
+        if RESERVED_NAMES.fullmatch(name):
+            raise ValueError(f"{name!r} is taken: a part of the system has that name. Choose another")
+    if len(set(recipients)) != len(recipients):
+        raise ValueError(f"recipient names repeat: {', '.join(recipients)}")
+    if both := sorted(set(parties) & set(recipients)):
+        raise ValueError(
+            f"{', '.join(both)} is a party and a recipient; give the recipient another name, such as {both[0]}-team"
+        )
+
+
+def _check_sources(party: Party, measures: tuple[Measure, ...]) -> None:
+    """Without a source, a measure would be 0 for everyone in silence."""
+    names = [s.name for s in party.sources]
+    if len(set(names)) != len(names):
+        raise ValueError(f"party {party.name}: source names repeat: {', '.join(names)}")
+    kinds = {kind for source in party.sources for kind in source.kinds}
+    for measure in measures:
+        if measure.needs is not None and measure.needs not in kinds:
+            raise ValueError(
+                f"measure {measure.name} needs events of kind {measure.needs!r}; the sources of {party.name} have "
+                f"{', '.join(sorted(kinds))}"
+            )
 
 
 class PartyIdentity(Frozen):
@@ -234,11 +273,15 @@ def load_draft(path: Path) -> Draft:
         return Draft.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise AgreementError(f"cannot read agreement {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise AgreementError(f"agreement {path} is not TOML: {error}") from error
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'agreement'}: {e['msg']}" for e in error.errors()]
-        raise AgreementError(f"agreement {path}: " + "; ".join(lines)) from error
+        lines = [
+            f"{'.'.join(map(str, e['loc'])) or 'agreement'}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors(include_url=False)
+        ]
+        more = f"; and {len(lines) - MOST_FAULTS} more" if len(lines) > MOST_FAULTS else ""
+        raise AgreementError(f"agreement {path}: {'; '.join(lines[:MOST_FAULTS])}{more}") from error
 
 
 def load_kpis(draft: Draft, base: Path) -> tuple[Kpi, ...]:

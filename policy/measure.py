@@ -59,6 +59,19 @@ class Measure(BaseModel):
         return self
 
     @property
+    def needs(self) -> EventKind | None:
+        """The kind of events that it is made of; None: made of another measure."""
+        match self.aggregation:
+            case "exposed" | "not-yet-exposed" | "days":
+                return "enrolment"
+            case "category":
+                return "social"
+            case "nonzero":
+                return None
+            case _:
+                return self.kind
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of the shared columns, most significant limb first."""
         return (f"{self.name}.high", f"{self.name}.low") if self.aggregation == "sum" else (self.name,)

@@ -11,6 +11,13 @@ from policy.errors import AgreementError
 from tests.support.terms import draft_data, make_terms
 
 
+def with_kinds(*kinds):
+    """The parties, the insurer's source with these kinds of events."""
+    parties = draft_data()["parties"]
+    parties[1]["sources"][0]["kinds"] = list(kinds)
+    return parties
+
+
 def test_the_hash_is_that_of_canonical_json():
     terms = make_terms()
     # Sorted keys and no white space are RFC 8785 for data without floats and with ASCII keys.
@@ -39,6 +46,17 @@ def test_a_written_agreement_reads_back(tmp_path):
     ({"panes": {"zone": "Europe/Atlantis", "unit": "week", "start": "2024-01-01", "count": 12}}, "not a time zone"),
     ({"linkage": {"date": "2024-01-08", "dummies": 5}}, "do not hide the 3 overlaps"),
     ({"panes": {"zone": "UTC", "unit": "month", "start": "2024-01-02", "count": 12}}, "first of a month"),
+    ({"disclosure": {"minimum_cohort": 10**23}}, "disclosure.minimum_cohort"),
+    ({"valid_until": "9999-12-31"}, "valid_until: Input should be less than or equal to 2199-12-31"),
+    ({"valid_from": "0001-01-01"}, "valid_from: Input should be greater"),
+    ({"linkage": {"date": "9999-12-31"}}, "linkage.date"),
+    ({"recipients": [{"name": "hospital", "kpis": []}]}, "hospital is a party and a recipient.*hospital-team"),
+    ({"recipients": [{"name": "node-0", "kpis": []}]}, "'node-0' is taken"),
+    ({"recipients": [{"name": "team", "kpis": []}] * 2}, "recipient names repeat"),
+    ({"parties": with_kinds("enrolment")}, "measure gp_visits needs events of kind 'claim'.*insurer have enrolment"),
+    ({"parties": with_kinds("claim")}, "measure insured_days needs events of kind 'enrolment'"),
+    ({"parties": with_kinds("claims")}, "parties.1.sources.0.kinds.0"),
+    ({"parties": with_kinds()}, "parties.1.sources.0.kinds"),
 ])
 def test_what_is_wrong_is_named(tmp_path, change, message):
     path = tmp_path / "agreement.toml"

@@ -243,9 +243,11 @@ def test_random_enrolments_against_days_counted_one_by_one():
 
 @pytest.mark.parametrize(("measure", "message"), [
     ({"name": "x", "party": "insurer", "aggregation": "days", "programme": "insured", "bound": 6}, "may reach 7 days"),
-    ({"name": "x", "party": "insurer", "aggregation": "count", "kind": "prom"}, "no reader for prom events"),
+    ({"name": "x", "party": "insurer", "aggregation": "count", "kind": "enrolment"}, "expected claim events"),
     ({"name": "x", "party": "insurer", "aggregation": "nonzero", "of": "x"}, "depends on itself: x → x"),
 ])
 def test_agreements_that_cannot_be_served(measure, message):
+    data = draft_data()
+    data["parties"][1]["sources"][0]["kinds"].append("prom")
     with pytest.raises(ConfigurationError, match=message):
-        state("insurer", measures=[*draft_data()["measures"], measure])
+        state("insurer", parties=data["parties"], measures=[*data["measures"], measure])

@@ -139,6 +139,8 @@ def test_headers_and_files_are_checked_before_anything_runs(tmp_path):
 def test_a_party_that_is_asked_for_nothing_known(tmp_path):
     data = draft_data()
     data["parties"][2]["sources"][0]["kinds"] = ["prom"]
+    data["measures"] = [m for m in data["measures"] if m["party"] != "statistics"]
+    data["measures"] = [m for m in data["measures"] if m["party"] != "statistics"]
     with pytest.raises(ConfigurationError, match="no reader for what the agreement asks of it .prom."):
         open_sources(Draft.model_validate(data), "statistics", tmp_path, PSEUDONYMS)
 
