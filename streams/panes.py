@@ -251,7 +251,9 @@ def check_bounds(draft: Draft, party: str) -> None:
                 f"measure {measure.name} may reach {longest} days a pane, its bound is {measure.bound}. Raise it."
             )
         if measure.aggregation in ("count", "sum") and measure.kind != "claim":
-            raise ConfigurationError(f"measure {measure.name}: there is no reader for {measure.kind} events yet")
+            raise ConfigurationError(
+                f"measure {measure.name} is a {measure.aggregation} of {measure.kind} events, expected claim events"
+            )
         _check_acyclic(measure, measures, ())
 
 
