@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from policy.agreement import Terms
+from policy.agreement import Draft, Terms
 from streams import topics
 from streams.batch import check_size
 from streams.broker import Broker, Consumer, Producer, watch
@@ -19,10 +19,10 @@ from streams.pseudonym import Pseudonyms
 from streams.replay import replay
 from streams.share import Sharer, share
 from streams.snapshots import PaneStage
-from streams.sources.agreed import open_sources
+from streams.sources.agreed import check_sources, open_sources
 from streams.validate import Validator
 
-__all__ = ["Counts", "PartyConfig", "PartyPipeline"]
+__all__ = ["Counts", "PartyConfig", "PartyPipeline", "check_party"]
 
 STALL_SECONDS = 120.0
 """When no stage does anything for this long the pipeline gives up: in a replay there is always more, or an end."""
@@ -72,6 +72,18 @@ class PartyConfig:
             )
         check_size(draft, self.party)
         check_bounds(draft, self.party)
+
+
+def check_party(draft: Draft, party: str, folder: Path) -> None:
+    """Find what would stop a party, before anything starts.
+
+    Raises:
+        SourceError: a file is missing, unreadable, or has another header.
+        ConfigurationError: the agreement asks for what a party cannot serve.
+    """
+    check_size(draft, party)
+    check_bounds(draft, party)
+    check_sources(draft, party, folder)
 
 
 class PartyPipeline:

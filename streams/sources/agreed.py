@@ -1,5 +1,6 @@
 """Which files a party's agreed sources are, and opening them before anything runs."""
 
+import secrets
 from pathlib import Path
 
 from policy.agreement import Draft
@@ -9,7 +10,7 @@ from streams.moment import start_reader, stop_reader
 from streams.pseudonym import Pseudonyms
 from streams.sources.claims import INSURED, Claims, Members
 from streams.sources.fhir import Episodes, Patients, Tasks
-from streams.sources.lines import FieldReader, Form, SourceFile
+from streams.sources.lines import FieldReader, Form, SourceFile, check_file
 from streams.sources.social import Persons
 
 
@@ -29,33 +30,45 @@ def open_sources(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms)
         SourceError: a file is missing, unreadable, or has another header.
         ConfigurationError: the agreement asks this party for nothing that there is a reader for.
     """
+    start = start_reader(draft.panes.zone)
+    return [SourceFile(folder, form, start) for form in _forms(draft, party, pseudonyms)]
+
+
+def check_sources(draft: Draft, party: str, folder: Path) -> None:
+    """Look at the beginning of each of a party's files.
+
+    Raises:
+        SourceError, ConfigurationError: as open_sources.
+    """
+    nobody = Pseudonyms(secrets.token_bytes(32), secrets.token_bytes(32))
+    for form in _forms(draft, party, nobody):
+        check_file(folder, form)
+
+
+def _forms(draft: Draft, party: str, pseudonyms: Pseudonyms) -> list[Form]:
     zone = draft.panes.zone
-    start = start_reader(zone)
-    read = FieldReader(pseudonyms, start, stop_reader(zone))
+    read = FieldReader(pseudonyms, start_reader(zone), stop_reader(zone))
     agreed = draft.party(party).sources
 
     def source(kind: EventKind) -> str | None:
         return next((s.name for s in agreed if kind in s.kinds), None)
 
-    files: list[SourceFile] = []
-
-    def add(form: Form) -> None:
-        files.append(SourceFile(folder, form, start))
-
+    forms: list[Form] = []
     if (name := source("enrolment")) is not None:
         known = programmes(draft, party)
         if known - {INSURED}:
             patients = Patients(name, read)
-            add(patients)
-            add(Episodes(name, read, patients, known - {INSURED}))
-            add(Tasks(name, read, patients, known - {INSURED}))
+            forms += [
+                patients, Episodes(name, read, patients, known - {INSURED}),
+                Tasks(name, read, patients, known - {INSURED}),
+            ]
         if INSURED in known:
-            add(Members(name, read))
+            forms.append(Members(name, read))
     if (name := source("claim")) is not None:
-        add(Claims(name, read))
+        forms.append(Claims(name, read))
     if (name := source("social")) is not None:
-        add(Persons(name, read))
-    if not files:
+        forms.append(Persons(name, read))
+    if not forms:
         kinds = ", ".join(sorted({k for s in agreed for k in s.kinds}))
         raise ConfigurationError(f"party {party}: there is no reader for what the agreement asks of it ({kinds})")
-    return files
+    return forms

@@ -1,6 +1,8 @@
 """Files as lines of bytes: bounded, positioned, and read in the order of recording."""
 
 import contextlib
+import re
+import stat
 from array import array
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -18,6 +20,7 @@ from streams.rejects import Position, Reason, RefusedLineError
 MAX_LINE_BYTES = 1 << 20
 """A longer line is refused; only its first bytes are ever in memory."""
 _BOM = b"\xef\xbb\xbf"
+_WORD = re.compile(r"\w+")
 
 
 class Form(Protocol):
@@ -55,32 +58,16 @@ class SourceFile:
         self.form = form
         self.path = folder / form.file
         self.numbers, self.offsets, self.lengths, self.keys = array("q"), array("q"), array("q"), array("q")
-        try:
-            with self.path.open("rb") as file:
-                self._index(file, moment)
-        except OSError as error:
-            raise SourceError(
-                f"cannot read {self.path}: {error.strerror}. The agreement expects events of source "
-                f"{form.source!r} there."
-            ) from error
+        with _opened(self.path, form) as file:
+            self._index(file, moment)
 
     def __len__(self) -> int:
         """Lines that hold something, the header not counted."""
         return len(self.offsets)
 
     def _index(self, file: BinaryIO, moment: Reader) -> None:
-        offset = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
-        file.seek(offset)
-        number, key = 1, -(2**62)
-        columns = getattr(self.form, "columns", None)
-        if columns is not None:
-            header = file.readline(MAX_LINE_BYTES)
-            found = header.decode("utf-8", "replace").strip().split(",")
-            if [c.strip().strip('"') for c in found] != list(columns):
-                raise SourceError(
-                    f"{self.path}: the header is {','.join(found)[:200]!r}, expected {','.join(columns)!r}"
-                )
-            offset, number = offset + len(header), 2
+        offset, number = _start(file, self.path, self.form)
+        key = -(2**62)
         while line := file.readline(MAX_LINE_BYTES + 1):
             length = len(line)
             if length > MAX_LINE_BYTES and line[-1:] != b"\n":
@@ -103,6 +90,50 @@ class SourceFile:
     def position(self, row: int) -> Position:
         """Where an indexed line stands."""
         return Position(self.form.file, self.numbers[row], self.offsets[row], self.lengths[row])
+
+
+def check_file(folder: Path, form: Form) -> None:
+    """Look at a file's beginning only.
+
+    Raises:
+        SourceError: as SourceFile.
+    """
+    path = folder / form.file
+    with _opened(path, form) as file:
+        _start(file, path, form)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, form: Form) -> Iterator[BinaryIO]:
+    try:
+        # Opening a pipe would wait for whoever writes it, perhaps for ever.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise SourceError(
+                f"{path} is a folder, pipe or device, expected a file with events of source {form.source!r}"
+            )
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise SourceError(
+            f"cannot read {path}: {error.strerror}. The agreement expects events of source {form.source!r} there."
+        ) from error
+
+
+def _start(file: BinaryIO, path: Path, form: Form) -> tuple[int, int]:
+    """Where the first line with data begins: its offset in bytes, and its number from 1."""
+    offset = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
+    file.seek(offset)
+    columns = getattr(form, "columns", None)
+    if columns is None:
+        return offset, 1
+    header = file.readline(MAX_LINE_BYTES)
+    found = [c.strip().strip('"') for c in header.decode("utf-8", "replace").strip().split(",")]
+    if found != list(columns):
+        text = header.decode("utf-8", "replace").strip()
+        # A first line that names no column may be a person's record: it stands in no message.
+        shown = repr(text[:200]) if set(_WORD.findall(text)) & set(columns) else "missing"
+        raise SourceError(f"{path}: the header is {shown}, expected {','.join(columns)!r}")
+    return offset + len(header), 2
 
 
 def replay_order(files: Sequence[SourceFile]) -> Iterator[tuple[int, int]]:

@@ -1,6 +1,8 @@
 """Reading files: order of recording, positions, and every kind of bad line."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +13,7 @@ from streams.envelope import ClaimEvent, EnrolmentEvent, SocialEvent, encode, pa
 from streams.errors import ConfigurationError, SourceError
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason
-from streams.sources.agreed import open_sources
+from streams.sources.agreed import check_sources, open_sources
 from streams.sources.lines import MAX_LINE_BYTES, read_events
 from streams.validate import Validator
 from tests.support import parties as p
@@ -130,10 +132,36 @@ def test_headers_and_files_are_checked_before_anything_runs(tmp_path):
         with pytest.raises(SourceError, match=r"the header is .*expected 'record_id,person,care_type"):
             read(tmp_path, "insurer")
     (tmp_path / "claims.csv").write_bytes(b"")
-    with pytest.raises(SourceError, match="the header is ''"):
+    with pytest.raises(SourceError, match="the header is missing, expected"):
         read(tmp_path, "insurer")
+    p.write_lines(tmp_path / "claims.csv", p.CLAIMS.replace(",", ";"))
+    with pytest.raises(SourceError, match="the header is 'record_id;person"):
+        read(tmp_path, "insurer")
+    p.write_lines(tmp_path / "claims.csv", GOOD)
+    with pytest.raises(SourceError) as caught:
+        check_sources(DRAFT, "insurer", tmp_path)
+    assert "P00000001" not in str(caught.value)
     p.write_lines(tmp_path / "claims.csv", p.CLAIMS)
     assert read(tmp_path, "insurer") == []
+
+
+@pytest.mark.parametrize("make", [
+    os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero"), lambda path: path.symlink_to(path.name),
+    lambda path: path.symlink_to("nowhere"),
+])
+def test_what_is_no_file_is_refused_at_once(tmp_path, make):
+    p.write_lines(tmp_path / "members.csv", p.MEMBERS)
+    make(tmp_path / "claims.csv")
+    with pytest.raises(SourceError, match=r"claims\.csv"):
+        check_sources(DRAFT, "insurer", tmp_path)
+
+
+def test_a_link_to_a_file_is_read(tmp_path):
+    p.write_lines(tmp_path / "members.csv", p.MEMBERS)
+    p.write_lines(tmp_path / "elsewhere", p.CLAIMS, GOOD)
+    (tmp_path / "claims.csv").symlink_to("elsewhere")
+    check_sources(DRAFT, "insurer", tmp_path)
+    assert [event.kind for event in read(tmp_path, "insurer")] == ["claim"]
 
 
 def test_a_party_that_is_asked_for_nothing_known(tmp_path):
