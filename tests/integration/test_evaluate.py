@@ -12,6 +12,7 @@ from tests.support.oracle import expect
 
 AGREEMENTS = Path(__file__).parents[1] / "support" / "agreements"
 SHAPES = {
+    "sums": Shape(),
     "quick": Shape(patients=600, weeks=12, seed=3, enrolled=0.5, uptake_weeks=2.0),
     "monthly": Shape(patients=900, weeks=52, seed=7, start=date(2023, 1, 1), zone="Europe/Lisbon"),
 }
