@@ -21,7 +21,7 @@ from evaluation.errors import (
 from evaluation.status import StatusLine, configure_logging
 from mpc.errors import IntegrityError, MpcError
 from policy.errors import ChainError, PolicyError
-from streams.errors import BrokerError, StreamsError
+from streams.errors import BatchError, BrokerError, StoreError, StreamsError
 
 
 def exit_code(error: BaseException) -> int:
@@ -31,7 +31,7 @@ def exit_code(error: BaseException) -> int:
             return exit_code(error.exceptions[0])
         case EvaluationError():
             return error.exit_code
-        case IntegrityError():
+        case IntegrityError() | BatchError() | StoreError():
             return EXIT_INTEGRITY
         case ChainError() | BrokerError() | MpcError():
             return EXIT_UNREACHABLE
