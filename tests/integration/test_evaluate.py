@@ -18,6 +18,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.timeout(1000)
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_released_number_equals_the_oracle(tmp_path, name):
     summary = generate(tmp_path, shape=SHAPES[name], dirt=2)

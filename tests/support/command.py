@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.support.oracle import Expected
 
-LIMIT_SECONDS = 280
+LIMIT_SECONDS = 900
 
 
 def winnow(*arguments, expect=0):

@@ -11,6 +11,8 @@ import pytest
 from infra.local.broker import EmbeddedBroker
 from infra.local.chain import DEV_KEY, EmbeddedChain, anvil_binary
 from infra.local.errors import LocalError
+from streams.broker import Broker, watch
+from streams.errors import BrokerError
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -92,13 +94,13 @@ def test_the_death_of_the_chain_is_seen(tmp_path):
 async def test_the_broker_listens_on_loopback_and_its_death_is_seen(tmp_path):
     with EmbeddedBroker(tmp_path / "broker") as broker:
         assert listeners(broker.process.pid) == {(LOOPBACK, broker.port)}
-        watch = asyncio.create_task(broker.watch())
-        done, _ = await asyncio.wait({watch}, timeout=0.2)
+        watching = asyncio.create_task(watch(Broker(broker.address)))
+        done, _ = await asyncio.wait({watching}, timeout=0.2)
         assert not done
         broker.process.send_signal(signal.SIGKILL)
-        await asyncio.wait_for(watch, 2)
+        with pytest.raises(BrokerError, match="is gone"):
+            await asyncio.wait_for(watching, 2)
     assert not broker.alive
-    await asyncio.wait_for(broker.watch(), 2)
 
 
 def test_the_broker_ends_although_a_client_holds_a_connection(tmp_path):
