@@ -1,7 +1,8 @@
 """What a run computes on shares, phase by phase; the gate around it is evaluation.run's business.
 
 State that outlives a run: the linkage, and running totals over panes. If an attempt fails while it adds panes, the
-totals are dropped and rebuilt from the share store, so that a half-added pane can never count.
+totals are dropped and rebuilt from the share store, so that a half-added pane can never count. It may fail at one
+node and not at another: so nodes compare `totals` before every run, and all begin again when they differ.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from evaluation.results import KpiShares, ReleasedCell
 from mpc.aes import draw_key, expand_key
 from mpc.disclosure import atom_ranges, releasable
 from mpc.engine import Engine
-from mpc.linkage import LinkedShard, align, link
+from mpc.linkage import LinkedShard, align, link, repeatable
 from mpc.share import Bits, Share
 from mpc.statistics import ShardStatistics, cell_statistics
 from mpc.tail import CellBatch, estimate
@@ -45,13 +46,21 @@ class ReleaseBits:
 class Computation:
     """One node's computation under one agreement."""
 
-    def __init__(self, terms: Terms, plans: Sequence[Plan], store: ShareStore, number: int) -> None:
+    def __init__(
+        self, terms: Terms, plans: Sequence[Plan], store: ShareStore, number: int, noise_key: bytes
+    ) -> None:
+        """`noise_key`: 32 secret bytes of this node, from which its dummy patients follow."""
         self._terms, self._plans, self._store, self._number = terms, tuple(plans), store, number
+        self._noise_key = noise_key
         draft = terms.draft
         self._atoms = draft.windows.atoms(draft.panes.count)
         self._needed = frozenset(c.name for plan in plans for c in plan.columns)
         self._linked: dict[int, LinkedShard] = {}
         self._statistics: dict[int, ShardStatistics] = {}
+        self.linkage = ""
+        """The attempt of which this node keeps the linkage, hexadecimal; empty before."""
+        self.totals = ""
+        """A digest of the attempts that made the running totals, equal at nodes whose totals belong together."""
 
     @property
     def linked(self) -> bool:
@@ -86,9 +95,13 @@ class Computation:
         linked = {}
         for shard in range(self._terms.draft.shards):
             registers = [Bits(self._store.register(p.name, shard)) for p in self._terms.draft.parties]
-            linked[shard] = await link(engine, keys, registers, self._terms.draft.linkage.dummies)
+            linked[shard] = await link(
+                engine, keys, registers, self._terms.draft.linkage.dummies,
+                repeatable(self._noise_key, f"dummies {self._terms.hash} {shard}".encode()),
+            )
         self._linked = linked
-        self._statistics = {}
+        self.linkage = engine.wire.attempt.hex()
+        self.forget_totals()
         for plan in self._plans:
             plan.check_bounds(self.patients, self._terms.draft.windows.size)
 
@@ -100,8 +113,13 @@ class Computation:
                     self._statistics[shard] = ShardStatistics(self._plans, self._atoms, linked.linked)
                 await self._extend_shard(engine, shard, stop)
         except BaseException:
-            self._statistics = {}
+            self.forget_totals()
             raise
+        self.totals = hashlib.sha256(f"{self.totals} {engine.wire.attempt.hex()} {stop}".encode()).hexdigest()
+
+    def forget_totals(self) -> None:
+        """Begin again at the first pane: after half an attempt, or when the nodes' totals do not belong together."""
+        self._statistics, self.totals = {}, ""
 
     async def _extend_shard(self, engine: Engine, shard: int, stop: int) -> None:
         statistics, linked = self._statistics[shard], self._linked[shard]

@@ -6,7 +6,7 @@ every phase, so that one node's refusal stops all three before anything is opene
 """
 
 import hashlib
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,6 +15,7 @@ from mpc.wire import Wire
 from policy.agreement import NODES
 from policy.canonical import canonical_bytes
 
+Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 MODEL = TypeVar("MODEL", bound=BaseModel)
 MAX_MESSAGE_BYTES = 64 << 10
 
@@ -42,19 +43,23 @@ class Stance(Message):
     """Component → digest, for the two components that this node holds."""
     block_number: int
     block_hash: str
+    linkage: str = ""
+    """The attempt of which this node keeps the linkage."""
+    totals: str = ""
+    """A digest of the attempts that made its running totals; where nodes differ, all begin these again."""
 
 
 class Verdict(Message):
     """Whether this node goes on to `phase`; else the rule by which it refuses."""
 
-    phase: str
-    rule: str | None = None
+    phase: str = Field(max_length=40)
+    rule: str | None = Field(default=None, pattern=r"^[a-z][a-z-]{0,39}$")
 
 
 class Sealed(Message):
     """Hashes of this node's sealed results, in the recipients' alphabetical order."""
 
-    hashes: tuple[str, ...] = Field(max_length=64)
+    hashes: tuple[Hex32, ...] = Field(max_length=64)
 
 
 class PeerRefused(Exception):
@@ -118,10 +123,14 @@ def disagreement(stances: list[Stance]) -> tuple[str, str, str] | None:
         ("same-windows", [s.windows for s in stances]),
         ("same-plans", [s.plans for s in stances]),
         ("same-batches", [s.batches for s in stances]),
+        ("same-linkage", [s.linkage for s in stances]),
         ("heads-agree", [(s.block_number, s.block_hash) for s in stances]),
     ):
         if len(set(values)) != 1:
             return rule, "the three nodes differ", "equal at all three nodes"
+    for node, stance in enumerate(stances):
+        if set(stance.components) != {node, (node + 1) % NODES}:
+            return "commitments-equal", f"node {node} tells of components {sorted(stance.components)}", "both it holds"
     for component in range(NODES):
         held = {s.components[component] for s in stances if component in s.components}
         if len(held) != 1:

@@ -7,6 +7,7 @@ TLS certificate and key (mpc.identity). It holds two of three components of ever
 
 import asyncio
 import hashlib
+import hmac
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +57,8 @@ class Node:
         self._plans = (*terms.plans, *extra)
         self._signing = Ed25519PrivateKey.from_private_bytes(read_secret(settings.keys / "records"))
         self._store = ShareStore(settings.store, terms, settings.number)
-        self._computation = Computation(terms, self._plans, self._store, settings.number)
+        noise_key = hmac.digest(read_secret(settings.keys / "records"), b"winnow noise", "sha256")
+        self._computation = Computation(terms, self._plans, self._store, settings.number, noise_key)
         self._broker = Broker(settings.broker)
         self._bell = Bell(WAKE_SECONDS)
         self._log = structlog.get_logger()

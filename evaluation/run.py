@@ -151,11 +151,15 @@ class NodeRun:
             stances = await self._council.exchange(Stance(
                 windows=tuple(w.index for w in windows), plans=self._request.plan_hashes, batches=batches,
                 components=components, block_number=block.number, block_hash=block.hash,
+                linkage=self.computation.linkage if windows else "",
+                totals=self.computation.totals if windows else "",
             ))
             differing = disagreement(stances)
             if differing is not None:
                 rule, found, required = differing
                 await self._verdict("agree", Refusal(rule, found, required, "compare the nodes' records"))
+            if len({s.totals for s in stances}) != 1:
+                self.computation.forget_totals()
             self._run = run_id(self.terms.hash, stances)
             known = await self.registry.authorisation(self.chain.agreement_id, self._run) is not None
             refusals = before(
@@ -176,6 +180,8 @@ class NodeRun:
         async with self._timed("attest"):
             mine = [hashlib.sha256(message).hexdigest() for message in sealed]
             answers = await self._council.exchange(Sealed(hashes=tuple(mine)))
+            if len({len(answer.hashes) for answer in answers}) != 1:
+                raise ProtocolError(f"the nodes sealed {[len(a.hashes) for a in answers]} results; expected as many")
             view = await self.registry.view(self.chain.agreement_id, "latest")
             attestation = hashlib.sha256(b"\0".join((
                 b"winnow-attestation", self._run.encode(), self.terms.hash.encode(), view.block_hash.encode(),

@@ -204,7 +204,10 @@ class Engine:
         self._operations += 1
         facts = (number, len(shape), *shape, *public)
         self._transcript.update(name.encode() + b"\0" + struct.pack(f"<{len(facts) + 1}Q", len(facts), *facts))
-        return Operation(self._wire, self._streams, number)
+        # Nodes that have drifted apart, say after half an attempt, draw unrelated masks: no third node can take the
+        # same mask off two different messages.
+        place = self.transcript
+        return Operation(self._wire, (self._streams[0].at(place), self._streams[1].at(place)), number)
 
 
 async def _enter(

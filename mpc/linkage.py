@@ -12,6 +12,8 @@ the other two nodes'. The rest of the budget is filled with keys that match noth
 patient is a row of zeros.
 """
 
+import hmac
+import itertools
 import secrets
 import struct
 from collections.abc import Callable, Sequence
@@ -165,6 +167,17 @@ def draw_dummies(
     return np.array(rows, np.uint64).reshape(parties, dummies)
 
 
+def repeatable(key: bytes, name: bytes) -> Callable[[int], int]:
+    """A source of up to 256 random bits at a time that is always the same for a key (32 secret bytes) and a name."""
+    places = itertools.count()
+
+    def randbits(bits: int) -> int:
+        place = next(places).to_bytes(8, "little")
+        return int.from_bytes(hmac.digest(key, place + name, "sha256"), "little") & ((1 << bits) - 1)
+
+    return randbits
+
+
 def _two_sided_geometric(middle: int, randbits: Callable[[int], int]) -> int:
     """Draw middle + G − G', both geometric with ratio 1/2, cut off at 0 and 2·middle."""
     up, down = (_trailing_zeros(randbits(64)) for _ in range(2))
@@ -205,7 +218,10 @@ def match(tables: Sequence[NDArray[np.uint64]]) -> NDArray[np.int64]:
     return np.stack(places).astype(np.int64)
 
 
-async def link(engine: Engine, keys: RoundKeys, registers: Sequence[Bits], dummies: int) -> LinkedShard:
+async def link(
+    engine: Engine, keys: RoundKeys, registers: Sequence[Bits], dummies: int,
+    randbits: Callable[[int], int] = secrets.randbits,
+) -> LinkedShard:
     """Link one shard's registers: inner join.
 
     Args:
@@ -213,6 +229,8 @@ async def link(engine: Engine, keys: RoundKeys, registers: Sequence[Bits], dummi
         keys: this attempt's expanded key (`mpc.aes.draw_key`, `expand_key`), the same for all shards.
         registers: per party (n_p,) XOR-shared link keys; unused slots hold random keys of the party's own.
         dummies: rows that each node adds to each register.
+        randbits: where this node's dummies come from. Attempts at the same linkage draw the same (`repeatable`): the
+            average of fresh noise over many attempts would be the truth.
 
     Raises:
         LinkageError: number of parties or rows out of bounds, or a repeated link key.
@@ -229,7 +247,7 @@ async def link(engine: Engine, keys: RoundKeys, registers: Sequence[Bits], dummi
     if dummies:
         shape = (parties, dummies)
         for node in range(NODES):
-            own = draw_dummies(parties, dummies) if node == engine.number else None
+            own = draw_dummies(parties, dummies, randbits) if node == engine.number else None
             entered = await engine.input_bits(node, own, shape)
             filled = [np.concatenate([f, entered.parts[:, p]], axis=1) for p, f in enumerate(filled)]
     permutations, shuffled = [], []

@@ -3,6 +3,7 @@
 Distinct names under one key give disjoint parts of one AES-CTR stream, so they never overlap.
 """
 
+import hashlib
 import math
 import struct
 
@@ -52,6 +53,10 @@ class PairStream:
     def __init__(self, key: bytes) -> None:
         """`key`: 32 bytes of `Wire.pair_key`; the first 16 are the AES-128 key."""
         self._key = key[:16]
+
+    def at(self, place: bytes) -> "PairStream":
+        """The part of this stream that is used at `place` (any bytes) and nowhere else."""
+        return PairStream(hashlib.blake2b(place, key=self._key, digest_size=32).digest())
 
     def words(self, operation: int, step: int, lane: int, shape: tuple[int, ...]) -> Words:
         """0 ≤ operation < 2^64; 0 ≤ step, lane < 2^16."""

@@ -1,0 +1,161 @@
+"""Three nodes' runs in one process: real computation, coordination and results; a made-up chain and share store."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from evaluation.compute import Computation
+from evaluation.config import ChainSettings
+from evaluation.run import NodeRun
+from evaluation.status import StatusLine
+from mpc.errors import MpcError
+from policy.chain.model import AgreementView, Block, Deployment
+from tests.support.dealing import deal, deal_bits
+from tests.support.terms import make_terms
+from tests.support.wires import three_wires
+
+RECORD_KEYS = [Ed25519PrivateKey.generate() for _ in range(3)]
+RECIPIENT_KEY = X25519PrivateKey.generate()
+PATIENTS, SLOTS, PANES = 40, 64, 6
+
+
+def run_terms(**changes):
+    """An agreement over PANES panes whose results are exact sums; nodes and recipient have the keys above."""
+    made = make_terms(**{
+        "panes": {"zone": "UTC", "unit": "week", "start": "2024-01-01", "count": PANES},
+        "windows": {"size": 2, "step": 1},
+        "linkage": {"date": "2024-01-08", "block_slots": SLOTS, "dummies": 16}, **changes,
+    })
+    return made.model_copy(update={
+        "plans": tuple(p.model_copy(update={"outputs": ("sums",)}) for p in made.plans),
+        "nodes": tuple(
+            n.model_copy(update={"record_key": k.public_key().public_bytes_raw().hex()})
+            for n, k in zip(made.nodes, RECORD_KEYS, strict=True)
+        ),
+        "recipients": tuple(
+            r.model_copy(update={"sealing_key": RECIPIENT_KEY.public_key().public_bytes_raw().hex()})
+            for r in made.recipients
+        ),
+    })
+
+
+class Shares:
+    """One node's store: PATIENTS linked patients, half of them in each arm, five income groups."""
+
+    def __init__(self, terms, number, seed=5):
+        rng = np.random.default_rng(seed)
+        links = np.arange(SLOTS, dtype=np.uint64)
+        self._number = number
+        self._registers, self._panes = {}, {}
+        for place, party in enumerate(terms.draft.parties, 1):
+            order = rng.permutation(SLOTS)
+            mine = np.where(links < PATIENTS, links, links + np.uint64(10_000 * place))[order]
+            self._registers[party.name] = deal_bits(mine, rng)[number].parts
+            for measure in terms.draft.party_measures(party.name):
+                for column in measure.columns:
+                    values = np.broadcast_to(_values(column, order), (PANES, SLOTS))
+                    self._panes[column] = deal(np.where(order < PATIENTS, values, 0), rng)[number].parts
+
+    def register(self, party, shard):
+        return self._registers[party]
+
+    def panes(self, party, shard, panes, columns):
+        return np.stack([self._panes[c][:, panes.start : panes.stop] for c in columns], axis=2)
+
+    def commitments(self, panes):
+        name = "register" if panes is None else f"panes {panes}"
+        return {name: {c: name.encode() + bytes([c]) for c in (self._number, (self._number + 1) % 3)}}
+
+
+def _values(column, patient):
+    """What a column holds for patients 0, 1, 2 …"""
+    if column.startswith("app_"):
+        return (patient % 2 == (column == "app_user")).astype(np.int64)
+    if column.startswith("income_"):
+        return (patient // 2 % 5 + 1 == int(column[-1])).astype(np.int64)
+    return np.full(patient.shape, {"insured_days": 7, "gp_visits": 2, "cost.low": 100, "cost.high": 0}.get(column, 1))
+
+
+@dataclass
+class MadeUpChain:
+    """An honest chain with nothing behind it; `state` may be changed at any time."""
+
+    terms: object
+    state: str = "active"
+    runs: dict = field(default_factory=dict)
+    attested: list = field(default_factory=list)
+    roots: list = field(default_factory=list)
+
+    async def view(self, agreement, at):
+        return AgreementView(
+            block_number=9, block_hash="h", block_time=int(datetime(2025, 1, 1, tzinfo=UTC).timestamp()),
+            state=self.state, terms_hash=self.terms.hash, parties=(), attestors=(), missing=(), valid_from=0,
+            valid_until=2**40, run_quota=100, runs_used=len(self.runs),
+        )
+
+    async def block(self, at):
+        return Block(number=9, hash="h", time=0)
+
+    async def authorisation(self, agreement, run):
+        return self.runs.get(run)
+
+    async def authorise(self, agreement, runs):
+        for run in runs:
+            self.runs.setdefault(run, len(self.runs) + 1)
+
+    async def wait_authorised(self, agreement, runs):
+        for _ in range(100):
+            await asyncio.sleep(0)
+        return {run: self.runs[run] for run in runs}
+
+    async def attest(self, agreement, run, attestation):
+        self.attested.append((run, attestation))
+
+    async def commit(self, agreement, run, root):
+        self.roots.append((run, root))
+
+
+class Silent(StatusLine):
+    def say(self, phase, done=0, total=None, detail="", **facts):
+        """Nobody listens."""
+
+
+class ThreeNodes:
+    """What the three nodes keep between attempts."""
+
+    def __init__(self, terms=None):
+        self.terms = terms or run_terms()
+        self.chain = MadeUpChain(self.terms)
+        self.computations = [
+            Computation(self.terms, self.terms.plans, Shares(self.terms, j), j, bytes([j]) * 32) for j in range(3)
+        ]
+
+    def run(self, wire):
+        """Node `wire.number`'s side of an attempt."""
+        deployment = Deployment(address="0x" + "1" * 40, chain_id=1, code_hash="2" * 64)
+        return NodeRun(
+            self.terms, self.terms.plans, ChainSettings(url="", deployment=deployment, agreement_id="a"), self.chain,
+            self.computations[wire.number], RECORD_KEYS[wire.number], Silent("test"), wire,
+        )
+
+    async def attempt(self, following=None, due=1, tap=None, stall_seconds=5.0):
+        """Each node's outcome, or what ended it; `following` None links."""
+        async with three_wires(tap=tap, stall_seconds=stall_seconds) as wires:
+            async def at(wire):
+                run = self.run(wire)
+                try:
+                    return await (run.link() if following is None else run.windows(following, due, 26))
+                except MpcError as error:
+                    wire.fail(error)
+                    return error
+                except Exception as error:
+                    wire.fail(MpcError("ended"))
+                    return error
+
+            return await asyncio.gather(*(at(wire) for wire in wires))
+
+
