@@ -1,100 +1,25 @@
-"""The `winnow` command."""
+"""The `winnow` command: its entry point, which imports the rest only once it can be interrupted in order."""
 
-import asyncio
+import io
 import sys
-import tempfile
-from importlib.metadata import version
-from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from console.signals import end_on_signals
 
-from console.drill import Drill
-
-app = App(
-    name="winnow",
-    version=lambda: version("winnow-health"),
-    help="Tells care organisations, week by week, which innovations work, without anyone handing over a "
-         "patient's record.",
-)
-
-
-@app.command
-def evaluate(
-    agreement: Path,
-    *,
-    party: Annotated[list[str], Parameter(negative=())],
-    json: Annotated[bool, Parameter(negative=())] = False,
-    serve: Annotated[bool, Parameter(negative=())] = False,
-    work: Path | None = None,
-    drill: Drill | None = None,
-) -> int:
-    """Evaluate an agreement over the parties' files, on this machine.
-
-    Starts an embedded broker and chain, a process for every party, three MPC nodes and a page for the recipient;
-    lets every party sign; replays the files in the order in which they were recorded; prints the released KPIs.
-
-    Exit codes: 0 ended (suppressed cells included), 2 usage, 3 refused by policy, 4 nothing reached the minimum,
-    5 a process, broker or chain is gone, 6 integrity, 130 interrupted.
-
-    Args:
-        agreement: the agreement, a TOML file.
-        party: NAME=DIR, once for every party of the agreement: where its files are.
-        json: print one JSON document on standard output instead of tables.
-        serve: keep the pages up until Ctrl-C.
-        work: folder for throw-away keys, stores and logs; by default a temporary one that is removed.
-        drill: rehearse a refusal: unsigned, unagreed-kpi, small-cohort or revoke-mid-run.
-    """
-    from console.evaluate import Options, evaluate_files
-
-    return evaluate_files(agreement, party, Options(json=json, serve=serve, work=work, drill=drill))
-
-
-@app.command
-def demo(
-    *,
-    patients: int = 4350,
-    weeks: int = 78,
-    seed: int = 1,
-    out: Path | None = None,
-    json: Annotated[bool, Parameter(negative=())] = False,
-    serve: Annotated[bool, Parameter(negative=())] = False,
-) -> int:
-    """Make a synthetic cohort of an e-health app for chronic bowel disease, and evaluate it.
-
-    Args:
-        patients: patients of the hospital.
-        weeks: length of the period.
-        seed: another seed makes other patients.
-        out: keep the three parties' files and the agreement in this folder.
-        json: print one JSON document on standard output instead of tables.
-        serve: keep the pages up until Ctrl-C.
-    """
-    from console.evaluate import Options, evaluate_demo
-
-    with tempfile.TemporaryDirectory(prefix="winnow-demo-") as scratch:
-        return evaluate_demo(out or Path(scratch), patients, weeks, seed, Options(json=json, serve=serve))
-
-
-@app.command
-def schema() -> int:
-    """Print the JSON Schema of the document that --json prints."""
-    import json
-
-    from evaluation.document import document_schema
-
-    json.dump(document_schema(), sys.stdout, indent=2)
-    sys.stdout.write("\n")
-    return 0
+EXIT_INTERRUPTED = 130  # evaluation.errors has it too, and takes a second to import
 
 
 def main() -> None:
     """Entry point; the exit code is the command's."""
     try:
+        end_on_signals()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a terminal without a euro sign is no reason to lose a result
+        from console.commands import app
+
         sys.exit(app())
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        sys.stderr.write("Interrupted; everything was stopped.\n")
-        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.stderr.write("winnow: interrupted; everything was stopped.\n")
+        sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

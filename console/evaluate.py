@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-import signal
+import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -16,18 +17,21 @@ from console.errors import ConsoleError
 from console.local import LocalEvaluation
 from console.present import present
 from console.progress import Progress
+from console.signals import ENDING, end_on_signals
 from evaluation.document import Document, exit_code
 from evaluation.errors import (
     EXIT_INTERRUPTED,
     EXIT_UNREACHABLE,
     EXIT_USAGE,
     EvaluationError,
+    Refused,
 )
 from infra.local.errors import LocalError
 from policy.agreement import Draft, load_draft, load_kpis
 from policy.errors import ChainError, PolicyError
 from policy.kpi import Kpi
-from streams.errors import BrokerError
+from streams.errors import BrokerError, StreamsError
+from streams.pipeline import check_party
 
 
 @dataclass(frozen=True)
@@ -46,27 +50,40 @@ def evaluate_files(agreement: Path, parties: Sequence[str], options: Options) ->
         draft = load_draft(agreement)
         kpis = load_kpis(draft, agreement.parent)
         folders = party_folders(draft, parties)
-        if options.work is not None and options.work.exists() and any(options.work.iterdir()):
-            raise ConsoleError(f"--work {options.work} is not empty. Name a new folder, or empty this one.")
-    except (PolicyError, ConsoleError) as error:
+        for party, folder in folders.items():
+            check_party(draft, party, folder)
+        check_not_over(draft, datetime.now(UTC).date())
+        if options.work is not None:
+            new_folder("--work", options.work)
+    except (PolicyError, ConsoleError, StreamsError) as error:
         return _say(error, EXIT_USAGE)
+    except Refused as error:
+        return _say(error, error.exit_code)
     if options.work is not None:
-        return _evaluate(draft, kpis, folders, options.work, options)
-    with tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
-        return _evaluate(draft, kpis, folders, Path(scratch) / "work", options)
+        return _evaluate(draft, kpis, folders, options.work.resolve(), options)
+    with scratch_folder("winnow-") as scratch:
+        return _evaluate(draft, kpis, folders, scratch / "work", options)
 
 
-def evaluate_demo(directory: Path, patients: int, weeks: int, seed: int, options: Options) -> int:
+def evaluate_demo(out: Path | None, patients: int, weeks: int, seed: int, options: Options) -> int:
     """Run `winnow demo`; returns the exit code."""
+    if out is not None:
+        return _demo(out, patients, weeks, seed, options)
+    with scratch_folder("winnow-demo-") as scratch:
+        return _demo(scratch, patients, weeks, seed, options)
+
+
+def _demo(directory: Path, patients: int, weeks: int, seed: int, options: Options) -> int:
     from console.cohort.agreement import demo_agreement
     from console.cohort.generate import generate
     from console.cohort.shape import Shape
 
     try:
         shape = Shape(patients=patients, weeks=weeks, seed=seed)
-    except ValueError as error:
+        new_folder("--out", directory)
+    except (ValueError, ConsoleError) as error:
         return _say(error, EXIT_USAGE)
-    sys.stderr.write(f"Making a synthetic cohort of {patients} patients over {weeks} weeks in {directory} …\n")
+    sys.stderr.write(f"Making a synthetic cohort of {patients:,} patients over {weeks} weeks in {directory} …\n")
     summary = generate(directory, shape=shape)
     agreement = directory / "agreement.toml"
     agreement.write_text(demo_agreement(shape), encoding="utf-8")
@@ -98,6 +115,41 @@ def party_folders(draft: Draft, parties: Sequence[str]) -> dict[str, Path]:
     return found
 
 
+def new_folder(option: str, folder: Path) -> None:
+    """Make a folder, or take an empty one: what stands there is never mixed with ours or overwritten.
+
+    Raises:
+        ConsoleError: it holds something, or nothing can be written there.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise ConsoleError(f"{option} {folder} is not empty. Name a new folder, or empty this one.")
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConsoleError(f"{option} {folder}: cannot write there ({error.strerror}). Name another folder.") from error
+
+
+def check_not_over(draft: Draft, today: date) -> None:
+    """A chain takes no agreement that is over; one that has still to begin is the nodes' to refuse.
+
+    Raises:
+        Refused: its last day lies before `today`.
+    """
+    if draft.valid_until < today:
+        raise Refused(
+            f"within-validity: the agreement ended on {draft.valid_until}, today is {today}. Next: agree on new dates."
+        )
+
+
+@contextlib.contextmanager
+def scratch_folder(prefix: str) -> Iterator[Path]:
+    """A temporary folder that is gone afterwards, even when something still writes to it."""
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 def _evaluate(
     draft: Draft, kpis: tuple[Kpi, ...], folders: dict[str, Path], work: Path, options: Options
 ) -> int:
@@ -109,8 +161,12 @@ def _evaluate(
         return _say(error, EXIT_UNREACHABLE if isinstance(error, ChainError) else EXIT_USAGE)
     except (LocalError, BrokerError) as error:
         return _say(error, EXIT_UNREACHABLE)
+    except ConsoleError as error:
+        return _say(error, EXIT_USAGE)
     except (KeyboardInterrupt, asyncio.CancelledError):
-        return _say("Interrupted; everything was stopped.", EXIT_INTERRUPTED)
+        return _say("interrupted; everything was stopped.", EXIT_INTERRUPTED)
+    finally:
+        end_on_signals()  # an event loop that closes puts the defaults back
 
 
 async def _run(
@@ -118,7 +174,8 @@ async def _run(
 ) -> int:
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in ENDING:
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     with contextlib.ExitStack() as shown:
         progress = shown.enter_context(Progress())
         evaluation = LocalEvaluation(draft, kpis, folders, work, progress.update, options.drill)
@@ -132,11 +189,24 @@ async def _run(
 
 
 def _print(document: Document, kpis: tuple[Kpi, ...], options: Options) -> None:
-    if options.json:
-        sys.stdout.write(document.model_dump_json(indent=1) + "\n")
-    else:
-        present(document, kpis, Console())
-    sys.stdout.flush()
+    try:
+        if options.json:
+            sys.stdout.write(document.model_dump_json(indent=1) + "\n")
+        else:
+            present(document, kpis, _Output())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads has seen enough, as `head` does; the interpreter would complain again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        raise ConsoleError(f"cannot write the result to standard output: {error.strerror}.") from error
+
+
+class _Output(Console):
+    """Leaves it to the caller what a closed pipe means; rich would exit with code 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
 
 
 def _say(error: Exception | str, code: int) -> int:

@@ -23,7 +23,7 @@ from evaluation.document import Document
 from evaluation.errors import EXIT_INTEGRITY, EXIT_REFUSED, EvaluationError, Tampered, Unreachable
 from infra.local.broker import EmbeddedBroker
 from infra.local.chain import REPLAY_BLOCK_SECONDS, EmbeddedChain
-from infra.local.children import free_port, spawn_tied, stop
+from infra.local.children import free_port, spawn_tied, stop, stop_all
 from policy.agreement import NODES, Draft
 from policy.kpi import Kpi
 from streams.broker import Broker, create_topics
@@ -34,6 +34,8 @@ Progress = Callable[[Mapping[str, Any]], None]
 QUIET_SECONDS = 300
 """Somebody must say something within this time, or the evaluation is given up."""
 MAX_STATUS_BYTES = 1 << 16
+SERVICES = 2
+"""Broker and chain start first and end last, so that nobody misses them."""
 
 
 @dataclass
@@ -94,7 +96,8 @@ class LocalEvaluation:
             await self._follow(work, onboarded)
             yield self._document(work)
         finally:
-            for child in reversed(self._children):
+            stop_all([child.process for child in self._children[SERVICES:]])
+            for child in self._children[:SERVICES]:
                 stop(child.process)
             for reader in self._readers:
                 reader.cancel()

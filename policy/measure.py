@@ -5,7 +5,7 @@ An amount is shared as two limbs (value = high·2^LIMB_BITS + low, 0 ≤ low < 2
 squares stay below 2^62.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,6 +16,9 @@ Aggregation = Literal["exposed", "not-yet-exposed", "days", "count", "sum", "cat
 EventKind = Literal[
     "enrolment", "encounter", "monitoring", "prom", "claim", "social", "withdrawal", "heartbeat",
 ]
+
+Code = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+"""As in events; a code that none can have would match nothing in silence."""
 
 
 class Measure(BaseModel):
@@ -38,11 +41,11 @@ class Measure(BaseModel):
     party: str
     aggregation: Aggregation
     kind: EventKind | None = None
-    programme: str | None = None
-    cohort: str | None = None
-    care_type: str | None = None
-    field: str | None = None
-    value: str | None = None
+    programme: Code | None = None
+    cohort: Code | None = None
+    care_type: Code | None = None
+    field: Code | None = None
+    value: Code | None = None
     of: str | None = None
     at_risk: str | None = None
     bound: int = Field(default=1, ge=1, le=2**26 - 1)

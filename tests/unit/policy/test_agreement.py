@@ -46,6 +46,8 @@ def test_a_written_agreement_reads_back(tmp_path):
     ({"panes": {"zone": "Europe/Atlantis", "unit": "week", "start": "2024-01-01", "count": 12}}, "not a time zone"),
     ({"linkage": {"date": "2024-01-08", "dummies": 5}}, "do not hide the 3 overlaps"),
     ({"panes": {"zone": "UTC", "unit": "month", "start": "2024-01-02", "count": 12}}, "first of a month"),
+    ({"measures": [{"name": "x", "party": "insurer", "aggregation": "count", "kind": "claim", "care_type": "GP!"}]},
+     "measures.0.care_type: String should match"),
     ({"disclosure": {"minimum_cohort": 10**23}}, "disclosure.minimum_cohort"),
     ({"valid_until": "9999-12-31"}, "valid_until: Input should be less than or equal to 2199-12-31"),
     ({"valid_from": "0001-01-01"}, "valid_from: Input should be greater"),
