@@ -36,7 +36,7 @@ async def recipient(settings: RecipientSettings, status: StatusLine) -> None:
 
     Raises:
         streams.errors.BrokerError: the broker is gone.
-        mpc.errors.IntegrityError: three shares do not fit one value.
+        evaluation.errors.Tampered, mpc.errors.IntegrityError: three nodes' results do not fit one value.
     """
     log = structlog.get_logger()
     terms = load_terms(settings.terms)
@@ -58,9 +58,11 @@ async def recipient(settings: RecipientSettings, status: StatusLine) -> None:
                 for message in await sealed.poll(POLL_SECONDS, MOST_MESSAGES):
                     news = True
                     try:
-                        account.add_result(open_result(message.value, settings.recipient, key, terms))
+                        shares = open_result(message.value, settings.recipient, key, terms)
                     except Tampered as error:
                         log.warning("result ignored", reason=str(error))
+                    else:
+                        account.add_result(shares)
                 if not news:
                     continue
                 store.publish(account.document())

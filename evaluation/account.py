@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from evaluation.document import DateWindow, Document, Refusal, Release, Run, Status, settled
 from evaluation.document import Events as EventsRow
+from evaluation.errors import Tampered
 from evaluation.records import Done, Events, Failed, Refused
 from evaluation.results import Released, ResultShares, combine
 from policy.agreement import NODES, Terms
@@ -13,6 +14,11 @@ from policy.window import Window
 _Cell = tuple[tuple[str, str], ...]
 MAX_FAILURES = 1_000
 """Failed attempts that are kept; a node cannot make us remember more."""
+MAX_PENDING = 16
+"""Results of one node that wait for the other two's; further ones are left."""
+MAX_REFUSALS = 50_000
+BELIEVED = 2
+"""Nodes that must say the same of a run before it is shown: one of two is honest."""
 
 
 @dataclass
@@ -35,7 +41,8 @@ class Account:
         self._recipient = recipient
         grid, spec = terms.draft.panes, terms.draft.windows
         self._windows = {w.index: w for w in spec.windows(grid.count)}
-        self._runs: dict[str, _RunAccount] = {}
+        self._runs: dict[tuple[str, tuple[int, ...]], _RunAccount] = {}
+        """By run and windows, so that nobody can claim a run for other windows before the rest has spoken."""
         self._refusals: dict[tuple[object, ...], _RefusalAccount] = {}
         self._refused_windows: dict[int, set[int]] = {}
         self._refused_all: set[int] = set()
@@ -64,6 +71,10 @@ class Account:
         """
         if shares.run in self._released:
             return
+        if shares.run not in self._shares and sum(shares.node in s for s in self._shares.values()) >= MAX_PENDING:
+            return
+        if any(cell.window not in self._windows for kpi in shares.kpis for cell in kpi.cells):
+            raise Tampered(f"node {shares.node} has results for windows that the agreement does not have")
         found = self._shares.setdefault(shares.run, {})
         found.setdefault(shares.node, shares)  # the first one counts: a repeat after a restart is the same
         if len(found) == NODES:
@@ -79,8 +90,8 @@ class Account:
         if {p for p, e in self._events.items() if e.final} != {p.name for p in self._terms.draft.parties}:
             return False
         ended: dict[int, set[int]] = {w: set(nodes) | self._refused_all for w, nodes in self._refused_windows.items()}
-        for run_id, run in self._runs.items():
-            if self._expects(run) and run_id not in self._released:
+        for (run_id, _), run in self._runs.items():
+            if len(run.done) == NODES and self._expects(run) and run_id not in self._released:
                 return False
             for window in run.windows:
                 ended.setdefault(window, set(self._refused_all)).update(run.done)
@@ -110,9 +121,10 @@ class Account:
     def _add_done(self, record: Done) -> None:
         if any(w not in self._windows for w in record.windows):
             return
-        run = self._runs.setdefault(record.run, _RunAccount(record.windows))
-        if run.windows != record.windows:
+        key = (record.run, record.windows)
+        if key not in self._runs and sum(record.node in r.done for r in self._runs.values()) > 2 * len(self._windows):
             return
+        run = self._runs.setdefault(key, _RunAccount(record.windows))
         run.done[record.node] = record
         for cell in record.suppressed:
             if cell.window in self._windows:
@@ -137,18 +149,16 @@ class Account:
         cell: _Cell | None = None if refusal.cell is None else tuple(sorted(refusal.cell.items()))
         dates = None if refusal.window is None else refusal.window.start
         key = (refusal.kpi, dates and dates.isoformat(), cell, refusal.rule, refusal.required)
-        self._refusals.setdefault(key, _RefusalAccount(refusal)).nodes.add(node)
+        if key in self._refusals or len(self._refusals) < MAX_REFUSALS:
+            self._refusals.setdefault(key, _RefusalAccount(refusal)).nodes.add(node)
 
     def _expects(self, run: _RunAccount) -> bool:
-        """Whether this recipient gets something from the run: what a node says it released."""
+        """Whether this recipient gets something from the run: what nodes say they released."""
         mine = next(r.kpis for r in self._terms.draft.recipients if r.name == self._recipient)
         plans = [p for p in self._terms.plans if p.kpi in mine]
         cells = sum(len(p.strata) for p in plans) * len(run.windows)
-        for done in run.done.values():
-            kept = sum(1 for s in done.suppressed if s.kpi in mine)
-            if cells > kept:
-                return True
-        return False
+        kept = [sum(1 for s in done.suppressed if s.kpi in mine) for done in run.done.values()]
+        return sum(cells > k for k in kept) >= BELIEVED
 
     def _dates(self, window: Window) -> DateWindow:
         grid = self._terms.draft.panes
@@ -180,9 +190,10 @@ class Account:
         return "count" if plan.estimator == "rate-ratio" else "cents"
 
     def _run_rows(self) -> Iterable[Run]:
-        for run_id, run in sorted(self._runs.items(), key=lambda item: min(d.sequence for d in item[1].done.values())):
+        believed = [(run_id, run) for (run_id, _), run in self._runs.items() if len(run.done) >= BELIEVED]
+        for run_id, run in sorted(believed, key=lambda item: min(d.sequence for d in item[1].done.values())):
             phases = list(dict.fromkeys(phase for done in run.done.values() for phase in done.seconds))
-            released = any(done.released for done in run.done.values())
+            released = sum(done.released > 0 for done in run.done.values()) >= BELIEVED
             yield Run(
                 id=run_id, windows=tuple(self._dates(self._windows[w]) for w in run.windows),
                 outcome="linked" if not run.windows else "released" if released else "suppressed",

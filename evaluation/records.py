@@ -1,15 +1,17 @@
 """What nodes and parties say in the open: signed records on the `runs` topic.
 
 A record says that a run was authorised, done, refused or failed and why, which cells were suppressed, or how many
-events a party read. It holds no share, no result and nothing about a patient.
+events a party read. It holds no share, no result and nothing about a patient. Its fields have the bounds of the
+result document's, so that a signer who writes nonsense is ignored and cannot end a reader.
 """
 
 from typing import Annotated, Literal
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from evaluation.document import Code, Count
 from evaluation.errors import Tampered
 from policy.agreement import Terms
 
@@ -32,7 +34,7 @@ class Refused(Record):
     node: int
     run: str | None
     windows: tuple[int, ...]
-    rule: str
+    rule: Code
     found: str | None
     required: str
     next_step: str
@@ -46,7 +48,7 @@ class Suppressed(BaseModel):
     kpi: str
     window: int
     cell: dict[str, str]
-    rule: str
+    rule: Code
     required: str
 
 
@@ -58,10 +60,10 @@ class Done(Record):
     run: str
     windows: tuple[int, ...]
     """Empty for a linkage run."""
-    sequence: int
-    seconds: dict[str, float]
+    sequence: Count
+    seconds: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
     suppressed: tuple[Suppressed, ...] = ()
-    released: int = 0
+    released: Count = 0
     """Number of released cells."""
 
 
@@ -80,10 +82,16 @@ class Events(Record):
     kind: Literal["events"] = "events"
     party: str
     final: bool
-    read: int
-    accepted: int
-    rejected: dict[str, int]
-    late_pending: int
+    read: Count
+    accepted: Count
+    rejected: dict[Code, Count]
+    late_pending: Count
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "Events":
+        if self.accepted + sum(self.rejected.values()) != self.read or self.late_pending > self.accepted:
+            raise ValueError("an account of events that does not add up")
+        return self
 
 
 AnyRecord = Annotated[Refused | Done | Failed | Events, Field(discriminator="kind")]

@@ -5,6 +5,7 @@ No node learns a result: a share alone is a uniformly random residue. Messages a
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hpke
@@ -19,6 +20,7 @@ from policy.agreement import NODES, Terms
 from policy.plan import Plan
 
 MAX_RESULT_BYTES = 8 << 20
+Residue = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
 _SIGNATURE_BYTES = 64
 _SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
 
@@ -28,8 +30,8 @@ class ReleasedCell(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    window: int
-    stratum: int
+    window: int = Field(ge=0)
+    stratum: int = Field(ge=0)
 
 
 class KpiShares(BaseModel):
@@ -39,7 +41,7 @@ class KpiShares(BaseModel):
 
     plan: str
     cells: tuple[ReleasedCell, ...]
-    outputs: dict[str, tuple[str, ...]] = Field(max_length=64)
+    outputs: dict[str, tuple[Residue, ...]] = Field(max_length=64)
     """Output name → residues, hexadecimal."""
 
 
