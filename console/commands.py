@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from console.drill import Drill
+from console.output import standard_output
 
 app = App(
     name="winnow",
@@ -81,6 +82,6 @@ def schema() -> int:
 
     from evaluation.document import document_schema
 
-    json.dump(document_schema(), sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    with standard_output():
+        sys.stdout.write(json.dumps(document_schema(), indent=2) + "\n")
     return 0

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from rich.console import Console
 from console.drill import Drill
 from console.errors import ConsoleError
 from console.local import LocalEvaluation
+from console.output import standard_output
 from console.present import present
 from console.progress import Progress
 from console.signals import ENDING, end_on_signals
@@ -189,17 +189,11 @@ async def _run(
 
 
 def _print(document: Document, kpis: tuple[Kpi, ...], options: Options) -> None:
-    try:
+    with standard_output():
         if options.json:
             sys.stdout.write(document.model_dump_json(indent=1) + "\n")
         else:
             present(document, kpis, _Output())
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Who reads has seen enough, as `head` does; the interpreter would complain again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        raise ConsoleError(f"cannot write the result to standard output: {error.strerror}.") from error
 
 
 class _Output(Console):
