@@ -1,0 +1,178 @@
+"""A cheating node, or a chain that changes its mind, against a run under way."""
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+
+from evaluation.coordination import Council, Sealed, Stance, Verdict, disagreement, run_id
+from evaluation.run import Outcome, RunRefused
+from mpc.engine import Engine
+from mpc.errors import IntegrityError, MpcError, ProtocolError
+from tests.support.dealing import deal
+from tests.support.runs import ThreeNodes
+from tests.support.wires import run_three, three_wires
+
+CHEAT = 2
+COUNCIL = 2
+
+
+@pytest.fixture(scope="module")
+def linked():
+    made = ThreeNodes()
+    assert all(isinstance(o, Outcome) for o in asyncio.run(made.attempt()))
+    return made
+
+
+@pytest.fixture
+def nodes(linked, monkeypatch):
+    """Linked nodes, nothing run yet."""
+    monkeypatch.setattr("evaluation.run.SAME_BLOCK_SECONDS", 0.05)
+    made = ThreeNodes()
+    for mine, done in zip(made.computations, linked.computations, strict=True):
+        mine._linked, mine.linkage = dict(done._linked), done.linkage
+    made.chain.runs.update(linked.chain.runs)
+    return made
+
+
+def rewrite(change, only_to=None):
+    """A tap by which the cheat changes its own messages to its peers: change(parsed) → what is sent instead."""
+
+    def tap(sender, receiver, channel, label, payload):
+        if sender != CHEAT or channel != COUNCIL or (only_to is not None and receiver != only_to):
+            return payload
+        found = json.loads(payload)
+        changed = change(dict(found), receiver)
+        return payload if changed is None else json.dumps(changed).encode()
+
+    return tap
+
+
+@pytest.mark.parametrize("phase", ["aggregate", "disclosure", "estimate"])
+async def test_a_revocation_between_phases_lets_nothing_out(nodes, monkeypatch, phase):
+    """The agreement ends while a phase begins: the next one begins nowhere, nobody seals a result or attests."""
+    said = Council.agree
+
+    async def agree(self, name, rule):
+        if name == phase:
+            nodes.chain.state = "revoked"
+        return await said(self, name, rule)
+
+    monkeypatch.setattr(Council, "agree", agree)
+    ended = await nodes.attempt(0)
+    assert any(isinstance(e, RunRefused) for e in ended)
+    assert not any(isinstance(e, Outcome) for e in ended)
+    assert nodes.chain.attested == []
+
+
+@pytest.mark.parametrize("phase", ["agree", "disclosure", "release"])
+@pytest.mark.parametrize("told", [0, 1])
+async def test_telling_one_peer_yes_and_the_other_no_lets_nothing_out(nodes, phase, told):
+    """The peer that hears no stops; the other one must not be left with a result it hands out."""
+
+    def change(message, receiver):
+        return {**message, "rule": "agreement-active"} if message.get("phase") == phase else None
+
+    ended = await nodes.attempt(0, tap=rewrite(change, only_to=told), stall_seconds=2.0)
+    assert isinstance(ended[told], RunRefused)
+    assert not isinstance(ended[1 - told], Outcome)
+
+
+@pytest.mark.parametrize("field", ["windows", "plans", "batches", "block_hash", "linkage", "components"])
+async def test_another_stance_for_each_peer_stops_the_run_before_it_is_authorised(nodes, field):
+    runs = dict(nodes.chain.runs)
+
+    def change(message, receiver):
+        if field not in message:
+            return None
+        other = {
+            "windows": [1], "plans": ["f" * 64], "components": dict.fromkeys(message["components"], "e" * 64),
+        }.get(field, "f" * 64)
+        return {**message, field: other}
+
+    ended = await nodes.attempt(0, tap=rewrite(change, only_to=0), stall_seconds=2.0)
+    assert not any(isinstance(e, Outcome) for e in ended)
+    assert isinstance(ended[0], RunRefused)
+    assert nodes.chain.runs == runs
+
+
+@pytest.mark.parametrize("components", [{}, {"2": "c"}, {"0": "a", "1": "b", "2": "c"}, {"7": "x"}])
+def test_a_stance_that_hides_a_component_is_no_agreement(components):
+    def stance(node, held):
+        return Stance(windows=(0,), plans=("p",), batches="b", components=held, block_number=1, block_hash="h")
+
+    honest = [stance(n, {n: "abc"[n], (n + 1) % 3: "abc"[(n + 1) % 3]}) for n in range(3)]
+    assert disagreement(honest) is None
+    found = disagreement([*honest[:CHEAT], stance(CHEAT, {int(c): d for c, d in components.items()})])
+    assert found is not None
+    assert found[0] == "commitments-equal"
+
+
+def test_a_run_id_binds_agreement_plans_windows_and_data():
+    def stance(node, **changes):
+        return Stance(**{
+            "windows": (0,), "plans": ("p",), "batches": "b", "block_number": 1, "block_hash": "h",
+            "components": {n: "abc"[n] for n in (node, (node + 1) % 3)}, **changes,
+        })
+
+    ids = {run_id("t", [stance(n) for n in range(3)]), run_id("u", [stance(n) for n in range(3)])}
+    for changes in ({"windows": (1,)}, {"windows": ()}, {"plans": ("q",)}, {"batches": "c"}):
+        ids.add(run_id("t", [stance(n, **changes) for n in range(3)]))
+    for component in range(3):
+        digests = {c: "z" if c == component else "abc"[c] for c in range(3)}
+        ids.add(run_id("t", [stance(n, components={c: digests[c] for c in (n, (n + 1) % 3)}) for n in range(3)]))
+    assert len(ids) == 9
+
+
+@pytest.mark.parametrize("hashes", [(), ("aa" * 32,) * 2, ("zz" * 32,), ("aa",), ("aa" * 32,) * 65])
+async def test_hashes_of_sealed_results_that_are_none_end_the_run_in_words(nodes, hashes):
+    """Before, one peer's odd hexadecimal ended node 0 with a bug, and more hashes shifted everyone's place in the root."""
+    def change(message, receiver):
+        return {"hashes": list(hashes)} if set(message) == {"hashes"} else None
+
+    ended = await nodes.attempt(0, tap=rewrite(change), stall_seconds=2.0)
+    assert all(isinstance(e, ProtocolError) for e in ended[:CHEAT])
+    assert nodes.chain.roots == []
+
+
+@pytest.mark.parametrize("rule", ["", "Agreement ended\n", "<b>x</b>", "x" * 41])
+async def test_a_peers_reason_is_a_rules_name_or_no_message(rule):
+    async with three_wires() as wires:
+        for peer in (0, 1):
+            wires[CHEAT].channel(COUNCIL).send(peer, 1, json.dumps({"phase": "p", "rule": rule}).encode())
+        ended = await asyncio.gather(
+            *(Council(w).exchange(Verdict(phase="p")) for w in wires[:CHEAT]), return_exceptions=True
+        )
+    assert all(isinstance(e, ProtocolError) for e in ended)
+    assert Sealed(hashes=("ab" * 32,)).hashes
+
+
+@pytest.mark.parametrize("target", [0, 1])
+async def test_a_changed_word_in_an_opening_is_noticed(target):
+    """The cheat opens release bits: it sends a part to one peer and a digest to the other, and changes either."""
+    shares = deal([1, 0, 1], np.random.default_rng(1))
+    last = []
+
+    def tap(sender, receiver, channel, label, payload):
+        if sender == CHEAT and receiver == target and len(last) < 1 and label >> 22 == 1:
+            last.append(label)
+            return bytes([payload[0] ^ 1]) + payload[1:]
+        return payload
+
+    with pytest.raises(IntegrityError):
+        await run_three(lambda wire: Engine(wire).open(shares[wire.number]), tap=tap, stall_seconds=2.0)
+    assert last
+
+
+async def test_two_programs_on_one_wire_cannot_reuse_masks():
+    """A second engine on the same channel would start its counters anew: its first message is refused."""
+    rng = np.random.default_rng(1)
+    x, y = deal(range(8), rng), deal(range(8), rng)
+
+    async def program(wire):
+        await Engine(wire).multiply(x[wire.number], x[wire.number])
+        return await Engine(wire).multiply(y[wire.number], y[wire.number])
+
+    with pytest.raises(MpcError, match=r"label|ended the attempt"):
+        await run_three(program, stall_seconds=2.0)
