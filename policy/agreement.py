@@ -14,8 +14,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from policy.canonical import canonical_hash
-from policy.errors import AgreementError
+from policy.errors import AgreementError, PlanError
 from policy.kpi import Kpi, Text, compile_plan, load_kpi
+from policy.lattice import check_lattice
 from policy.measure import EventKind, Measure
 from policy.plan import Plan
 from policy.window import PaneGrid, WindowSpec
@@ -240,6 +241,17 @@ class Terms(Frozen):
         ):
             if drafted != known:
                 raise ValueError(f"{label} identities {known} do not match the draft's {drafted}")
+        readers = [r.sealing_key for r in self.recipients]
+        for label, keys in (
+            ("sealing keys", [*(n.sealing_key for n in self.nodes), *set(readers)]),
+            ("certificates", [n.certificate for n in self.nodes]),
+            ("record keys", [n.record_key for n in self.nodes]),
+        ):
+            if len(set(keys)) != len(keys):
+                raise ValueError(
+                    f"{label} repeat: nodes with one key between them hold all three components, and a node with a "
+                    "recipient's key reads results. Give each its own"
+                )
         kpis = [p.kpi for p in self.plans]
         if len(set(kpis)) != len(kpis):
             raise ValueError(f"KPI ids repeat: {', '.join(kpis)}")
@@ -250,6 +262,10 @@ class Terms(Frozen):
                     f"recipient {recipient.name} may read {', '.join(strange)}, which the agreement does not compute; "
                     f"it computes {', '.join(kpis)}"
                 )
+        try:
+            check_lattice({m.name: m for m in self.draft.measures}, self.plans)
+        except PlanError as error:
+            raise ValueError(str(error)) from error
         return self
 
     @property
@@ -297,7 +313,9 @@ def compile_plans(draft: Draft, kpis: tuple[Kpi, ...]) -> tuple[Plan, ...]:
     """Compile KPI programs against the agreement's measures.
 
     Raises:
-        PlanError: see policy.kpi.compile_plan.
+        PlanError: see policy.kpi.compile_plan and policy.lattice.
     """
     measures = {m.name: m for m in draft.measures}
-    return tuple(compile_plan(k, measures) for k in kpis)
+    plans = tuple(compile_plan(k, measures) for k in kpis)
+    check_lattice(measures, plans)
+    return plans

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy.errors import PlanError
-from policy.measure import LIMB_BITS, Measure
+from policy.measure import Measure
 from policy.plan import (
     LEAST_SIGNIFICANT_BITS,
     MOST_SIGNIFICANT_BITS,
@@ -17,6 +17,7 @@ from policy.plan import (
     Output,
     Plan,
     Stratum,
+    columns_of,
 )
 
 DAYS_PER_MONTH = (487, 16)
@@ -99,7 +100,7 @@ def compile_plan(kpi: Kpi, measures: Mapping[str, Measure]) -> Plan:
         return found
 
     def column(found: Measure) -> Column:
-        return Column(name=found.name, party=found.party, bound=found.bound)
+        return columns_of(found)[0]
 
     def contributor(of: Measure) -> Column:
         for found in measures.values():
@@ -111,15 +112,6 @@ def compile_plan(kpi: Kpi, measures: Mapping[str, Measure]) -> Plan:
         )
 
     time, outcome = measure(kpi.time, "days"), measure(kpi.outcome, "count", "sum")
-    limbs: tuple[Column, ...]
-    if outcome.aggregation == "sum":
-        high = (outcome.bound >> LIMB_BITS) + 1
-        limbs = (
-            Column(name=outcome.columns[0], party=outcome.party, bound=high, signed=True),
-            Column(name=outcome.columns[1], party=outcome.party, bound=(1 << LIMB_BITS) - 1),
-        )
-    else:
-        limbs = (column(outcome),)
     if len(kpi.strata) > 1:
         raise PlanError(f"KPI {kpi.id} has {len(kpi.strata)} dimensions of strata; at most one is supported.")
     strata = [Stratum(cell={})]
@@ -132,9 +124,9 @@ def compile_plan(kpi: Kpi, measures: Mapping[str, Measure]) -> Plan:
     unit, scale = ("ratio", (1, 1)) if kpi.estimator == "rate-ratio" else ("EUR/patient-month", (days, months * 100))
     return Plan(
         kpi=kpi.id, estimator=kpi.estimator,
-        arms=(column(measure(kpi.exposed, "exposed")), column(measure(kpi.comparator, "not-yet-exposed", "exposed"))),
+        arms=(column(measure(kpi.exposed, "exposed")), column(measure(kpi.comparator, "not-yet-exposed"))),
         time=column(time), time_contributor=contributor(time),
-        outcome=limbs, outcome_contributor=contributor(outcome), strata=tuple(strata),
+        outcome=columns_of(outcome), outcome_contributor=contributor(outcome), strata=tuple(strata),
         outputs=kpi.outputs, significant_bits=kpi.significant_bits, unit=unit,
         scale_numerator=scale[0], scale_denominator=scale[1],
     )

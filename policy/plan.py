@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from policy.canonical import canonical_hash
 from policy.errors import PlanError
-from policy.measure import LIMB_BITS
+from policy.measure import LIMB_BITS, Measure
 
 Estimator = Literal["rate-ratio", "mean-difference"]
 Output = Literal["value", "interval", "sums"]
@@ -33,6 +33,17 @@ class Column(BaseModel):
     party: str
     bound: int = Field(ge=1, le=2**26)
     signed: bool = False
+
+
+def columns_of(measure: Measure) -> tuple[Column, ...]:
+    """A measure's shared columns; an amount is two limbs, the most significant first."""
+    if measure.aggregation != "sum":
+        return (Column(name=measure.name, party=measure.party, bound=measure.bound),)
+    high, low = measure.columns
+    return (
+        Column(name=high, party=measure.party, bound=(measure.bound >> LIMB_BITS) + 1, signed=True),
+        Column(name=low, party=measure.party, bound=(1 << LIMB_BITS) - 1),
+    )
 
 
 class Stratum(BaseModel):

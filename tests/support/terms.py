@@ -42,14 +42,15 @@ def draft_data(**changes):
 
 
 def make_terms(**changes):
-    """Terms over `draft_data`; every key is the same made-up one unless a test replaces it."""
+    """Terms over `draft_data`; all keys are made up unless a test replaces them."""
     draft = Draft.model_validate(draft_data(**changes))
     return Terms(
         draft=draft,
         parties=tuple(PartyIdentity(name=p.name, address="0x" + "22" * 20, batch_key=KEY) for p in draft.parties),
         nodes=tuple(
-            NodeIdentity(number=j, organisation=draft.parties[j].name, endpoint="127.0.0.1:1", certificate=KEY,
-                         sealing_key=KEY, record_key=KEY, attestor="0x" + "33" * 20)
+            NodeIdentity(number=j, organisation=draft.parties[j].name, endpoint="127.0.0.1:1",
+                         certificate=f"{10 + j}" * 32, sealing_key=f"{20 + j}" * 32, record_key=f"{30 + j}" * 32,
+                         attestor="0x" + "33" * 20)
             for j in range(3)
         ),
         recipients=tuple(RecipientIdentity(name=r.name, sealing_key=KEY) for r in draft.recipients),
