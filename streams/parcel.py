@@ -5,6 +5,7 @@ IPC stream with one row per component. The header is bound to the seal as its in
 of it and the node's number.
 """
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,13 +100,14 @@ def unseal(message: bytes, node: int, key: X25519PrivateKey, party_key: Ed25519P
     except (InvalidSignature, InvalidTag) as error:
         raise BatchError(f"{name}: {type(error).__name__}; not signed by the party or not for this node") from error
     try:
+        _refuse_compression(plain)
         with pa.ipc.open_stream(plain) as reader:
             if not reader.schema.equals(_SCHEMA):
                 raise BatchError(f"{name} has another schema")
             batch = reader.read_next_batch()
         batch.validate(full=True)
         rows = batch.to_pylist()
-    except (pa.ArrowException, StopIteration, OSError) as error:
+    except (pa.ArrowException, StopIteration, OSError, struct.error) as error:
         raise BatchError(f"{name} is not Arrow ({type(error).__name__})") from error
     if [row["component"] for row in rows] != list(held(node)):
         raise BatchError(f"{name} does not hold components {held(node)}")
@@ -116,6 +118,31 @@ def unseal(message: bytes, node: int, key: X25519PrivateKey, party_key: Ed25519P
         if piece.travels != travels or len(piece.body) != (size if travels else SEED_BYTES):
             raise BatchError(f"{name}: component {piece.component} has {len(piece.body)} bytes of another form")
     return pieces
+
+
+def _refuse_compression(stream: bytes) -> None:
+    """Look at the batch before Arrow expands it: 31 kB of it can say that they are a gigabyte.
+
+    In the metadata (FlatBuffers: Arrow's Message.fbs) field 2 of a message is its header, and field 3 of a record
+    batch its compression.
+    """
+    reader = pa.ipc.MessageReader.open_stream(stream)
+    reader.read_next_message()  # the schema
+    metadata = reader.read_next_message().metadata.to_pybytes()
+
+    def field(table: int, number: int) -> int:
+        """Where a table's field is; 0 when it is absent."""
+        directory = table - struct.unpack_from("<i", metadata, table)[0]
+        size = struct.unpack_from("<H", metadata, directory)[0]
+        place = 4 + 2 * number
+        offset = struct.unpack_from("<H", metadata, directory + place)[0] if place < size else 0
+        return table + int(offset) if offset else 0
+
+    message = struct.unpack_from("<I", metadata)[0]
+    header = field(message, 2)
+    batch = header + struct.unpack_from("<I", metadata, header)[0]
+    if not header or field(batch, 3):
+        raise pa.ArrowInvalid("the batch is compressed")
 
 
 def _info(node: int, head: bytes) -> bytes:
