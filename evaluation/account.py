@@ -109,6 +109,7 @@ class Account:
         refusals = tuple(
             a.refusal.model_copy(update={"nodes": tuple(sorted(a.nodes))})
             for _, a in sorted(self._refusals.items(), key=lambda item: str(item[0][1:2] + item[0]))
+            if not self._contradicted(a.refusal)
         )
         status: Status = settled(releases, refusals) if self.complete else "running"
         return Document(
@@ -151,6 +152,15 @@ class Account:
         key = (refusal.kpi, dates and dates.isoformat(), cell, refusal.rule, refusal.required)
         if key in self._refusals or len(self._refusals) < MAX_REFUSALS:
             self._refusals.setdefault(key, _RefusalAccount(refusal)).nodes.add(node)
+
+    def _contradicted(self, refusal: Refusal) -> bool:
+        """Whether a rule is said to have stopped windows that all three nodes, the speaker too, say are done."""
+        if refusal.suppression:
+            return False
+        done = {w for run in self._runs.values() if len(run.done) == NODES for w in run.windows}
+        if refusal.window is None:
+            return len(done) == len(self._windows)
+        return refusal.window in [self._dates(self._windows[w]) for w in done]
 
     def _expects(self, run: _RunAccount) -> bool:
         """Whether this recipient gets something from the run: what nodes say they released."""

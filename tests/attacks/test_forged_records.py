@@ -56,7 +56,7 @@ def test_the_honest_run_ends(run):
     assert account.document().status == "released"
 
 
-@pytest.mark.parametrize("lie", ["other-windows", "made-up-run", "made-up-release", "everything"])
+@pytest.mark.parametrize("lie", ["other-windows", "made-up-run", "made-up-release", "refusal", "everything"])
 def test_one_node_cannot_hold_up_or_change_the_account_of_the_others(run, lie):
     """It knows the run's id before the others publish, so it speaks first, and of windows or runs that are not."""
     terms, records, results = run
@@ -65,6 +65,10 @@ def test_one_node_cannot_hold_up_or_change_the_account_of_the_others(run, lie):
         "other-windows": [true.model_copy(update={"windows": (0,)})],
         "made-up-run": [true.model_copy(update={"run": "f" * 64})],
         "made-up-release": [true.model_copy(update={"suppressed": ()})],
+        "refusal": [
+            Refused(agreement=terms.hash, node=CHEAT, run=None, windows=windows, rule="agreement-active", found=None,
+                    required="active", next_step="") for windows in ((), (0, 1), true.windows)
+        ],
     }
     lies["everything"] = [x for each in lies.values() for x in each]
     honest, lied_to = ended(*run), ended(terms, records, results, lies[lie])
