@@ -10,14 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from console.locale import number, period, quantity
-from console.series import Series, cells, series
+from console.series import cells, series
 from console.telling import cell_name, gap, interval, unit_name
 from console.words import OUTCOMES, REASONS, RULES, plain
 from evaluation.document import DateWindow, Document, Refusal, Status
 from policy.kpi import Kpi
 
 LATEST_WINDOWS: Final = 2
-"""Released windows printed with every cell; the others are summarised, the document has them all."""
+"""Released windows printed with every category; of the others only all patients, the document has the rest."""
 STATUS: Final[dict[Status, tuple[str, str]]] = {
     "running": ("Still running.", "yellow"),
     "released": ("Ended.", "green"),
@@ -37,7 +37,7 @@ def present(document: Document, kpis: Iterable[Kpi], console: Console, latest: i
         document: finished or not.
         kpis: the agreement's KPI programs, in the order in which they are printed.
         console: where to; usually stdout.
-        latest: number of released windows to print in full, of each KPI.
+        latest: number of released windows to print with their categories, of each KPI.
     """
     windows = sorted(
         {r.window for r in document.releases} | {r.window for r in document.refusals if r.window is not None},
@@ -69,8 +69,8 @@ def _kpi(document: Document, kpi: Kpi, windows: list[DateWindow], latest: int, c
     table = _table("Window", "Patients", "Value", "95% interval", numbers=("Value",))
     released = [i for i in range(len(windows)) if any(one.points[i].release is not None for one in shown)]
     full = released[::-1][:latest]
-    for index in full:
-        for position, one in enumerate(shown):
+    for index in range(len(windows)):
+        for position, one in enumerate(shown if index in full else shown[:1]):
             point = one.points[index]
             label = Text(period(point.window, "en") if position == 0 else "")
             if point.release is None:
@@ -81,25 +81,15 @@ def _kpi(document: Document, kpi: Kpi, windows: list[DateWindow], latest: int, c
                     Text(interval(point.release, kpi, "en")),
                 )
             table.add_row(label, Text(cell_name(kpi, one.cell, "en")), *outcome)
-        table.add_section()
-    if full:
-        console.print(table)
-    rest = tuple(point for i, point in enumerate(shown[0].points) if i not in full)
-    if rest:
-        console.print(Text(_summary(Series(kpi, {}, rest)), style="dim"))
+        if index in full:
+            table.add_section()
+    console.print(table)
+    if len(shown) > 1 and len(windows) > len(full):
+        rest = [one.points[i].state for one in shown[1:] for i in range(len(windows)) if i not in full]
+        said = f"Categories of the other {len(windows) - len(full)} windows: {rest.count('released')} values released, "
+        said += f"{len(rest) - rest.count('released')} not; the pages and --json have them all."
+        console.print(Text(said, style="dim"))
     console.print()
-
-
-def _summary(rest: Series) -> str:
-    estimator = rest.kpi.estimator
-    values = [p.release.value for p in rest.points if p.release is not None]
-    said = f"{len(rest.points)} other windows, all patients: {len(values)} released"
-    if values:
-        said += f" ({quantity(min(values), estimator, 'en')} to {quantity(max(values), estimator, 'en')})"
-    for state in ("suppressed", "refused", "pending"):
-        if count := rest.count(state):
-            said += f", {count} {'not released' if state == 'pending' else state}"
-    return f"{said}."
 
 
 def _refusals(document: Document, console: Console) -> None:
