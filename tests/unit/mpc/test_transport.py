@@ -361,7 +361,7 @@ async def test_a_run_is_attempted_once_at_a_time_and_attempts_are_bounded(nodes,
 
 async def test_contributions_to_runs_nobody_here_opened_are_bounded(nodes, identities):
     async with three_links(nodes, identities, who=(0, 1)) as links:
-        await until(lambda: links[0].linked == {1})
+        await until(lambda: links[0].linked == {1} and links[1].linked == {0})
         outgoing = links[1]._links[0]
         contribution = AttemptSecret().contribution
         for k in range(500):
