@@ -178,7 +178,9 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     with contextlib.ExitStack() as shown:
         progress = shown.enter_context(Progress())
-        evaluation = LocalEvaluation(draft, kpis, folders, work, progress.update, options.drill)
+        evaluation = LocalEvaluation(
+            draft, kpis, folders, work, progress.update, options.drill, keeps_logs=options.work is not None
+        )
         async with evaluation.run() as document:
             shown.close()
             _print(document, kpis, options)

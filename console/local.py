@@ -23,7 +23,7 @@ from evaluation.document import Document
 from evaluation.errors import EXIT_INTEGRITY, EXIT_REFUSED, EvaluationError, Tampered, Unreachable
 from infra.local.broker import EmbeddedBroker
 from infra.local.chain import REPLAY_BLOCK_SECONDS, EmbeddedChain
-from infra.local.children import free_port, spawn_tied, stop, stop_all
+from infra.local.children import free_port, is_stopped, spawn_tied, stop, stop_all
 from policy.agreement import NODES, Draft
 from policy.kpi import Kpi
 from streams.broker import Broker, create_topics
@@ -45,6 +45,8 @@ class _Child:
     refused: bool = False
     """It said that policy refuses; its end is then in order."""
     last_words: str = ""
+    phase: str = "nothing"
+    """What it last said that it does."""
 
 
 @dataclass
@@ -57,6 +59,8 @@ class LocalEvaluation:
     root: Path
     progress: Progress
     drill: Drill | None = None
+    keeps_logs: bool = True
+    """Whether `root` stays; else nobody is sent to logs that are gone."""
     page: str | None = None
     """Address of the first recipient's page, once it is up."""
     _children: list[_Child] = field(default_factory=list)
@@ -110,7 +114,7 @@ class LocalEvaluation:
             Unreachable: when that happens.
         """
         while True:
-            self._check_children()
+            self._check_children("the pages cannot stay up")
             await asyncio.sleep(0.2)
 
     def _say(self, phase: str, detail: str = "") -> None:
@@ -173,6 +177,7 @@ class LocalEvaluation:
 
     def _react(self, child: _Child, status: dict[str, Any]) -> None:
         phase, facts = status["phase"], status["facts"]
+        child.phase = phase
         if phase == "complete":
             self._waiting.discard(child.name)
             if not self._waiting:
@@ -195,7 +200,7 @@ class LocalEvaluation:
                     drill.result()
                 quiet = time.monotonic() - self._heard
                 if quiet > QUIET_SECONDS:
-                    raise Unreachable(f"no process said anything for {quiet:.0f} s. The logs are in {work.root}.")
+                    raise Unreachable(self._silence(quiet))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._complete.wait(), 0.1)
         finally:
@@ -208,16 +213,29 @@ class LocalEvaluation:
             await revoke(work, onboarded, work.terms.draft.parties[-1].name)
             self._say("revoked", f"by {work.terms.draft.parties[-1].name}")
 
-    def _check_children(self) -> None:
+    def _silence(self, seconds: float) -> str:
+        """What is known when nobody says anything any more."""
+        running = [child for child in self._children if child.process.poll() is None]
+        stopped = ", ".join(child.name for child in running if is_stopped(child.process))
+        said = ", ".join(f"{child.name}: {child.phase}" for child in running[SERVICES:])
+        cause = f" Stopped from outside, and never continued: {stopped}." if stopped else ""
+        return f"no process said anything for {seconds:.0f} s.{cause} Last said: {said}. {self._logs()}"
+
+    def _logs(self, name: str = "") -> str:
+        if self.keeps_logs:
+            return f"Logs: {self.root / name}."
+        return "To keep the logs, run again with --work DIR."
+
+    def _check_children(self, consequence: str = "the evaluation cannot go on") -> None:
         for child in self._children:
             code = child.process.poll()
             if code is None or (code == EXIT_REFUSED and child.refused):
                 continue
             if code == 0 and child.name in self.parties:
                 continue  # a party ends when its files do
-            words = f" Its last words: {child.last_words}." if child.last_words else ""
+            words = f" Its last words: {child.last_words.rstrip('.')}." if child.last_words else ""
             how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-            message = f"process {child.name} {how}; the evaluation cannot go on.{words} Logs: {self.root / child.name}."
+            message = f"process {child.name} {how}; {consequence}.{words} {self._logs(child.name)}"
             if code == EXIT_INTEGRITY:
                 raise Tampered(message)
             error = EvaluationError(message) if code in {1, 2} else Unreachable(message)

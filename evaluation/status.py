@@ -10,6 +10,9 @@ from typing import Any
 
 import structlog
 
+MAX_DETAIL = 4_000
+"""Characters; whoever reads a status line reads at most 64 KiB, and a message may quote what it is about."""
+
 
 def configure_logging(process: str) -> None:
     """Structured logs on stderr, each line naming the process."""
@@ -44,7 +47,8 @@ class StatusLine:
             facts: for the program that started this process.
         """
         line = {
-            "process": self.process, "phase": phase, "done": done, "total": total, "detail": detail, "facts": facts,
+            "process": self.process, "phase": phase, "done": done, "total": total, "detail": detail[:MAX_DETAIL],
+            "facts": {name: f[:MAX_DETAIL] if isinstance(f, str) else f for name, f in facts.items()},
         }
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()

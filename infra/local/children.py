@@ -65,6 +65,15 @@ def spawn_tied(
         raise LocalError(f"cannot start {command[0]} (log {log}): {error.strerror}") from error
 
 
+def is_stopped(process: "subprocess.Popen[bytes]") -> bool:
+    """Whether a child was stopped by a signal (SIGSTOP, or a debugger) and waits to be continued (proc(5))."""
+    try:
+        stat = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] in {"T", "t"}
+
+
 def stop_all(processes: "Sequence[subprocess.Popen[bytes]]", grace_seconds: float = 3.0) -> None:
     """End children side by side; as `stop`, with one `grace_seconds` for all of them."""
     for process in processes:

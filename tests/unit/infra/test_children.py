@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.children import free_port, spawn_tied, stop
+from infra.local.children import free_port, is_stopped, spawn_tied, stop, stop_all
 from infra.local.errors import LocalError
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -124,3 +124,26 @@ def test_free_ports_can_be_listened_on():
 
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", free_port()))
+
+
+def test_stubborn_children_share_one_grace(tmp_path):
+    deaf = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    found = [
+        spawn_tied([sys.executable, "-c", deaf], tmp_path / "log", tmp_path, pipe=True) for _ in range(3)
+    ]
+    for child in found:
+        assert child.stdout.readline() == b"1\n"
+    before = time.monotonic()
+    stop_all(found, 0.3)
+    assert time.monotonic() - before < 2.5 * 0.3
+    assert [child.returncode for child in found] == [-signal.SIGKILL] * 3
+    stop_all(found)
+
+
+def test_a_stopped_child_is_told_from_a_busy_one(tmp_path):
+    child = spawn_tied(SLEEP, tmp_path / "log", tmp_path)
+    assert not is_stopped(child)
+    os.kill(child.pid, signal.SIGSTOP)
+    assert wait_until(lambda: is_stopped(child))
+    stop(child, 0.1)
+    assert not is_stopped(child)
