@@ -53,6 +53,8 @@ class NodeSettings(Settings):
     """Most due windows that share one run."""
     stall_seconds: float = Field(default=60, gt=0)
     """A peer that is silent for this long in a run is given up."""
+    attempt_seconds: float = Field(default=900, gt=0)
+    """A peer that always answers just in time cannot stretch one attempt beyond this."""
 
 
 class RecipientSettings(Settings):

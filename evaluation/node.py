@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from evaluation.agreement import in_words, open_registry, read_facts
 from evaluation.compute import Computation
 from evaluation.config import NodeSettings, load_settings, load_terms
-from evaluation.errors import Refused
+from evaluation.errors import Refused, Unreachable
 from evaluation.keys import read_secret
 from evaluation.process import run_process
 from evaluation.records import Failed, Record, seal_record
@@ -137,14 +137,18 @@ class Node:
         """Run, and try again when a peer was lost before anything was opened.
 
         Raises:
-            MpcError: after MOST_ATTEMPTS, or at once for a failed integrity check.
+            Unreachable: after MOST_ATTEMPTS.
+            MpcError: at once for a failed integrity check or a breach of the protocol.
             RunRefused: by a rule.
         """
         label = hashlib.sha256(f"winnow {self._terms.hash} {name}".encode()).digest()
         outcome: Outcome | RunRefused
         for attempt in range(1, MOST_ATTEMPTS + 1):
             try:
-                async with links.attempt(label, self._settings.stall_seconds) as wire:
+                async with (
+                    asyncio.timeout(self._settings.attempt_seconds),
+                    links.attempt(label, self._settings.stall_seconds) as wire,
+                ):
                     run = NodeRun(
                         self._terms, self._plans, self._settings.chain, registry, self._computation, self._signing,
                         self._status, wire,
@@ -157,17 +161,19 @@ class Node:
                         # The attempt ends in order, so that the peers still hear this node's verdict.
                         outcome = refused
                 break
-            except (PeerLost, PeerTimeout) as error:
-                self._log.warning("attempt failed", run=name, attempt=attempt, reason=str(error))
+            except (PeerLost, PeerTimeout, TimeoutError) as error:
+                reason = str(error) or f"an attempt took more than {self._settings.attempt_seconds:g} s"
+                self._log.warning("attempt failed", run=name, attempt=attempt, reason=reason)
                 await self._say(producer, Failed(
-                    agreement=self._terms.hash, node=self._number, run=None, reason=str(error)
+                    agreement=self._terms.hash, node=self._number, run=None, reason=reason
                 ))
                 if attempt == MOST_ATTEMPTS:
-                    raise
+                    raise Unreachable(f"{name}: {MOST_ATTEMPTS} attempts failed, the last one: {reason}") from error
                 await asyncio.sleep(RETRY_SECONDS)
                 facts = await read_facts(registry, self._settings.chain, self._terms, "latest")
-                for refusal in during(self._terms, facts, RunRequest(plan_hashes=(), windows=())):
-                    raise RunRefused(refusal, None) from error
+                refusals = during(self._terms, facts, RunRequest(plan_hashes=(), windows=()))
+                if refusals:
+                    raise RunRefused(refusals[0], None) from error
         if isinstance(outcome, RunRefused):
             raise outcome
         for recipient, sealed in outcome.sealed.items():

@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -122,7 +123,7 @@ def compile_plan(kpi: Kpi, measures: Mapping[str, Measure]) -> Plan:
         ]
     days, months = DAYS_PER_MONTH
     unit, scale = ("ratio", (1, 1)) if kpi.estimator == "rate-ratio" else ("EUR/patient-month", (days, months * 100))
-    return Plan(
+    return _plan(
         kpi=kpi.id, estimator=kpi.estimator,
         arms=(column(measure(kpi.exposed, "exposed")), column(measure(kpi.comparator, "not-yet-exposed"))),
         time=column(time), time_contributor=contributor(time),
@@ -130,3 +131,10 @@ def compile_plan(kpi: Kpi, measures: Mapping[str, Measure]) -> Plan:
         outputs=kpi.outputs, significant_bits=kpi.significant_bits, unit=unit,
         scale_numerator=scale[0], scale_denominator=scale[1],
     )
+
+
+def _plan(**fields: Any) -> Plan:
+    try:
+        return Plan(**fields)
+    except ValidationError as error:
+        raise PlanError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error

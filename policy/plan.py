@@ -7,7 +7,7 @@ second moments; count contributors per atom. The tail turns these into the outpu
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from policy.canonical import canonical_hash
 from policy.errors import PlanError
@@ -19,6 +19,8 @@ RING_BITS = 62
 """Signed values of the ring stay below 2^62 so that the lift to the field is exact."""
 FIELD_BITS = 256
 LEAST_SIGNIFICANT_BITS, MOST_SIGNIFICANT_BITS = 8, 44
+MOST_ROUNDED_BITS = 26
+"""More bits would let a recipient find small numerators and denominators: only where the sums are outputs too."""
 """Bits of a derived output's mantissa. The tail works to about 2^-50, so up to 44 bits are as declared."""
 MASK_BITS = 40
 """Statistical masking in the tail, in bits."""
@@ -77,6 +79,15 @@ class Plan(BaseModel):
     scale_numerator: int
     scale_denominator: int
     """value · scale_numerator / scale_denominator is in `unit`; public, applied by the recipient."""
+
+    @model_validator(mode="after")
+    def _rounded(self) -> "Plan":
+        if self.significant_bits > MOST_ROUNDED_BITS and "sums" not in self.outputs:
+            raise ValueError(
+                f"KPI {self.kpi} rounds to {self.significant_bits} bits, from which its sums can be found. Declare the "
+                f"sums as outputs, or round to {MOST_ROUNDED_BITS} bits or fewer."
+            )
+        return self
 
     @property
     def hash(self) -> str:

@@ -71,3 +71,11 @@ def test_bounds_are_refused_before_they_can_overflow():
 def test_an_unknown_program_names_the_catalogue():
     with pytest.raises(PlanError, match="cost-difference, gp-visit-rate-ratio"):
         load_kpi("no-such-kpi")
+
+
+def test_fine_rounding_needs_the_sums_to_be_declared():
+    kpi = load_kpi("gp-visit-rate-ratio").model_copy(update={"significant_bits": 27})
+    with pytest.raises(PlanError, match="Declare the sums as outputs, or round to 26 bits"):
+        compile_plan(kpi, measures())
+    with_sums = kpi.model_copy(update={"outputs": ("value", "interval", "sums")})
+    assert compile_plan(with_sums, measures()).significant_bits == 27

@@ -23,7 +23,7 @@ def make_plan(estimator="rate-ratio", *, outputs=("value", "interval"), bits=26,
     return Plan(
         kpi="k", estimator=estimator, arms=(column("user"), column("not_yet")), time=column("days", 7),
         time_contributor=column("any_days"), outcome=outcome, outcome_contributor=column("any"),
-        strata=(Stratum(cell={}),), outputs=outputs, significant_bits=bits, unit="u",
+        strata=(Stratum(cell={}),), outputs=outputs if bits <= 26 else (*outputs, "sums"), significant_bits=bits, unit="u",
         scale_numerator=scale[0], scale_denominator=scale[1],
     )
 
