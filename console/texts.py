@@ -44,7 +44,7 @@ TEXTS: Final[dict[str, Text]] = {
         nl="Het laatste vrijgegeven venster van iedere KPI, voor alle patiënten.",
     ),
     "open_kpi": Text(en="Chart and table", nl="Grafiek en tabel"),
-    "nothing_released": Text(en="Nothing released yet", nl="Nog niets vrijgegeven"),
+    "nothing_released": Text(en="Nothing released", nl="Niets vrijgegeven"),
     "window_of": Text(en="Window {period}", nl="Venster {period}"),
     "interval": Text(en="95% interval", nl="95%-interval"),
     "interval_from_to": Text(en="{low} to {high}", nl="{low} tot {high}"),

@@ -19,6 +19,12 @@ LIMIT_SECONDS = 60
 IMPATIENT_SECONDS = 0.3
 
 
+def catches(pid, number):
+    """Whether a process has a handler for a signal (proc(5), SigCgt)."""
+    status = Path(f"/proc/{pid}/status").read_text("ascii")
+    return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
+
+
 def interrupt(arguments, folder, said, *signals):
     """Start, wait until stderr has `said`, send the signals; (stderr, children at that moment)."""
     process = subprocess.Popen(
@@ -30,8 +36,9 @@ def interrupt(arguments, folder, said, *signals):
         while said and said not in "".join(before):
             before.append(process.stderr.readline())
             assert before[-1], before
-        if not said:
-            time.sleep(IMPATIENT_SECONDS)  # among its imports
+        limit = time.monotonic() + LIMIT_SECONDS
+        while not said and not catches(process.pid, signal.SIGTERM) and time.monotonic() < limit:
+            time.sleep(0.005)  # then it is among its imports
         family = children(process.pid)
         for number in signals:
             process.send_signal(number)
