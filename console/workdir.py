@@ -74,6 +74,11 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def _key_folder(root: Path, role: str) -> Path:
+    """The folder of a role's keys, within the role's own, both closed to others."""
+    return private_folder(private_folder(root / role) / "keys")
+
+
 def prepare(root: Path, draft: Draft, kpis: tuple[Kpi, ...], node_ports: tuple[int, ...]) -> WorkDir:
     """Draw everyone's throw-away keys under `root` and put the terms together.
 
@@ -88,14 +93,14 @@ def prepare(root: Path, draft: Draft, kpis: tuple[Kpi, ...], node_ports: tuple[i
     link_secret = secrets.token_bytes(32)
     parties, nodes, recipients = [], [], []
     for party in draft.parties:
-        keys = private_folder(root / party.name / "keys")
+        keys = _key_folder(root, party.name)
         write_secret(keys / LINK, link_secret)
         for name in (PSEUDONYM, SHARING, REJECTS):
             new_secret(keys / name)
         batch, chain = new_secret(keys / BATCH), new_secret(keys / CHAIN)
         parties.append(PartyIdentity(name=party.name, address=address_of(chain), batch_key=signing_public(batch)))
     for number in range(NODES):
-        keys = private_folder(root / f"node-{number}" / "keys")
+        keys = _key_folder(root, f"node-{number}")
         identity = create_identity(keys, f"node-{number}")
         nodes.append(NodeIdentity(
             number=number, organisation=draft.parties[number % len(draft.parties)].name,
@@ -105,7 +110,7 @@ def prepare(root: Path, draft: Draft, kpis: tuple[Kpi, ...], node_ports: tuple[i
             attestor=address_of(new_secret(keys / CHAIN)),
         ))
     for recipient in draft.recipients:
-        keys = private_folder(root / recipient.name / "keys")
+        keys = _key_folder(root, recipient.name)
         recipients.append(RecipientIdentity(
             name=recipient.name, sealing_key=sealing_public(new_secret(keys / SEALING))
         ))

@@ -1,0 +1,162 @@
+"""Identifiers nowhere at all, and a party's events nowhere but with itself."""
+
+import hashlib
+import hmac
+import json
+import re
+import zlib
+
+import numpy as np
+
+from tests.support.inspection.search import Needles, Words, stands_in
+
+NUMBER = re.compile(rb"P\d{8}")
+TOKEN = re.compile(rb"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{6,40}(?![A-Za-z0-9_-])")
+FHIR_ID = re.compile(rb'"(?:id|value)": ?"([^"]+)"|"reference": ?"(?:Patient/)?([^"]+)"')
+PSEUDONYM = re.compile(rb"v1:[A-Za-z0-9_-]{43}")
+EVENT_ID = re.compile(rb'"event_id":"([A-Za-z0-9_-]{22})"')
+PAYLOAD = re.compile(rb'"payload":\{[^{}]+\}')
+RECORDED = re.compile(rb'"recorded_at":"([^"]+)"')
+INSTANT = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+CENTS = re.compile(rb'"cents":(\d{6,})')
+AMOUNT = re.compile(rb"(?<![A-Za-z0-9.])\d{6,}(?![A-Za-z0-9.])")
+PRINTABLE = re.compile(rb"[\x20-\x7e]{32,}")
+SHOWN = 3
+
+
+class Identifiers:
+    """What the parties' files call people and records.
+
+    Args:
+        files: the contents of all source files.
+        names: of people, as they stand in them.
+    """
+
+    def __init__(self, files, names):
+        self.numbers, self._tokens, self._names = set(), set(), [name.encode() for name in names]
+        for data in files:
+            self.numbers |= set(NUMBER.findall(data))
+            for line in data.splitlines():
+                if line.startswith(b"{"):
+                    self._tokens |= {x for pair in FHIR_ID.findall(line) for x in pair if TOKEN.fullmatch(x)}
+                elif len(line) < 1000 and TOKEN.fullmatch(first := line.split(b",")[0]) and first != b"record_id":
+                    self._tokens.add(first)
+        self._hashes = Needles({
+            hashed(number).digest(): f"{hashed().name} of an identifier"
+            for number in self.numbers for hashed in (hashlib.sha256, hashlib.sha1, hashlib.md5)
+        })
+
+    def link_values(self, link_secret):
+        """The 16-byte link value of every person."""
+        return [hmac.digest(link_secret, b"winnow-link" + n, "sha256")[:16] for n in sorted(self.numbers)]
+
+    def findings(self, blobs):
+        """Identifiers, in clear, encoded or hashed without a key; record ids and names."""
+        found = []
+        for blob in blobs:
+            for form in blob.forms:
+                seen = set(NUMBER.findall(form)) & self.numbers
+                seen |= {name for name in self._names if name in form}
+                found += [f"{blob.place}: identifier {x.decode()}" for x in sorted(seen)[:SHOWN]]
+            ids = set(TOKEN.findall(blob.text)) & self._tokens
+            found += [f"{blob.place}: record id {x.decode()}" for x in sorted(ids)[:SHOWN]]
+            found += [f"{blob.place}: {name}" for name in self._hashes.find_in(blob.forms)]
+        return found
+
+    def findings_in_memory(self, piece):
+        seen = set(NUMBER.findall(piece)) & self.numbers | {name for name in self._names if name in piece}
+        return [f"memory: identifier {x.decode()}" for x in sorted(seen)[:SHOWN]]
+
+
+class Events:
+    """What tells a party's events: pseudonyms, event ids, payloads, moments, amounts, and rows of its panes.
+
+    Args:
+        party: whose they are.
+        records: values of its source and sharded topics.
+        snapshots: values of its panes topic.
+    """
+
+    def __init__(self, party, records, snapshots):
+        self.party = party
+        text = b"\n".join(records)
+        self.pseudonyms = set(PSEUDONYM.findall(text))
+        self._event_ids = set(EVENT_ID.findall(text))
+        self._payloads, self._moments = set(PAYLOAD.findall(text)), set(RECORDED.findall(text))
+        self._amounts = set(CENTS.findall(text))
+        self.rows = telling_rows(snapshots)
+
+    def findings(self, blobs, parties):
+        """What of it stands in blobs of others. Another party has events of its own: a moment or an amount may be
+        equal there by chance.
+        """
+        found = []
+        telling = [
+            ("a pseudonym", PSEUDONYM, self.pseudonyms), ("an event id", TOKEN, self._event_ids),
+            ("a payload", PAYLOAD, self._payloads),
+        ]
+        weak = [("a moment of recording", INSTANT, self._moments), ("an amount", AMOUNT, self._amounts)]
+        for blob in blobs:
+            if blob.owner == self.party:
+                continue
+            for what, pattern, mine in telling if blob.owner in parties else telling + weak:
+                seen = set(pattern.findall(blob.text)) & mine
+                found += [f"{blob.place}: {what} of {self.party}, {x.decode()}" for x in sorted(seen)[:SHOWN]]
+            if any(stands_in(row, blob.data) for row in self.rows):
+                found.append(f"{blob.place}: part of a pane of {self.party}")
+        return found
+
+    def findings_in_memory(self, piece):
+        found = [f"memory: a pseudonym of {self.party}"] if set(PSEUDONYM.findall(piece)) & self.pseudonyms else []
+        return found + ([f"memory: part of a pane of {self.party}"] if stands_in(self.rows[0], piece, 8) else [])
+
+
+def telling_rows(snapshots, slots=24, most=3):
+    """Pieces of sealed panes (24 slots of one column) with so many different values that they stand nowhere by chance."""
+    candidates = []
+    for record in snapshots:
+        if not record:
+            continue
+        length = int.from_bytes(record[:4], "little")
+        header = json.loads(record[4 : 4 + length])
+        if header["kind"] != "pane":
+            continue
+        table = np.frombuffer(record[4 + length :], "<u8").reshape(len(header["columns"]), -1)
+        for row in table:
+            piece = row[: len(row) // slots * slots].reshape(-1, slots)
+            telling = np.array([len(np.unique(p)) * 100 + np.count_nonzero(np.diff(p)) for p in piece.view(np.int64)])
+            best = int(telling.argmax())
+            candidates.append((int(telling[best]), piece[best]))
+    candidates.sort(key=lambda c: c[0], reverse=True)
+    return [piece for _, piece in candidates[:most]]
+
+
+def link_values(values, blobs):
+    """Link values (their first half is what is linked on) where only blobs stand that may not have them."""
+    needles = Needles({value[:8]: "a person's link key" for value in values})
+    return [f"{blob.place}: {name}" for blob in blobs for name in needles.find_in(blob.forms)]
+
+
+def results(numbers, blobs):
+    """Numbers that only a recipient should read."""
+    found = []
+    for blob in blobs:
+        seen = sorted(number for number in numbers if number in blob.text)
+        found += [f"{blob.place}: result {x.decode()}" for x in seen[:SHOWN]]
+    return found
+
+
+def link_words(values):
+    """Link keys as words, for searching memory."""
+    return Words(np.array([int.from_bytes(v[:8], "little") for v in values], np.uint64))
+
+
+def unsealed(place, sealed):
+    """Parts that should be ciphertext and do not look so: they can be compressed, or hold text."""
+    findings = []
+    for number, part in enumerate(sealed):
+        if len(part) >= 512 and len(zlib.compress(part)) < len(part):
+            findings.append(f"{place}, record {number}: can be compressed, so it is not ciphertext")
+        if found := PRINTABLE.search(part):
+            findings.append(f"{place}, record {number}: text {found[0][:40].decode()!r}")
+    return findings
