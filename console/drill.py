@@ -23,9 +23,11 @@ def drilled(draft: Draft, drill: Drill | None) -> Draft:
 
 
 def altered_plan(work: WorkDir) -> Path:
-    """A plan that nobody agreed on: an agreed one with other outputs."""
+    """A plan that nobody agreed on: an agreed one with more outputs, or another rounding."""
     plan = work.terms.plans[0]
-    outputs = ("value",) if "sums" in plan.outputs else (*plan.outputs, "sums")
+    more = {"significant_bits": plan.significant_bits - 1} if "sums" in plan.outputs else {
+        "outputs": (*plan.outputs, "sums")
+    }
     path = work.root / "unagreed-plan.json"
-    path.write_text(plan.model_copy(update={"outputs": outputs}).model_dump_json(), encoding="utf-8")
+    path.write_text(plan.model_copy(update=more).model_dump_json(), encoding="utf-8")
     return path
