@@ -1,5 +1,6 @@
 """The `winnow` command: its entry point, which imports the rest only once it can be interrupted in order."""
 
+import os
 import sys
 
 from console.errors import ConsoleError
@@ -21,7 +22,10 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
     except KeyboardInterrupt:
         sys.stderr.write("winnow: interrupted; everything was stopped.\n")
-        sys.exit(EXIT_INTERRUPTED)
+        sys.stderr.flush()
+        # CPython ends itself by SIGINT at its exit if the interrupt came within an exec, as imports make them, although
+        # it was caught (run_eval_code_obj); folders and children are gone by now.
+        os._exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":
