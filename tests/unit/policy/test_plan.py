@@ -15,6 +15,10 @@ def measures(**changes):
         "insured_any": {"party": "insurer", "aggregation": "nonzero", "of": "insured_days"},
         "gp_visits": {"party": "insurer", "aggregation": "count", "kind": "claim", "bound": 63},
         "gp_any": {"party": "insurer", "aggregation": "nonzero", "of": "gp_visits"},
+        **{name: {"party": "insurer", "aggregation": "count", "kind": "claim", "care_type": care, "bound": 63}
+           for name, care in (("outpatient_visits", "outpatient"), ("admissions", "admission"))},
+        **{f"{name}_any": {"party": "insurer", "aggregation": "nonzero", "of": name}
+           for name in ("outpatient_visits", "admissions")},
         "cost": {"party": "insurer", "aggregation": "sum", "kind": "claim", "bound": 2**26 - 1},
         "cost_any": {"party": "insurer", "aggregation": "nonzero", "of": "cost"},
         **{f"income_{q}": {"party": "statistics", "aggregation": "category", "field": "income", "value": str(q)}
@@ -69,7 +73,7 @@ def test_bounds_are_refused_before_they_can_overflow():
 
 
 def test_an_unknown_program_names_the_catalogue():
-    with pytest.raises(PlanError, match="cost-difference, gp-visit-rate-ratio"):
+    with pytest.raises(PlanError, match="cost-difference, gp-visit-rate-ratio, outpatient"):
         load_kpi("no-such-kpi")
 
 
