@@ -21,6 +21,7 @@ from console.onboarding import Onboarded, onboard, revoke
 from console.workdir import WorkDir, prepare
 from evaluation.document import Document
 from evaluation.errors import EXIT_INTEGRITY, EXIT_REFUSED, EvaluationError, Tampered, Unreachable
+from evaluation.status import ALIVE
 from infra.local.broker import EmbeddedBroker
 from infra.local.chain import REPLAY_BLOCK_SECONDS, EmbeddedChain
 from infra.local.children import free_port, is_stopped, spawn_tied, stop, stop_all
@@ -32,7 +33,9 @@ from streams.topics import all_topics
 Progress = Callable[[Mapping[str, Any]], None]
 
 QUIET_SECONDS = 300
-"""Somebody must say something within this time, or the evaluation is given up."""
+"""Somebody must get on within this time, or the evaluation is given up."""
+MUTE_SECONDS = 60.0
+"""A process that does not even say that it is alive for this long hangs; it says so every few seconds."""
 MAX_STATUS_BYTES = 1 << 16
 SERVICES = 2
 """Broker and chain start first and end last, so that nobody misses them."""
@@ -47,6 +50,8 @@ class _Child:
     last_words: str = ""
     phase: str = "nothing"
     """What it last said that it does."""
+    heard: float | None = None
+    """When it last said anything; None for a service, which never does."""
 
 
 @dataclass
@@ -61,6 +66,7 @@ class LocalEvaluation:
     drill: Drill | None = None
     keeps_logs: bool = True
     """Whether `root` stays; else nobody is sent to logs that are gone."""
+    mute_seconds: float = MUTE_SECONDS
     page: str | None = None
     """Address of the first recipient's page, once it is up."""
     _children: list[_Child] = field(default_factory=list)
@@ -153,7 +159,7 @@ class LocalEvaluation:
                 "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
             },
         )
-        child = _Child(role, process)
+        child = _Child(role, process, heard=time.monotonic())
         self._children.append(child)
         self._readers.append(asyncio.create_task(self._read(child)))
 
@@ -165,11 +171,14 @@ class LocalEvaluation:
         )
         try:
             while line := await reader.readline():
-                self._heard = time.monotonic()
+                child.heard = time.monotonic()
                 try:
                     status = json.loads(line)
                 except ValueError:
                     continue  # a library's print; the process's own lines are JSON
+                if status["phase"] == ALIVE:
+                    continue
+                self._heard = child.heard
                 self._react(child, status)
                 self.progress(status)
         finally:
@@ -227,8 +236,15 @@ class LocalEvaluation:
         return "To keep the logs, run again with --work DIR."
 
     def _check_children(self, consequence: str = "the evaluation cannot go on") -> None:
+        now = time.monotonic()
         for child in self._children:
             code = child.process.poll()
+            if code is None and child.heard is not None and now - child.heard > self.mute_seconds:
+                state = "was stopped from outside" if is_stopped(child.process) else "hangs"
+                raise Unreachable(
+                    f"process {child.name} {state}: it gave no sign of life for {now - child.heard:.0f} s, while it "
+                    f"did {child.phase!r}; {consequence}. {self._logs(child.name)}"
+                )
             if code is None or (code == EXIT_REFUSED and child.refused):
                 continue
             if code == 0 and child.name in self.parties:

@@ -18,10 +18,12 @@ from evaluation.errors import (
     EvaluationError,
     Refused,
 )
-from evaluation.status import StatusLine, configure_logging
+from evaluation.status import ALIVE, StatusLine, configure_logging
 from mpc.errors import IntegrityError, MpcError
 from policy.errors import ChainError, PolicyError
 from streams.errors import BatchError, BrokerError, StoreError, StreamsError
+
+BEAT_SECONDS = 5.0
 
 
 def exit_code(error: BaseException) -> int:
@@ -57,7 +59,11 @@ def run_process(name: str, work: Coroutine[Any, Any, None], status: StatusLine) 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, task.cancel)
-        await task
+        beat = asyncio.create_task(_beat(status))
+        try:
+            await task
+        finally:
+            beat.cancel()
 
     try:
         asyncio.run(guarded())
@@ -72,6 +78,13 @@ def run_process(name: str, work: Coroutine[Any, Any, None], status: StatusLine) 
         status.say("failed", reason=f"{type(first).__name__}: {first}", code=exit_code(error))
         return exit_code(error)
     return EXIT_ENDED
+
+
+async def _beat(status: StatusLine) -> None:
+    """Tell whoever started us that the event loop turns."""
+    while True:
+        status.say(ALIVE)
+        await asyncio.sleep(BEAT_SECONDS)
 
 
 def _first(error: BaseException) -> BaseException:

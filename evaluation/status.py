@@ -30,6 +30,10 @@ def configure_logging(process: str) -> None:
     structlog.contextvars.bind_contextvars(process=process)
 
 
+ALIVE = "alive"
+"""Phase of a line that says no more than that the process still answers."""
+
+
 class StatusLine:
     """Writes the status lines of one process."""
 
