@@ -10,6 +10,15 @@ FIRST_YEAR, LAST_YEAR = 1850, 2200
 """Anything else is a slip of the pen, and would leave the range of zone rules."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+DATE_FORMATS = {
+    "YYYY-MM-DD": r"(?P<y>\d{4})-(?P<m>\d\d)-(?P<d>\d\d)",
+    "YYYYMMDD": r"(?P<y>\d{4})(?P<m>\d\d)(?P<d>\d\d)",
+    "DD-MM-YYYY": r"(?P<d>\d\d)-(?P<m>\d\d)-(?P<y>\d{4})",
+    "DD/MM/YYYY": r"(?P<d>\d\d)/(?P<m>\d\d)/(?P<y>\d{4})",
+    "MM/DD/YYYY": r"(?P<m>\d\d)/(?P<d>\d\d)/(?P<y>\d{4})",
+}
+"""Ways in which sources write dates → their parts."""
+_TIME = r"(?:[T ](?P<clock>\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(?P<offset>Z|[+-]\d\d:?\d\d)?)?"
 DATE_LENGTH = len("2024-01-31")
 _CACHED = 1 << 14
 
@@ -55,6 +64,43 @@ def stop_reader(zone: str) -> Reader:
         return start(text)
 
     return read
+
+
+def source_readers(zone: str, date_format: str, *, end_inclusive: bool) -> tuple[Reader, Reader]:
+    """Two functions for a source with conventions of its own: text → its first instant, and text → the end it means.
+
+    A date, or a time without offset, is in `zone`. Midnight without offset is a date: tools add it to columns of
+    dates. With `end_inclusive` an end that is a date is included to its end; a time is the instant itself.
+    Both raise ValueError.
+
+    Args:
+        zone: a name of the IANA time zone database.
+        date_format: one of DATE_FORMATS.
+        end_inclusive: whether an end is the last day, or the first day after it.
+    """
+    local, pattern = ZoneInfo(zone), re.compile(DATE_FORMATS[date_format] + _TIME, re.ASCII)
+
+    @lru_cache(_CACHED)
+    def parsed(text: str) -> tuple[datetime, bool]:
+        found = pattern.fullmatch(text)
+        if found is None:
+            raise ValueError(f"not a date of the form {date_format}, or a time on one")
+        day, clock, offset = date(*(int(found[part]) for part in "ymd")), found["clock"], found["offset"]
+        moment = datetime.combine(day, time.fromisoformat(clock) if clock else time(), local)
+        if offset:
+            moment = datetime.fromisoformat(f"{moment.replace(tzinfo=None).isoformat()}{offset}")
+        return _checked(moment), not offset and moment.time() == time()
+
+    def start(text: str) -> datetime:
+        return parsed(text)[0]
+
+    def stop(text: str) -> datetime:
+        moment, is_day = parsed(text)
+        if is_day and end_inclusive:
+            return _checked(datetime.combine(moment.date() + timedelta(days=1), time(), local))
+        return moment
+
+    return start, stop
 
 
 def _checked(moment: datetime) -> datetime:

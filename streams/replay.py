@@ -10,11 +10,11 @@ from streams.envelope import Heartbeat, encode
 from streams.flow import POLL_RECORDS, Counts, Outbox, Progress, Pulse
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason, seal_rejected
-from streams.sources.lines import SourceFile, read_events
+from streams.sources.lines import IndexedFile, read_events
 
 
 async def replay(
-    files: Sequence[SourceFile], party: str, sources: Sequence[str], shards: int, pseudonyms: Pseudonyms,
+    files: Sequence[IndexedFile], party: str, sources: Sequence[str], shards: int, pseudonyms: Pseudonyms,
     producer: Producer, reject_key: X25519PublicKey, counts: Counts, progress: Progress, pulse: Pulse,
 ) -> None:
     """Publish every line's event, or its refusal; then each source's final heartbeat in each partition.

@@ -1,16 +1,21 @@
 """Which files a party's agreed sources are, and opening them before anything runs."""
 
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from policy.agreement import Draft
 from policy.measure import EventKind
-from streams.errors import ConfigurationError
+from streams.errors import ConfigurationError, SourceError
 from streams.moment import start_reader, stop_reader
 from streams.pseudonym import Pseudonyms
 from streams.sources.claims import INSURED, Claims, Members
 from streams.sources.fhir import Episodes, Patients, Tasks
-from streams.sources.lines import FieldReader, Form, SourceFile, check_file
+from streams.sources.lines import FieldReader, Form, IndexedFile, SourceFile, check_file
+from streams.sources.mapped import Mapping
+from streams.sources.mapping import FIELDS, MAPPING_FILE, FileMapping, SourceMapping, load_mapping
+from streams.sources.parquet import ParquetForm, ParquetSource, check_parquet
+from streams.sources.rows import JsonRows, MappedForm, MappedTable, dotted
 from streams.sources.social import Persons
 
 
@@ -20,18 +25,29 @@ def programmes(draft: Draft, party: str) -> frozenset[str]:
     return frozenset(name for name in named if name is not None)
 
 
-def open_sources(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms) -> list[SourceFile]:
+def open_sources(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms) -> list[IndexedFile]:
     """A party's files, indexed. What the agreement does not ask for is not read.
 
-    A file belongs to the first agreed source that lists its kind of event. Insurance periods come from
-    members.csv, other enrolments from FHIR resources, claims from claims.csv, social factors from persons.csv.
+    A file belongs to the first agreed source that lists its kind of event. Which files there are and what they hold
+    stands in the folder's source.toml. Without one, insurance periods come from members.csv, other enrolments from
+    FHIR resources, claims from claims.csv, social factors from persons.csv.
 
     Raises:
         SourceError: a file is missing, unreadable, or has another header.
         ConfigurationError: the agreement asks this party for nothing that there is a reader for.
     """
     start = start_reader(draft.panes.zone)
-    return [SourceFile(folder, form, start) for form in _forms(draft, party, pseudonyms)]
+
+    def indexed(form: Form) -> IndexedFile:
+        match form:
+            case ParquetForm():
+                return ParquetSource(folder, form)
+            case MappedForm():
+                return SourceFile(folder, form, form.mapping.moment)
+            case _:
+                return SourceFile(folder, form, start)
+
+    return [indexed(form) for form in _forms(draft, party, folder, pseudonyms)]
 
 
 def check_sources(draft: Draft, party: str, folder: Path) -> None:
@@ -40,12 +56,65 @@ def check_sources(draft: Draft, party: str, folder: Path) -> None:
     Raises:
         SourceError, ConfigurationError: as open_sources.
     """
+    for fault in source_faults(draft, party, folder):
+        raise fault
+
+
+def source_faults(draft: Draft, party: str, folder: Path) -> Iterator[SourceError]:
+    """What is wrong with the beginning of each of a party's files: one fault a file at most.
+
+    Raises:
+        SourceError: source.toml cannot be used.
+        ConfigurationError: as open_sources.
+    """
     nobody = Pseudonyms(secrets.token_bytes(32), secrets.token_bytes(32))
-    for form in _forms(draft, party, nobody):
-        check_file(folder, form)
+    for form in _forms(draft, party, folder, nobody):
+        try:
+            if isinstance(form, ParquetForm):
+                check_parquet(folder, form)
+            else:
+                check_file(folder, form)
+        except SourceError as fault:
+            yield fault
 
 
-def _forms(draft: Draft, party: str, pseudonyms: Pseudonyms) -> list[Form]:
+def _forms(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms) -> list[Form]:
+    mapping = load_mapping(folder)
+    if mapping is None:
+        return _built_in(draft, party, pseudonyms)
+    return _mapped(mapping, draft, party, folder, pseudonyms)
+
+
+def _mapped(mapping: SourceMapping, draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms) -> list[Form]:
+    agreed = {kind: s.name for s in reversed(draft.party(party).sources) for kind in s.kinds}
+    described = {rules.kind for rules in mapping.file}
+    where = folder / MAPPING_FILE
+    for rules in mapping.file:
+        if rules.kind not in agreed:
+            raise ConfigurationError(
+                f"{where}: {rules.path} has kind {rules.kind!r}; the agreement asks {party} for "
+                f"{', '.join(sorted(agreed))}. Leave it out"
+            )
+    for kind in FIELDS:
+        if kind in agreed and kind not in described:
+            raise ConfigurationError(
+                f"{where}: no file of kind {kind!r}, which the agreement asks {party} for. Describe it in a [[file]]"
+            )
+
+    def form(rules: FileMapping) -> Form:
+        made = Mapping(rules, agreed[rules.kind], draft.panes.zone, pseudonyms)
+        match rules.format:
+            case "csv":
+                return MappedTable(made, folder / rules.path)
+            case "ndjson":
+                return MappedForm(made, JsonRows({name: dotted(path) for name, path in rules.fields.items()}))
+            case "parquet":
+                return ParquetForm(made)
+
+    return [form(rules) for rules in mapping.file]
+
+
+def _built_in(draft: Draft, party: str, pseudonyms: Pseudonyms) -> list[Form]:
     zone = draft.panes.zone
     read = FieldReader(pseudonyms, start_reader(zone), stop_reader(zone))
     agreed = draft.party(party).sources

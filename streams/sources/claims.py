@@ -72,13 +72,18 @@ class Claims:
                 "event_id": read.event_id(self.file, record_id), "patient": read.person(person),
                 "occurred_at": read.start(service_date), "recorded_at": read.start(recorded_at),
                 "source": self.source, "corrects": read.event_id(self.file, previous) if credit else None,
-                "payload": {"care_type": care_type, "product": product, "cents": _cents(amount), "credit": credit},
+                "payload": {"care_type": care_type, "product": product, "cents": cents_of(amount), "credit": credit},
             })
         except ValidationError as error:
             raise RefusedLineError(reason_of(error)) from error
 
 
-def _cents(text: str) -> int:
+def cents_of(text: str) -> int:
+    """An amount in whole cents.
+
+    Raises:
+        RefusedLineError: empty, no whole number, negative, or above MAX_CENTS.
+    """
     if not _NUMBER.fullmatch(text):
         raise RefusedLineError(Reason.WRONG_TYPE if text else Reason.MISSING_FIELD)
     cents = int(text)

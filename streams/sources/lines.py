@@ -4,7 +4,8 @@ import contextlib
 import re
 import stat
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -21,6 +22,7 @@ MAX_LINE_BYTES = 1 << 20
 """A longer line is refused; only its first bytes are ever in memory."""
 _BOM = b"\xef\xbb\xbf"
 _WORD = re.compile(r"\w+")
+_PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
 
 class Form(Protocol):
@@ -47,6 +49,37 @@ class HeaderForm(Form, Protocol):
     columns: tuple[str, ...]
 
 
+class LearningForm(Form, Protocol):
+    """A form that finds its columns by the names in the first line."""
+
+    def learn(self, header: str) -> None:
+        """Take the first line.
+
+        Raises:
+            SourceError: it lacks a column, or holds one twice.
+        """
+
+
+class IndexedFile(Protocol):
+    """A file whose lines, or rows, can be had in any order."""
+
+    @property
+    def form(self) -> Form:
+        """What its lines mean."""
+
+    @property
+    def keys(self) -> Sequence[int]:
+        """When each line was recorded, in microseconds since the epoch."""
+
+    def __len__(self) -> int: ...
+
+    def position(self, row: int) -> Position:
+        """Where an indexed line stands."""
+
+    def opened(self) -> AbstractContextManager[Callable[[int], bytes]]:
+        """A function: indexed line → its (first) bytes."""
+
+
 class SourceFile:
     """One file of one form, indexed: 32 bytes of memory a line.
 
@@ -58,7 +91,7 @@ class SourceFile:
         self.form = form
         self.path = folder / form.file
         self.numbers, self.offsets, self.lengths, self.keys = array("q"), array("q"), array("q"), array("q")
-        with _opened(self.path, form) as file:
+        with open_file(self.path, form) as file:
             self._index(file, moment)
 
     def __len__(self) -> int:
@@ -91,6 +124,19 @@ class SourceFile:
         """Where an indexed line stands."""
         return Position(self.form.file, self.numbers[row], self.offsets[row], self.lengths[row])
 
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Callable[[int], bytes]]:
+        """See IndexedFile."""
+        with self.path.open("rb") as file:
+
+            def line(row: int) -> bytes:
+                offset = self.offsets[row]
+                if file.tell() != offset:
+                    file.seek(offset)
+                return file.read(min(self.lengths[row], MAX_LINE_BYTES + 1))
+
+            yield line
+
 
 def check_file(folder: Path, form: Form) -> None:
     """Look at a file's beginning only.
@@ -99,12 +145,17 @@ def check_file(folder: Path, form: Form) -> None:
         SourceError: as SourceFile.
     """
     path = folder / form.file
-    with _opened(path, form) as file:
+    with open_file(path, form) as file:
         _start(file, path, form)
 
 
 @contextlib.contextmanager
-def _opened(path: Path, form: Form) -> Iterator[BinaryIO]:
+def open_file(path: Path, form: Form) -> Iterator[BinaryIO]:
+    """A party's file.
+
+    Raises:
+        SourceError: missing, unreadable, or no file.
+    """
     try:
         # Opening a pipe would wait for whoever writes it, perhaps for ever.
         if not stat.S_ISREG(path.stat().st_mode):
@@ -123,20 +174,29 @@ def _start(file: BinaryIO, path: Path, form: Form) -> tuple[int, int]:
     """Where the first line with data begins: its offset in bytes, and its number from 1."""
     offset = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
     file.seek(offset)
-    columns = getattr(form, "columns", None)
-    if columns is None:
+    learn: Callable[[str], None] | None = getattr(form, "learn", None)
+    columns: tuple[str, ...] | None = getattr(form, "columns", None)
+    if learn is None and columns is None:
         return offset, 1
     header = file.readline(MAX_LINE_BYTES)
-    found = [c.strip().strip('"') for c in header.decode("utf-8", "replace").strip().split(",")]
+    if columns is None:
+        assert learn is not None
+        learn(header.decode("utf-8", "replace").strip("\r\n"))
+        return offset + len(header), 2
+    text = header.decode("utf-8", "replace").strip()
+    found = [c.strip().strip('"') for c in text.split(",")]
     if found != list(columns):
-        text = header.decode("utf-8", "replace").strip()
-        # A first line that names no column may be a person's record: it stands in no message.
-        shown = repr(text[:200]) if set(_WORD.findall(text)) & set(columns) else "missing"
-        raise SourceError(f"{path}: the header is {shown}, expected {','.join(columns)!r}")
+        raise SourceError(f"{path}: the header is {shown_header(text, columns)}, expected {','.join(columns)!r}")
     return offset + len(header), 2
 
 
-def replay_order(files: Sequence[SourceFile]) -> Iterator[tuple[int, int]]:
+def shown_header(text: str, columns: Iterable[str]) -> str:
+    """A first line as a message may show it: one that names no column may be a person's record."""
+    known = {word for column in columns for word in _WORD.findall(column)}
+    return repr(text[:200]) if set(_WORD.findall(text)) & known else "missing"
+
+
+def replay_order(files: Sequence[IndexedFile]) -> Iterator[tuple[int, int]]:
     """(file, row) of every line by recorded_at; equal times keep the order of files, then of lines."""
     keys = np.concatenate([np.asarray(f.keys, dtype=np.int64) for f in files])
     starts = np.cumsum([0, *(len(f) for f in files)])
@@ -147,28 +207,21 @@ def replay_order(files: Sequence[SourceFile]) -> Iterator[tuple[int, int]]:
 
 
 def read_events(
-    files: Sequence[SourceFile],
-) -> Iterator[tuple[SourceFile, Position, PatientEvent | Reason, bytes]]:
+    files: Sequence[IndexedFile],
+) -> Iterator[tuple[IndexedFile, Position, PatientEvent | Reason, bytes]]:
     """Every line in the order of recording: its event or the reason of its refusal, and its (first) bytes.
 
     Raises:
         SourceError: a file can no longer be read.
     """
-    handles: list[BinaryIO] = []
     try:
-        handles = [f.path.open("rb") for f in files]
-        for which, row in replay_order(files):
-            file, handle = files[which], handles[which]
-            offset, length = file.offsets[row], file.lengths[row]
-            if handle.tell() != offset:
-                handle.seek(offset)
-            line = handle.read(min(length, MAX_LINE_BYTES + 1))
-            yield file, file.position(row), parse_line(file.form, line), line
+        with contextlib.ExitStack() as open_files:
+            readers = [open_files.enter_context(f.opened()) for f in files]
+            for which, row in replay_order(files):
+                file, line = files[which], readers[which](row)
+                yield file, file.position(row), parse_line(file.form, line), line
     except OSError as error:
         raise SourceError(f"cannot read {error.filename}: {error.strerror}") from error
-    finally:
-        for handle in handles:
-            handle.close()
 
 
 def parse_line(form: Form, line: bytes) -> PatientEvent | Reason:
@@ -196,6 +249,14 @@ class FieldReader:
         if not identifier:
             raise RefusedLineError(Reason.MISSING_FIELD)
         if not (len(identifier) <= 32 and identifier.isascii() and identifier.isalnum()):
+            raise RefusedLineError(Reason.WRONG_TYPE)
+        return self._pseudonyms.patient(identifier)
+
+    def person_or_uuid(self, identifier: str) -> str:
+        """The same, of an identifier that may hold hyphens."""
+        if not identifier:
+            raise RefusedLineError(Reason.MISSING_FIELD)
+        if not _PERSON.fullmatch(identifier):
             raise RefusedLineError(Reason.WRONG_TYPE)
         return self._pseudonyms.patient(identifier)
 

@@ -1,0 +1,149 @@
+"""A row of raw values to an event or a refusal, by what source.toml says: the same for every format."""
+
+import re
+from collections.abc import Mapping as Row
+from decimal import Decimal
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from streams.envelope import (
+    CODE_PATTERN,
+    Claim,
+    ClaimEvent,
+    Enrolment,
+    EnrolmentEvent,
+    PatientEvent,
+    Social,
+    SocialEvent,
+)
+from streams.moment import source_readers
+from streams.pseudonym import Pseudonyms
+from streams.rejects import Reason, RefusedLineError, reason_of
+from streams.sources.claims import cents_of
+from streams.sources.lines import FieldReader
+from streams.sources.mapping import CREDIT, DEBIT, FileMapping
+
+_CODE = re.compile(CODE_PATTERN)
+_AMOUNT = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,12})?", re.ASCII)
+
+
+class Rows(Protocol):
+    """How a line of one format becomes raw values."""
+
+    def row(self, text: str) -> Row[str, str]:
+        """Field → its text as the source wrote it, "" when there is none; only the fields that are mapped.
+
+        Raises:
+            RefusedLineError: no row of this format.
+        """
+
+
+class Mapping:
+    """One file's rules, applied: row → event."""
+
+    def __init__(self, rules: FileMapping, source: str, zone: str, pseudonyms: Pseudonyms) -> None:
+        self.rules, self.source = rules, source
+        self.moment, stop = source_readers(
+            rules.zone or zone, rules.date_format, end_inclusive=rules.end_inclusive or False
+        )
+        """Reads when something was recorded."""
+        self._read = FieldReader(pseudonyms, self.moment, stop)
+
+    def event(self, row: Row[str, str]) -> PatientEvent:
+        """The event of a row.
+
+        Raises:
+            RefusedLineError: with its reason.
+        """
+        try:
+            match self.rules.kind:
+                case "enrolment":
+                    return self._enrolment(row)
+                case "claim":
+                    return self._claim(row)
+                case "social":
+                    return self._social(row)
+        except ValidationError as error:
+            raise RefusedLineError(reason_of(error)) from error
+
+    def raw(self, row: Row[str, str], field: str) -> str:
+        """A field's text: the row's, or the constant; "" when neither has it."""
+        return row.get(field) or self.rules.constants.get(field, "")
+
+    def _coded(self, row: Row[str, str], field: str) -> str:
+        text = self.raw(row, field)
+        codes = self.rules.codes.get(field)
+        if codes is None or field in self.rules.constants:
+            return text
+        if text in codes:
+            return codes[text]
+        raise RefusedLineError(Reason.UNKNOWN_CODE if text else Reason.MISSING_FIELD)
+
+    def _code(self, row: Row[str, str], field: str) -> str:
+        code = self._coded(row, field)
+        if not _CODE.fullmatch(code):
+            raise RefusedLineError(Reason.UNKNOWN_CODE if code else Reason.MISSING_FIELD)
+        return code
+
+    def _event_id(self, record_id: str) -> str:
+        return self._read.event_id(self.rules.space, record_id)
+
+    def _enrolment(self, row: Row[str, str]) -> EnrolmentEvent:
+        read = self._read
+        return EnrolmentEvent(
+            event_id=self._event_id(self.raw(row, "id")), patient=read.person_or_uuid(self.raw(row, "person")),
+            occurred_at=read.start(self.raw(row, "start")), recorded_at=read.start(self.raw(row, "recorded")),
+            source=self.source,
+            payload=Enrolment(programme=self._code(row, "programme"), stop=read.stop(self.raw(row, "end"))),
+        )
+
+    def _social(self, row: Row[str, str]) -> SocialEvent:
+        read = self._read
+        value = self._coded(row, "value") if self.raw(row, "value") or "" in self.rules.codes.get("value", ()) else ""
+        if value and not _CODE.fullmatch(value):
+            raise RefusedLineError(Reason.UNKNOWN_CODE)
+        return SocialEvent(
+            event_id=self._event_id(self.raw(row, "id")), patient=read.person_or_uuid(self.raw(row, "person")),
+            occurred_at=read.start(self.raw(row, "occurred")), recorded_at=read.start(self.raw(row, "recorded")),
+            source=self.source, payload=Social(field=self._code(row, "field"), value=value or None),
+        )
+
+    def _claim(self, row: Row[str, str]) -> ClaimEvent:
+        read = self._read
+        cents, credit = self._money(row)
+        return ClaimEvent(
+            event_id=self._event_id(self.raw(row, "id")), patient=read.person_or_uuid(self.raw(row, "person")),
+            occurred_at=read.start(self.raw(row, "occurred")), recorded_at=read.start(self.raw(row, "recorded")),
+            source=self.source, corrects=self._event_id(self.raw(row, "previous")) if credit else None,
+            payload=Claim(
+                care_type=self._code(row, "care_type"), cents=cents, credit=credit,
+                product=self._coded(row, "product") if self.raw(row, "product") else "",
+            ),
+        )
+
+    def _money(self, row: Row[str, str]) -> tuple[int, bool]:
+        """Cents, and whether the line is a credit line."""
+        rules = self.rules
+        text = self.raw(row, "cents") if "cents" in rules.fields else _cents_text(
+            self.raw(row, "amount"), decimal_comma=rules.decimal_comma
+        )
+        if rules.negative_is_credit:
+            return cents_of(text.removeprefix("-")), text.startswith("-")
+        if "side" not in rules.fields and "side" not in rules.constants:
+            return cents_of(text), False
+        side = self._coded(row, "side")
+        if side not in (DEBIT, CREDIT):
+            raise RefusedLineError(Reason.UNKNOWN_CODE if side else Reason.MISSING_FIELD)
+        return cents_of(text), side == CREDIT
+
+
+def _cents_text(amount: str, *, decimal_comma: bool) -> str:
+    """A decimal amount as whole cents; one that has no whole number of cents is refused, never rounded."""
+    text = amount.replace(",", ".") if decimal_comma and "." not in amount else amount
+    if not _AMOUNT.fullmatch(text) or (decimal_comma and "." in amount):
+        raise RefusedLineError(Reason.WRONG_TYPE if amount else Reason.MISSING_FIELD)
+    cents = Decimal(text) * 100
+    if cents != cents.to_integral_value():
+        raise RefusedLineError(Reason.WRONG_TYPE)
+    return str(int(cents))

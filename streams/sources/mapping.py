@@ -1,0 +1,237 @@
+"""source.toml: what a party says about data files of its own making (docs/sources.md)."""
+
+import re
+import stat
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from streams.envelope import CODE_PATTERN
+from streams.errors import SourceError
+from streams.moment import DATE_FORMATS
+
+MAPPING_FILE = "source.toml"
+MAX_MAPPING_BYTES = 1 << 20
+MAX_FILES = 64
+"""Data files of one party: each is open during the replay."""
+MOST_FAULTS = 5
+"""Faults named in one message: more, and it is probably another kind of file."""
+DEBIT, CREDIT = "D", "C"
+_HELP = "docs/sources.md describes every key and holds examples to copy"
+
+Kind = Literal["enrolment", "claim", "social"]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Fields(NamedTuple):
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    codes: tuple[str, ...]
+    """Those whose values are codes, which a code list may translate."""
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return self.required + self.optional
+
+
+FIELDS: dict[str, _Fields] = {
+    "enrolment": _Fields(("id", "person", "programme", "start", "recorded"), ("end",), ("programme",)),
+    "claim": _Fields(
+        ("id", "person", "care_type", "occurred", "recorded"), ("cents", "amount", "product", "side", "previous"),
+        ("care_type", "product", "side"),
+    ),
+    "social": _Fields(("id", "person", "field", "value", "occurred", "recorded"), (), ("field", "value")),
+}
+"""Kind of event → the fields that make one."""
+_PER_ROW = ("id", "person", "cents", "amount", "previous")
+"""Fields that no constant can give: rows differ in them."""
+
+
+class FileMapping(BaseModel):
+    """One data file: what it is, and where in a row each field of its events stands."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    path: Annotated[str, Field(pattern=r"^[^/\\:\x00-\x1f]{1,120}$")]
+    """Its name in the party's folder."""
+    format: Literal["csv", "ndjson", "parquet"]
+    kind: Kind
+    fields: dict[str, Text]
+    """Our field → the column, or the dotted path in a JSON object."""
+    constants: dict[str, Text] = Field(default_factory=dict)
+    """Our field → its value in every row."""
+    codes: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Our field → the source's code → our code; a code that is not listed is unknown."""
+    delimiter: Annotated[str, Field(pattern=r"^[,;|\t]$")] | None = None
+    zone: str | None = None
+    """Of dates, and of times without offset; by default the agreement's."""
+    date_format: str = "YYYY-MM-DD"
+    end_inclusive: bool | None = None
+    """Whether `end` is the last day, or the first day after it."""
+    negative_is_credit: bool = False
+    """A negative amount makes a line that cancels its `previous` one."""
+    decimal_comma: bool = False
+    id_space: Text | None = None
+    """Files with the same one share their record ids; by default each file has its own."""
+
+    @property
+    def space(self) -> str:
+        """Where record ids are unique, and `previous` is looked up."""
+        return self.id_space or self.path
+
+    @model_validator(mode="after")
+    def _fits(self) -> "FileMapping":
+        if self.path in (".", "..", MAPPING_FILE):
+            raise ValueError(f"path: found {self.path!r}, expected the name of a data file in the same folder")
+        self._check_fields()
+        self._check_codes()
+        if self.delimiter is not None and self.format != "csv":
+            raise ValueError(f"delimiter: found with format {self.format!r}, expected only with 'csv'; leave it out")
+        if self.date_format not in DATE_FORMATS:
+            raise ValueError(f"date_format: found {self.date_format!r}, expected one of {', '.join(DATE_FORMATS)}")
+        if self.zone is not None and not _is_zone(self.zone):
+            raise ValueError(f"zone: found {self.zone!r}, expected a time zone such as 'Europe/Amsterdam'")
+        self._check_kind()
+        return self
+
+    def _check_fields(self) -> None:
+        known = FIELDS[self.kind]
+        for table, given in (("fields", self.fields), ("constants", self.constants), ("codes", self.codes)):
+            for name in given:
+                if name not in (known.codes if table == "codes" else known.all):
+                    names = ", ".join(known.codes if table == "codes" else known.all)
+                    raise ValueError(f"{table}.{name}: not a field for kind {self.kind!r}, expected one of {names}")
+        for name in self.constants:
+            if name in self.fields:
+                raise ValueError(f"constants.{name}: fields.{name} is given too; keep one of them")
+            if name in _PER_ROW:
+                raise ValueError(f"constants.{name}: rows differ in it; name its column in fields.{name}")
+        for name in known.required:
+            if name not in self.fields and name not in self.constants:
+                how = "" if name in _PER_ROW else f", or give it a value in constants.{name}"
+                raise ValueError(f"fields.{name}: missing; name its column{how}")
+
+    def _check_codes(self) -> None:
+        for name in FIELDS[self.kind].codes:
+            listed = self.codes.get(name)
+            if listed is not None and name not in self.fields:
+                raise ValueError(f"codes.{name}: there is no fields.{name} to translate; leave it out")
+            ours = [self.constants[name]] if name in self.constants else list((listed or {}).values())
+            table = "constants" if name in self.constants else "codes"
+            for code in ours:
+                if not _is_ours(name, code):
+                    expected = "'D' or 'C'" if name == "side" else "lower-case letters, digits, '-' and '_'"
+                    raise ValueError(f"{table}.{name}: found our code {code!r}, expected {expected}")
+
+    def _check_kind(self) -> None:
+        if (self.end_inclusive is None) == ("end" in (self.fields | self.constants)):
+            raise ValueError(
+                "end_inclusive: expected together with fields.end, true when that is the last day, false when it is "
+                "the first day after"
+            )
+        if self.kind != "claim":
+            if self.negative_is_credit or self.decimal_comma:
+                raise ValueError("negative_is_credit, decimal_comma: expected only with kind 'claim'; leave them out")
+            return
+        if ("cents" in self.fields) == ("amount" in self.fields):
+            raise ValueError("fields.cents, fields.amount: expected one of them: whole cents, or a decimal amount")
+        if self.decimal_comma and "amount" not in self.fields:
+            raise ValueError("decimal_comma: expected only with fields.amount; leave it out")
+        sides = (self.constants.get("side"),) if "side" in self.constants else tuple(
+            self.codes.get("side", {CREDIT: CREDIT}).values() if "side" in self.fields else ()
+        )
+        if sides and self.negative_is_credit:
+            raise ValueError("negative_is_credit: found with side, expected one of them")
+        if (CREDIT in sides or self.negative_is_credit) and "previous" not in self.fields:
+            raise ValueError("fields.previous: missing; a credit line must name the record that it cancels")
+
+
+class SourceMapping(BaseModel):
+    """The whole of source.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    file: Annotated[list[FileMapping], Field(min_length=1, max_length=MAX_FILES)]
+
+    @model_validator(mode="after")
+    def _once(self) -> "SourceMapping":
+        names = [f.path for f in self.file]
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"path: {', '.join(twice)} is described twice, expected once")
+        return self
+
+
+def load_mapping(folder: Path) -> SourceMapping | None:
+    """What the party's source.toml says; None when there is none.
+
+    Raises:
+        SourceError: unreadable, no TOML, or not a mapping; names file, key, found, expected and what to do.
+    """
+    path = folder / MAPPING_FILE
+    try:
+        found = path.stat()
+        # Opening a pipe would wait for whoever writes it, perhaps for ever.
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_MAPPING_BYTES:
+            raise SourceError(f"{path}: expected a text file of at most {MAX_MAPPING_BYTES} bytes; {_HELP}")
+        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SourceError(f"{path}: not TOML ({error}); {_HELP}") from error
+    try:
+        return SourceMapping.model_validate(data)
+    except ValidationError as error:
+        raise SourceError(f"{path}: {_told(error, data)}; {_HELP}") from error
+
+
+def _told(error: ValidationError, data: dict[str, Any]) -> str:
+    faults = error.errors(include_url=False)
+    told = []
+    for fault in faults[:MOST_FAULTS]:
+        where, key = "", list(fault["loc"])
+        if len(key) > 1 and key[0] == "file" and isinstance(key[1], int):
+            entry = data["file"][key[1]]
+            name = entry.get("path") if isinstance(entry, dict) else None
+            where, key = f"file {key[1] + 1} ({name if isinstance(name, str) else 'no path'}): ", key[2:]
+        place = ".".join(str(part) for part in key)
+        match fault["type"]:
+            case "value_error":
+                said = fault["msg"].removeprefix("Value error, ")
+            case "missing":
+                said = "missing, expected to be given"
+            case "extra_forbidden":
+                said = f"an unknown key, expected one of {', '.join(_keys(where))}"
+            case _:
+                said = f"found {str(fault['input'])[:80]!r}. {fault['msg'].replace('Input should', 'It should')}"
+        told.append(where + (f"{place}: " if place else "") + said)
+    more = f" (and {len(faults) - MOST_FAULTS} more)" if len(faults) > MOST_FAULTS else ""
+    return "; ".join(told) + more
+
+
+def _keys(where: str) -> list[str]:
+    return list((FileMapping if where else SourceMapping).model_fields)
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _is_ours(field: str, code: str) -> bool:
+    match field:
+        case "side":
+            return code in (DEBIT, CREDIT)
+        case "product":
+            return re.fullmatch(r"[A-Za-z0-9._-]{0,32}", code) is not None
+        case "value" if not code:
+            return True  # a source's word for "not known"
+        case _:
+            return re.fullmatch(CODE_PATTERN, code) is not None

@@ -1,0 +1,370 @@
+"""source.toml: one meaning in three formats, and words for everything that is wrong with it."""
+
+import json
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from policy.agreement import Draft
+from streams.errors import ConfigurationError, SourceError
+from streams.pseudonym import Pseudonyms
+from streams.rejects import Reason
+from streams.sources.agreed import check_sources, open_sources, source_faults
+from streams.sources.lines import MAX_LINE_BYTES, read_events
+from tests.support import parties as p
+from tests.support.terms import draft_data
+
+PSEUDONYMS = Pseudonyms(p.LINK_SECRET, p.PSEUDONYM_KEY)
+DRAFT = Draft.model_validate(draft_data())
+DOCUMENT = Path(__file__).parents[3] / "docs" / "sources.md"
+MEMBERS_TOML = """
+[[file]]
+path = "members.csv"
+format = "csv"
+kind = "enrolment"
+end_inclusive = false
+fields = { id = "record_id", person = "person", start = "start", end = "end", recorded = "recorded_at" }
+constants = { programme = "insured" }
+"""
+CLAIMS_TOML = """
+[[file]]
+path = "{path}"
+format = "{format}"
+kind = "claim"
+id_space = "claims"
+fields = {{ id = "nr", person = "who", care_type = "kind", occurred = "day", recorded = "booked", amount = "euro", side = "dc", previous = "old", product = "code" }}
+codes = {{ care_type = {{ "11" = "gp", "20" = "admission" }}, side = {{ debit = "D", credit = "C" }} }}
+"""
+ROWS = [
+    {"nr": "3", "who": "P00000002", "kind": "20", "day": date(2024, 2, 1), "booked": datetime(2024, 3, 3, 9, tzinfo=UTC),
+     "euro": Decimal("1234.50"), "dc": "debit", "old": None, "code": "A.1"},
+    {"nr": "1", "who": "P00000001", "kind": "11", "day": date(2024, 1, 5), "booked": datetime(2024, 2, 1, 9, tzinfo=UTC),
+     "euro": Decimal("0.29"), "dc": "debit", "old": None, "code": None},
+    {"nr": "2", "who": "P00000001", "kind": "11", "day": date(2024, 1, 5), "booked": datetime(2024, 3, 1, 9, tzinfo=UTC),
+     "euro": Decimal("0.29"), "dc": "credit", "old": "1", "code": None},
+    {"nr": "4", "who": "P00000001", "kind": "99", "day": date(2024, 1, 5), "booked": datetime(2024, 3, 4, 9, tzinfo=UTC),
+     "euro": Decimal("1.00"), "dc": "debit", "old": None, "code": None},
+]
+
+
+def shown(value):
+    return "" if value is None else value.isoformat() if isinstance(value, date) else str(value)
+
+
+def write_rows(path, rows):
+    match path.suffix:
+        case ".csv":
+            p.write_lines(path, ",".join(rows[0]), *(",".join(shown(v) for v in row.values()) for row in rows))
+        case ".ndjson":
+            p.write_lines(path, *(
+                json.dumps({k: float(v) if isinstance(v, Decimal) else v and shown(v) for k, v in row.items()}) for row in rows
+            ))
+        case ".parquet":
+            pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=2)
+
+
+def insurer(folder, toml, members=()):
+    (folder / "source.toml").write_text(toml + MEMBERS_TOML, encoding="utf-8")
+    p.write_lines(folder / "members.csv", p.MEMBERS, *members)
+    files = open_sources(DRAFT, "insurer", folder, PSEUDONYMS)
+    return list(read_events(files))
+
+
+def claims(folder, rows, extension="csv", change=("", "")):
+    write_rows(folder / f"c.{extension}", rows)
+    toml = CLAIMS_TOML.format(path=f"c.{extension}", format=extension).replace(*change) if change[0] else (
+        CLAIMS_TOML.format(path=f"c.{extension}", format=extension)
+    )
+    return insurer(folder, toml)
+
+
+def one(folder, extension="csv", change=("", ""), **cells):
+    ((_, _, event, _),) = claims(folder, [{**ROWS[1], **cells}], extension, change)
+    return event
+
+
+def refused(folder, toml):
+    with pytest.raises(SourceError) as found:
+        insurer(folder, toml)
+    message = str(found.value)
+    assert str(folder / "source.toml") in message
+    assert "docs/sources.md" in message
+    return message
+
+
+@pytest.mark.parametrize("extension", ["csv", "ndjson", "parquet"])
+def test_the_same_data_means_the_same_in_every_format(tmp_path, extension):
+    found = claims(tmp_path, ROWS, extension)
+    assert [position.line for _, position, _, _ in found] == [n + (extension == "csv") for n in (2, 3, 1, 4)]
+    debit, credit, other, unknown = (event for _, _, event, _ in found)
+    assert unknown is Reason.UNKNOWN_CODE
+    assert debit.patient == PSEUDONYMS.patient("P00000001")
+    assert debit.event_id == credit.corrects == PSEUDONYMS.event_id("claims", "1")
+    assert (debit.payload.care_type, debit.payload.cents, debit.payload.credit) == ("gp", 29, False)
+    assert (credit.payload.cents, credit.payload.credit) == (29, True)
+    assert (other.payload.care_type, other.payload.product, other.payload.cents) == ("admission", "A.1", 123450)
+    assert debit.occurred_at.isoformat() == "2024-01-05T00:00:00+01:00"
+    assert debit.recorded_at == datetime(2024, 2, 1, 9, tzinfo=UTC)
+    assert {e.source for e in (debit, credit, other)} == {"claims"}
+
+
+def test_a_refused_parquet_row_is_kept_as_json(tmp_path):
+    _, position, event, line = claims(tmp_path, ROWS, "parquet")[-1]
+    assert event is Reason.UNKNOWN_CODE
+    assert json.loads(line)["who"] == "P00000001"
+    assert position == ("c.parquet", 4, 0, len(line))
+
+
+def test_no_identifier_of_a_parquet_file_reaches_the_disk_in_clear(tmp_path):
+    write_rows(tmp_path / "c.parquet", ROWS)
+    (tmp_path / "source.toml").write_text(CLAIMS_TOML.format(path="c.parquet", format="parquet") + MEMBERS_TOML)
+    p.write_lines(tmp_path / "members.csv", p.MEMBERS)
+    file = open_sources(DRAFT, "insurer", tmp_path, PSEUDONYMS)[0]
+    file._spool.seek(0)
+    spooled = file._spool.read()
+    assert len(spooled) == sum(file.lengths)
+    assert b"P0000" not in spooled
+    with file.opened() as line:
+        backwards = [json.loads(line(row))["nr"] for row in (3, 2, 1, 0)]
+    assert backwards == ["4", "2", "1", "3"]
+
+
+@pytest.mark.parametrize(("text", "cents"), [
+    ("0.29", 29), ("1.1", 110), ("4.350", 435), ("1005", 100500), ("9999999.99", 999999999), ("0.07", 7), ("-0.00", 0),
+    ("0.291", Reason.WRONG_TYPE), ("1e2", Reason.WRONG_TYPE), ("NaN", Reason.WRONG_TYPE), ("", Reason.MISSING_FIELD),
+    ("-1.00", Reason.NEGATIVE_AMOUNT), ("99999999.00", Reason.AMOUNT_TOO_LARGE), ("9" * 4000, Reason.WRONG_TYPE),
+    ("0." + "0" * 4000, Reason.WRONG_TYPE), ("1.", Reason.WRONG_TYPE), ("１", Reason.WRONG_TYPE),
+])
+def test_decimal_amounts_are_exact_or_refused(tmp_path, text, cents):
+    event = one(tmp_path, euro=text)
+    assert (event if isinstance(cents, Reason) else event.payload.cents) == cents
+
+
+def test_every_cent_of_a_hundred_survives_every_format(tmp_path):
+    rows = [{**ROWS[1], "nr": str(n), "euro": Decimal(n) / 100} for n in range(100)]
+    for extension in ("csv", "ndjson", "parquet"):
+        assert [event.payload.cents for _, _, event, _ in claims(tmp_path, rows, extension)] == list(range(100))
+
+
+def test_a_decimal_comma(tmp_path):
+    change = ('kind = "claim"', 'kind = "claim"\ndecimal_comma = true')
+    assert one(tmp_path, "ndjson", change, euro="12,5").payload.cents == 1250
+    assert one(tmp_path, "ndjson", change, euro="1.200,50") is Reason.WRONG_TYPE
+    assert one(tmp_path, "ndjson", change, euro="1.20") is Reason.WRONG_TYPE
+
+
+def test_a_negative_amount_may_be_a_credit_line(tmp_path):
+    def change(toml):
+        return re.sub(r", side = \{.*?\}", "", toml.replace('side = "dc", ', "").replace(
+            'kind = "claim"', 'kind = "claim"\nnegative_is_credit = true'))
+
+    write_rows(tmp_path / "c.csv", [ROWS[1], {**ROWS[2], "euro": Decimal("-0.29")}])
+    debit, credit = (e for _, _, e, _ in insurer(tmp_path, change(CLAIMS_TOML.format(path="c.csv", format="csv"))))
+    assert (debit.payload.cents, debit.payload.credit, debit.corrects) == (29, False, None)
+    assert (credit.payload.cents, credit.payload.credit, credit.corrects) == (29, True, debit.event_id)
+
+
+@pytest.mark.parametrize(("cells", "reason"), [
+    ({"nr": None}, Reason.MISSING_FIELD), ({"nr": "n" * 129}, Reason.WRONG_TYPE),
+    ({"who": None}, Reason.MISSING_FIELD), ({"who": "P 1"}, Reason.WRONG_TYPE), ({"who": "-1"}, Reason.WRONG_TYPE),
+    ({"kind": None}, Reason.MISSING_FIELD), ({"dc": "D"}, Reason.UNKNOWN_CODE), ({"dc": None}, Reason.MISSING_FIELD),
+    ({"dc": "credit"}, Reason.MISSING_FIELD), ({"code": "a b"}, Reason.WRONG_TYPE),
+    ({"day": "2024-02-30"}, Reason.WRONG_TYPE), ({"day": None}, Reason.MISSING_FIELD),
+    ({"day": "05-01-2024"}, Reason.WRONG_TYPE), ({"booked": "soon"}, Reason.WRONG_TYPE),
+    ({"day": "0001-01-01"}, Reason.WRONG_TYPE), ({"day": "9999-12-31T23:00-23:59"}, Reason.WRONG_TYPE),
+])
+@pytest.mark.parametrize("extension", ["csv", "ndjson", "parquet"])
+def test_bad_rows_have_the_same_reason_in_every_format(tmp_path, extension, cells, reason):
+    rows = [{k: shown(v) or None for k, v in {**ROWS[1], **cells}.items()}]
+    rows.append({k: shown(v) or "x" for k, v in ROWS[1].items()})  # gives every Parquet column a type
+    ours = [event for _, position, event, _ in claims(tmp_path, rows, extension) if position.line == 1 + (extension == "csv")]
+    assert ours == [reason]
+
+
+@pytest.mark.parametrize(("line", "reason"), [
+    (b"[]", Reason.WRONG_TYPE), (b"{", Reason.BROKEN_JSON), (b"[" * 100_000, Reason.BROKEN_JSON),
+    (b'{"nr": NaN}', Reason.BROKEN_JSON), (b'{"nr": {}}', Reason.WRONG_TYPE), (b'{"nr": "\\ud800"}', Reason.NOT_TEXT),
+    (b'{"nr": "\\u0000"}', Reason.NOT_TEXT), (b'{"nr": "\xff"}', Reason.NOT_TEXT), (b"{\0}", Reason.NOT_TEXT),
+    (b" " * (MAX_LINE_BYTES + 1), Reason.TOO_LARGE), (b"{}", Reason.MISSING_FIELD),
+])
+def test_lines_that_are_no_rows(tmp_path, line, reason):
+    p.write_lines(tmp_path / "c.ndjson", line)
+    ((_, _, event, _),) = insurer(tmp_path, CLAIMS_TOML.format(path="c.ndjson", format="ndjson"))
+    assert event is reason
+
+
+def test_parquet_values_that_are_no_text_are_refused_alone(tmp_path):
+    columns = pa.Table.from_pylist([ROWS[1]] * 4)
+    columns = columns.set_column(columns.schema.get_field_index("nr"), "nr", pa.array([b"6", b"\xff\xfe", b"x" * MAX_LINE_BYTES, b"7"]))
+    columns = columns.set_column(columns.schema.get_field_index("day"), "day", pa.array([2**62, 1704412800 * 10**6, 0, 0], pa.timestamp("us")))
+    pq.write_table(columns, tmp_path / "c.parquet")
+    found = insurer(tmp_path, CLAIMS_TOML.format(path="c.parquet", format="parquet"))
+    assert {position.line: event if isinstance(event, Reason) else event.payload.cents for _, position, event, _ in found} == {
+        1: Reason.WRONG_TYPE, 2: Reason.NOT_TEXT, 3: Reason.TOO_LARGE, 4: 29,
+    }
+
+
+@pytest.mark.parametrize(("inclusive", "end", "stop"), [
+    ("false", "2024-03-30", "2024-03-30T00:00:00+01:00"),
+    ("true", "2024-03-30", "2024-03-31T00:00:00+01:00"),
+    ("true", "2024-03-31", "2024-04-01T00:00:00+02:00"),
+    ("true", "2024-03-30 00:00:00", "2024-03-31T00:00:00+01:00"),
+    ("true", "2024-03-30T12:30", "2024-03-30T12:30:00+01:00"),
+    ("true", "2024-03-30T00:00:00Z", "2024-03-30T00:00:00+00:00"),
+])
+def test_an_end_is_the_last_day_or_the_first_after_it(tmp_path, inclusive, end, stop):
+    toml = MEMBERS_TOML.replace("end_inclusive = false", f"end_inclusive = {inclusive}")
+    (tmp_path / "source.toml").write_text(toml + CLAIMS_TOML.format(path="c.csv", format="csv"))
+    write_rows(tmp_path / "c.csv", ROWS[:1])
+    p.write_lines(tmp_path / "members.csv", p.MEMBERS, f"1,P00000001,2024-01-01,{end},2024-01-01")
+    event = next(read_events(open_sources(DRAFT, "insurer", tmp_path, PSEUDONYMS)))[2]
+    assert event.payload.programme == "insured"
+    assert event.payload.stop.isoformat() == stop
+
+
+@pytest.mark.parametrize(("form", "zone", "text", "moment"), [
+    ("YYYYMMDD", "Europe/Amsterdam", "20240705", "2024-07-05T00:00:00+02:00"),
+    ("DD-MM-YYYY", "UTC", "05-07-2024 08:15", "2024-07-05T08:15:00+00:00"),
+    ("DD/MM/YYYY", "Europe/Lisbon", "05/07/2024", "2024-07-05T00:00:00+01:00"),
+    ("MM/DD/YYYY", "America/New_York", "07/05/2024 08:15:30.5", "2024-07-05T08:15:30.500000-04:00"),
+])
+def test_dates_as_sources_write_them(tmp_path, form, zone, text, moment):
+    change = ('kind = "claim"', f'kind = "claim"\ndate_format = "{form}"\nzone = "{zone}"')
+    assert one(tmp_path, "csv", change, day=text, booked=text).occurred_at.isoformat() == moment
+
+
+def test_dotted_paths_lists_and_unknown_social_values(tmp_path):
+    (tmp_path / "source.toml").write_text("""
+[[file]]
+path = "people.ndjson"
+format = "ndjson"
+kind = "social"
+fields = { id = "id", person = "who.0.value", value = "income.group", occurred = "from", recorded = "from" }
+constants = { field = "income" }
+codes = { value = { "1" = "low", "9" = "" } }
+""")
+    p.write_lines(tmp_path / "people.ndjson", *(
+        json.dumps({"id": n, "who": [{"value": "0b5b-4f"}], "income": income, "from": "2024-01-01"})
+        for n, income in enumerate([{"group": 1}, {"group": "9"}, {"group": None}, None, {"group": 5}, "low"])
+    ))
+    found = [e for _, _, e, _ in read_events(open_sources(DRAFT, "statistics", tmp_path, PSEUDONYMS))]
+    assert [e.payload.value for e in found[:4]] == ["low", None, None, None]
+    assert found[4:] == [Reason.UNKNOWN_CODE, Reason.WRONG_TYPE]
+    assert found[0].payload.field == "income"
+    assert found[0].patient == PSEUDONYMS.patient("0b5b-4f")
+
+
+GOOD = CLAIMS_TOML.format(path="c.csv", format="csv")
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (("nr", "nr"), None),
+    (('format = "csv"', 'format = "xlsx"'), ["file 1 (c.csv)", "format", "'xlsx'", "'parquet'"]),
+    (('path = "c.csv"', 'path = "../c.csv"'), ["path", "'../c.csv'"]),
+    (('path = "c.csv"', 'path = "source.toml"'), ["path", "'source.toml'"]),
+    (('path = "c.csv"', 'path = "members.csv"'), ["members.csv", "twice"]),
+    (('path = "c.csv"', ""), ["no path", "missing"]),
+    (('kind = "claim"', 'kind = "prom"'), ["kind", "'prom'", "'enrolment'"]),
+    (('kind = "claim"', 'kind = "claim"\nseparator = ";"'), ["separator", "unknown key", "delimiter"]),
+    (('kind = "claim"', 'kind = "claim"\nzone = "Mars/Base"'), ["zone", "'Mars/Base'", "Europe/Amsterdam"]),
+    (('kind = "claim"', 'kind = "claim"\ndate_format = "%d"'), ["date_format", "'%d'", "YYYYMMDD"]),
+    (('kind = "claim"', 'kind = "claim"\ndelimiter = "::"'), ["delimiter", "'::'"]),
+    (('kind = "claim"', 'kind = "claim"\nend_inclusive = true'), ["end_inclusive"]),
+    (('kind = "claim"', 'kind = "claim"\nnegative_is_credit = true'), ["negative_is_credit", "side"]),
+    (('amount = "euro"', 'bedrag = "euro"'), ["fields.bedrag", "amount"]),
+    (('amount = "euro"', 'amount = "euro", cents = "euro"'), ["fields.cents", "one of them"]),
+    (('id = "nr", ', ""), ["fields.id", "missing"]),
+    (('previous = "old", ', ""), ["fields.previous", "cancels"]),
+    (('"11" = "gp"', '"11" = "G P"'), ["codes.care_type", "'G P'"]),
+    (('debit = "D"', 'debit = "Debit"'), ["codes.side", "'D' or 'C'"]),
+    (('product = "code"', "product = 1"), ["fields.product", "string"]),
+    (('id_space = "claims"', 'id_space = "claims"\nconstants = { person = "P1" }'), ["constants.person"]),
+    (("[[file]]", "[[files]]"), ["files", "unknown key"]),
+    (("[[file]]", "[[file"), ["not TOML"]),
+])
+def test_what_is_wrong_with_a_mapping_is_said(tmp_path, change, words):
+    write_rows(tmp_path / "c.csv", ROWS)
+    if words is None:
+        assert len(insurer(tmp_path, GOOD.replace(*change))) == len(ROWS)
+        return
+    message = refused(tmp_path, GOOD.replace(*change, 1))
+    for word in words:
+        assert word in message
+
+
+def test_kinds_must_be_those_of_the_agreement(tmp_path):
+    (tmp_path / "source.toml").write_text(MEMBERS_TOML)
+    p.write_lines(tmp_path / "members.csv", p.MEMBERS)
+    with pytest.raises(ConfigurationError, match="no file of kind 'claim'"):
+        check_sources(DRAFT, "insurer", tmp_path)
+    with pytest.raises(ConfigurationError, match="has kind 'enrolment'.*asks statistics for social"):
+        check_sources(DRAFT, "statistics", tmp_path)
+
+
+def test_every_file_with_a_fault_is_named(tmp_path):
+    (tmp_path / "source.toml").write_text(CLAIMS_TOML.format(path="c.parquet", format="parquet") + MEMBERS_TOML)
+    (tmp_path / "c.parquet").write_bytes(b"PAR1 not really")
+    first, second = (str(fault) for fault in source_faults(DRAFT, "insurer", tmp_path))
+    assert "c.parquet: not a readable Parquet file" in first
+    assert "members.csv" in second
+    pq.write_table(pa.table({"nr": [1]}), tmp_path / "c.parquet")
+    assert "column 'who' (fields.person) is not there; the columns are nr" in str(
+        next(source_faults(DRAFT, "insurer", tmp_path))
+    )
+    columns = {name: pa.array(["x"]) for name in ROWS[0]}
+    pq.write_table(pa.table({**columns, "who": [["x"]]}), tmp_path / "c.parquet")
+    assert "column 'who' (fields.person) holds list" in str(next(source_faults(DRAFT, "insurer", tmp_path)))
+
+
+def test_a_header_without_a_column_is_shown_unless_it_is_a_record(tmp_path):
+    (tmp_path / "source.toml").write_text(GOOD + MEMBERS_TOML)
+    p.write_lines(tmp_path / "members.csv", p.MEMBERS)
+    p.write_lines(tmp_path / "c.csv", "nr;who;day")
+    with pytest.raises(SourceError, match="column 'nr'.*'nr;who;day', read with delimiter ','"):
+        check_sources(DRAFT, "insurer", tmp_path)
+    p.write_lines(tmp_path / "c.csv", "1,P00000001,gp")
+    with pytest.raises(SourceError, match="the header is missing") as found:
+        check_sources(DRAFT, "insurer", tmp_path)
+    assert "P00000001" not in str(found.value)
+
+
+def test_the_documented_examples_read_what_they_say(tmp_path):
+    vektis, synthea = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "source.toml").write_text(vektis, encoding="utf-8")
+    p.write_lines(
+        tmp_path / "declaraties.csv",
+        "Referentienummer;Burgerservicenummer;Zorgsoort;Prestatiecode;Datum prestatie;Berekend bedrag;"
+        "Indicatie debet/credit;Vorig referentienummer;Datum verwerking",
+        "r1;900000001;11;12000;20240105;10,45;D;;20240201",
+        "r2;900000001;11;12000;20240105;10,45;C;r1;20240301",
+        "r3;900000001;88;12000;20240105;10,45;D;;20240302",
+    )
+    p.write_lines(
+        tmp_path / "verzekerden.csv", "Polisnummer;Naam;Burgerservicenummer;Ingangsdatum;Einddatum;Datum verwerking",
+        'p1;"X; Y";900000001;20240101;20241231;20241231',
+    )
+    first, second, third, member = (e for _, _, e, _ in read_events(open_sources(DRAFT, "insurer", tmp_path, PSEUDONYMS)))
+    assert (first.payload.cents, first.payload.care_type, first.payload.credit) == (1045, "gp", False)
+    assert (second.payload.credit, second.corrects) == (True, first.event_id)
+    assert third is Reason.UNKNOWN_CODE
+    assert member.payload.stop.isoformat() == "2025-01-01T00:00:00+01:00"
+
+    (tmp_path / "source.toml").write_text(synthea, encoding="utf-8")
+    person = "8c8e1c9a-b310-43c6-33a7-ad11bad21c40"
+    p.write_lines(
+        tmp_path / "claims_transactions.csv",
+        "ID,CLAIMID,CHARGEID,PATIENTID,TYPE,AMOUNT,METHOD,FROMDATE,TODATE,PLACEOFSERVICE,PROCEDURECODE",
+        f"a1,k1,1,{person},CHARGE,136.8,,2024-01-05T05:03:00Z,2024-01-05T05:18:00Z,x,162673000",
+        f"a2,k1,2,{person},PAYMENT,136.8,CASH,2024-01-05T05:03:00Z,2024-01-05T05:18:00Z,x,162673000",
+    )
+    p.write_lines(tmp_path / "members.csv", p.MEMBERS, f"m1,{person},2024-01-01,,2024-01-01")
+    member, charge, payment = (e for _, _, e, _ in read_events(open_sources(DRAFT, "insurer", tmp_path, PSEUDONYMS)))
+    assert charge.payload.cents == 13680
+    assert charge.patient == member.patient
+    assert charge.occurred_at.isoformat() == "2024-01-05T05:03:00+00:00"
+    assert payment is Reason.UNKNOWN_CODE
