@@ -18,6 +18,9 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
+source = App(name="source", help="Look at a party's data files.")
+app.command(source)
+
 
 @app.command
 def evaluate(
@@ -85,3 +88,28 @@ def schema() -> int:
     with standard_output():
         sys.stdout.write(json.dumps(document_schema(), indent=2) + "\n")
     return 0
+
+
+@source.command
+def check(
+    folder: Path,
+    *,
+    agreement: Path,
+    party: str,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Read a party's files and say what would be accepted and rejected, and why, without starting anything.
+
+    Names files and lines, never an identifier or what a line says.
+
+    Exit codes: 0 at least one line would be accepted, 2 a file is missing or of another form, or no line would be.
+
+    Args:
+        folder: the party's folder: its data files and, when they are not of the built-in forms, a source.toml.
+        agreement: the agreement, a TOML file.
+        party: the party's name in the agreement.
+        json: print one JSON document on standard output instead of sentences.
+    """
+    from console.source import check_source
+
+    return check_source(folder, agreement, party, as_json=json)
