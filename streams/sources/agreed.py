@@ -111,7 +111,8 @@ def _mapped(mapping: SourceMapping, draft: Draft, party: str, folder: Path, pseu
             case "parquet":
                 return ParquetForm(made)
 
-    return [form(rules) for rules in mapping.file]
+    # Of lines recorded at one time an enrolment comes first: a claim is about somebody who is known.
+    return [form(rules) for kind in FIELDS for rules in mapping.file if rules.kind == kind]
 
 
 def _built_in(draft: Draft, party: str, pseudonyms: Pseudonyms) -> list[Form]:

@@ -177,7 +177,9 @@ def load_mapping(folder: Path) -> SourceMapping | None:
         if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_MAPPING_BYTES:
             raise SourceError(f"{path}: expected a text file of at most {MAX_MAPPING_BYTES} bytes; {_HELP}")
         data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise SourceError(f"{path}: a link that leads nowhere. Correct or remove it") from error
         return None
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error

@@ -94,10 +94,9 @@ class ParquetSource:
             nonlocal at, cipher
             offset, length = self.offsets[row], min(self.lengths[row], MAX_LINE_BYTES + 1)
             if at != offset:
-                self._spool.seek(offset)
                 cipher = self._cipher(offset)
             at = offset + length
-            return cipher.update(self._spool.read(length))
+            return cipher.update(os.pread(self._spool.fileno(), length, offset))
 
         yield line
 

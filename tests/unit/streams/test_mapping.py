@@ -124,7 +124,7 @@ def test_no_identifier_of_a_parquet_file_reaches_the_disk_in_clear(tmp_path):
     write_rows(tmp_path / "c.parquet", ROWS)
     (tmp_path / "source.toml").write_text(CLAIMS_TOML.format(path="c.parquet", format="parquet") + MEMBERS_TOML)
     p.write_lines(tmp_path / "members.csv", p.MEMBERS)
-    file = open_sources(DRAFT, "insurer", tmp_path, PSEUDONYMS)[0]
+    file = open_sources(DRAFT, "insurer", tmp_path, PSEUDONYMS)[1]
     file._spool.seek(0)
     spooled = file._spool.read()
     assert len(spooled) == sum(file.lengths)
@@ -306,12 +306,25 @@ def test_kinds_must_be_those_of_the_agreement(tmp_path):
         check_sources(DRAFT, "statistics", tmp_path)
 
 
+def test_of_lines_recorded_at_one_time_enrolments_come_first(tmp_path):
+    write_rows(tmp_path / "c.csv", [{**ROWS[1], "booked": "2024-02-01"}])
+    found = insurer(tmp_path, GOOD, ["1,P00000001,2024-01-01,,2024-02-01"])
+    assert [event.kind for _, _, event, _ in found] == ["enrolment", "claim"]
+
+
+def test_a_link_to_no_mapping_is_not_the_built_in_layout(tmp_path):
+    (tmp_path / "source.toml").symlink_to(tmp_path / "elsewhere.toml")
+    with pytest.raises(SourceError, match="leads nowhere"):
+        open_sources(DRAFT, "insurer", tmp_path, PSEUDONYMS)
+
+
 def test_every_file_with_a_fault_is_named(tmp_path):
     (tmp_path / "source.toml").write_text(CLAIMS_TOML.format(path="c.parquet", format="parquet") + MEMBERS_TOML)
     (tmp_path / "c.parquet").write_bytes(b"PAR1 not really")
     first, second = (str(fault) for fault in source_faults(DRAFT, "insurer", tmp_path))
-    assert "c.parquet: not a readable Parquet file" in first
-    assert "members.csv" in second
+    assert "members.csv" in first
+    assert "c.parquet: not a readable Parquet file" in second
+    p.write_lines(tmp_path / "members.csv", p.MEMBERS)
     pq.write_table(pa.table({"nr": [1]}), tmp_path / "c.parquet")
     assert "column 'who' (fields.person) is not there; the columns are nr" in str(
         next(source_faults(DRAFT, "insurer", tmp_path))
