@@ -23,6 +23,10 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
+MAX_NESTING = 100
+"""Of lists and objects in a line; FHIR resources stay below 30."""
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{\]}]')
+"""Strings, so that brackets in them do not count, and brackets."""
 _JSON = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_no_number)
 """Numbers stay as they were written: a float would change an amount."""
 
@@ -107,6 +111,8 @@ class JsonRows:
 
     def row(self, text: str) -> Row[str, str]:
         """See Rows."""
+        if _too_deep(text):
+            raise RefusedLineError(Reason.BROKEN_JSON)
         try:
             found = _JSON.decode(text)
         except (ValueError, RecursionError) as error:
@@ -114,6 +120,25 @@ class JsonRows:
         if not isinstance(found, dict):
             raise RefusedLineError(Reason.WRONG_TYPE)
         return {field: _at(found, path) for field, path in self._paths.items()}
+
+
+def _too_deep(text: str) -> bool:
+    """Whether lists and objects are nested beyond MAX_NESTING.
+
+    The decoder's own guard is the interpreter's recursion limit, which a library may have raised beyond what the stack
+    holds (py_ecc, which comes with web3, does): it then crashes the process.
+    """
+    if text.count("[") + text.count("{") <= MAX_NESTING:
+        return False
+    depth = 0
+    for token in _BRACKETS.finditer(text):
+        if token[0] in "[{":
+            depth += 1
+            if depth > MAX_NESTING:
+                return True
+        elif token[0] in "]}":
+            depth -= 1
+    return False
 
 
 def dotted(path: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -184,6 +185,17 @@ def test_bad_rows_have_the_same_reason_in_every_format(tmp_path, extension, cell
     rows.append({k: shown(v) or "x" for k, v in ROWS[1].items()})  # gives every Parquet column a type
     ours = [event for _, position, event, _ in claims(tmp_path, rows, extension) if position.line == 1 + (extension == "csv")]
     assert ours == [reason]
+
+
+def test_deep_nesting_is_refused_whatever_the_recursion_limit(tmp_path):
+    p.write_lines(tmp_path / "c.ndjson", b"[" * 100_000, b'{"a":' * 100_000, b'{"nr": "' + b"[{" * 500 + b'"}')
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)  # as libraries do: the decoder alone would end the process
+    try:
+        reasons = [event for *_, event, _ in insurer(tmp_path, CLAIMS_TOML.format(path="c.ndjson", format="ndjson"))]
+    finally:
+        sys.setrecursionlimit(limit)
+    assert reasons == [Reason.BROKEN_JSON, Reason.BROKEN_JSON, Reason.MISSING_FIELD]
 
 
 @pytest.mark.parametrize(("line", "reason"), [
