@@ -4,6 +4,7 @@ A message that is not signed by its party, not sealed to this node or not of the
 the stream goes on.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
@@ -26,6 +27,8 @@ from streams.store import ShareBatch
 POLL_SECONDS = 0.5
 POLL_MESSAGES = 64
 """At most 64 · 900 kB are in memory at once."""
+MESSAGES_AT_ONCE = 8
+"""Opened before the event loop turns: a backlog must not keep the node from its peers and its chain for seconds."""
 
 
 class Opener:
@@ -98,12 +101,15 @@ class Inbox:
 
     async def __aiter__(self) -> AsyncIterator[list[ShareBatch]]:
         while True:
-            batches = []
-            for record in await self._consumer.poll(POLL_SECONDS, POLL_MESSAGES):
-                try:
-                    batches.append(self._opener.open(record.value, record.partition))
-                except BatchError as error:
-                    self.refused += 1
-                    self._log.error("share message refused", reason=str(error), offset=record.offset)
-            if batches:
-                yield batches
+            records = await self._consumer.poll(POLL_SECONDS, POLL_MESSAGES)
+            for start in range(0, len(records), MESSAGES_AT_ONCE):
+                batches = []
+                for record in records[start : start + MESSAGES_AT_ONCE]:
+                    try:
+                        batches.append(self._opener.open(record.value, record.partition))
+                    except BatchError as error:
+                        self.refused += 1
+                        self._log.error("share message refused", reason=str(error), offset=record.offset)
+                if batches:
+                    yield batches
+                await asyncio.sleep(0)
