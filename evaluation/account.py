@@ -12,8 +12,6 @@ from policy.agreement import NODES, Terms
 from policy.window import Window
 
 _Cell = tuple[tuple[str, str], ...]
-MAX_FAILURES = 1_000
-"""Failed attempts that are kept; a node cannot make us remember more."""
 MAX_PENDING = 16
 """Results of one node that wait for the other two's; further ones are left."""
 MAX_REFUSALS = 50_000
@@ -49,7 +47,6 @@ class Account:
         self._events: dict[str, Events] = {}
         self._shares: dict[str, dict[int, ResultShares]] = {}
         self._released: dict[str, list[Released]] = {}
-        self._failures = 0
 
     def add_record(self, record: Refused | Done | Failed | Events) -> None:
         """Take a record whose signature was checked; repeats change nothing."""
@@ -61,7 +58,7 @@ class Account:
             case Events():
                 self._events[record.party] = record
             case Failed():
-                self._failures = min(self._failures + 1, MAX_FAILURES)
+                pass  # an attempt that is tried again changes nothing of what came out; the topic keeps it
 
     def add_result(self, shares: ResultShares) -> None:
         """Take one node's shares; the third of a run recombines them.

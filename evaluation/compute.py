@@ -20,7 +20,6 @@ from mpc.linkage import LinkedShard, align, link, repeatable
 from mpc.share import Bits, Share
 from mpc.statistics import ShardStatistics, cell_statistics
 from mpc.tail import CellBatch, estimate
-from mpc.wire import Wire
 from policy.agreement import NODES, Terms
 from policy.plan import Plan
 from policy.window import Window
@@ -61,11 +60,6 @@ class Computation:
         """The attempt of which this node keeps the linkage, hexadecimal; empty before."""
         self.totals = ""
         """A digest of the attempts that made the running totals, equal at nodes whose totals belong together."""
-
-    @property
-    def linked(self) -> bool:
-        """Whether every shard is linked."""
-        return len(self._linked) == self._terms.draft.shards
 
     def manifest(self, windows: Sequence[Window]) -> tuple[str, dict[int, str]]:
         """What a run reads: a digest of the batch ids, and one of the commitments per component held here.
@@ -163,7 +157,7 @@ class Computation:
         return ReleaseBits(await releasable(engine, counts, ranges, draft.disclosure.minimum_cohort))
 
     async def estimate(
-        self, engine: Engine, wire: Wire, windows: Sequence[Window], released: ReleaseBits
+        self, engine: Engine, windows: Sequence[Window], released: ReleaseBits
     ) -> tuple[KpiShares, ...]:
         """This node's shares of the outputs of every released cell."""
         batches, cells = [], []
@@ -174,7 +168,7 @@ class Computation:
             cells.append(tuple(ReleasedCell(window=windows[w].index, stratum=s) for w, s in kept))
             sums, gram = await self._moments(engine, plan, windows, kept)
             batches.append(CellBatch(plan, sums, gram))
-        outputs = await estimate(wire, batches, self.patients, self._terms.draft.windows.size, TAIL_SECONDS)
+        outputs = await estimate(engine.wire, batches, self.patients, self._terms.draft.windows.size, TAIL_SECONDS)
         return tuple(
             KpiShares(plan=plan.hash, cells=places,
                       outputs={name: tuple(f"{v:x}" for v in values) for name, values in found.items()})

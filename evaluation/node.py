@@ -116,7 +116,7 @@ class Node:
         try:
             while not self._store.registers_complete:
                 await self._bell.wait()
-            outcome = await self._insist("link", registry, producer, links, None)
+            await self._insist("link", registry, producer, links, None)
             while following < len(windows):
                 complete = self._store.complete_panes
                 due = sum(1 for w in windows[following:] if w.stop <= complete)

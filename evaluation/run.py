@@ -115,7 +115,7 @@ class NodeRun:
         async with self._phase("disclosure"):
             bits = await self.computation.releasable(engine, windows)
         async with self._phase("estimate"):
-            shares = await self.computation.estimate(engine, self.wire, windows, bits)
+            shares = await self.computation.estimate(engine, windows, bits)
         async with self._phase("release"):
             sealed = {
                 recipient.name: seal_result(

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from console.cohort.generate import generate
 from console.cohort.shape import Shape
 from tests.support.command import evaluate
+from tests.support.parties import MEMBERS_TOML
 
 QUICK = Path(__file__).parents[1] / "support" / "agreements" / "quick.toml"
 INSURER = """
@@ -21,14 +22,6 @@ format = "parquet"
 kind = "claim"
 fields = { id = "nr", person = "bsn", care_type = "soort", product = "prestatie", occurred = "dag", amount = "bedrag", side = "dc", previous = "vorig", recorded = "geboekt" }
 codes = { side = { Debet = "D", Credit = "C" } }
-
-[[file]]
-path = "members.csv"
-format = "csv"
-kind = "enrolment"
-end_inclusive = false
-fields = { id = "record_id", person = "person", start = "start", end = "end", recorded = "recorded_at" }
-constants = { programme = "insured" }
 """
 STATISTICS = """
 [[file]]
@@ -59,7 +52,7 @@ def remake(folders):
         for row in reversed(rows(claims))
     ]), folders["insurer"] / "declaraties.parquet", row_group_size=500)
     claims.unlink()
-    (folders["insurer"] / "source.toml").write_text(INSURER, encoding="utf-8")
+    (folders["insurer"] / "source.toml").write_text(INSURER + MEMBERS_TOML, encoding="utf-8")
     persons = folders["statistics"] / "persons.csv"
     (folders["statistics"] / "inkomens.ndjson").write_text("".join(
         json.dumps({

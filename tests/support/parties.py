@@ -14,6 +14,16 @@ LINK_SECRET, PSEUDONYM_KEY, SHARING_KEY = b"L" * 32, b"P" * 32, b"S" * 32
 BATCH_KEY, REJECTS_KEY = b"B" * 32, b"R" * 32
 NODE_KEYS = [bytes([65 + j]) * 32 for j in range(3)]
 MEMBERS = "record_id,person,start,end,recorded_at"
+MEMBERS_TOML = """
+[[file]]
+path = "members.csv"
+format = "csv"
+kind = "enrolment"
+end_inclusive = false
+fields = { id = "record_id", person = "person", start = "start", end = "end", recorded = "recorded_at" }
+constants = { programme = "insured" }
+"""
+"""source.toml for members.csv."""
 CLAIMS = "record_id,person,care_type,product,service_date,amount_cents,debit_credit,previous_record_id,recorded_at"
 PERSONS = "record_id,person,income_quintile,valid_from,recorded_at"
 

@@ -23,15 +23,6 @@ from tests.support.terms import draft_data
 PSEUDONYMS = Pseudonyms(p.LINK_SECRET, p.PSEUDONYM_KEY)
 DRAFT = Draft.model_validate(draft_data())
 DOCUMENT = Path(__file__).parents[3] / "docs" / "sources.md"
-MEMBERS_TOML = """
-[[file]]
-path = "members.csv"
-format = "csv"
-kind = "enrolment"
-end_inclusive = false
-fields = { id = "record_id", person = "person", start = "start", end = "end", recorded = "recorded_at" }
-constants = { programme = "insured" }
-"""
 CLAIMS_TOML = """
 [[file]]
 path = "{path}"
@@ -70,7 +61,7 @@ def write_rows(path, rows):
 
 
 def insurer(folder, toml, members=()):
-    (folder / "source.toml").write_text(toml + MEMBERS_TOML, encoding="utf-8")
+    (folder / "source.toml").write_text(toml + p.MEMBERS_TOML, encoding="utf-8")
     p.write_lines(folder / "members.csv", p.MEMBERS, *members)
     files = open_sources(DRAFT, "insurer", folder, PSEUDONYMS)
     return list(read_events(files))
@@ -123,7 +114,7 @@ def test_a_refused_parquet_row_is_kept_as_json(tmp_path):
 
 def test_no_identifier_of_a_parquet_file_reaches_the_disk_in_clear(tmp_path):
     write_rows(tmp_path / "c.parquet", ROWS)
-    (tmp_path / "source.toml").write_text(CLAIMS_TOML.format(path="c.parquet", format="parquet") + MEMBERS_TOML)
+    (tmp_path / "source.toml").write_text(CLAIMS_TOML.format(path="c.parquet", format="parquet") + p.MEMBERS_TOML)
     p.write_lines(tmp_path / "members.csv", p.MEMBERS)
     file = open_sources(DRAFT, "insurer", tmp_path, PSEUDONYMS)[1]
     file._spool.seek(0)
@@ -230,7 +221,7 @@ def test_parquet_values_that_are_no_text_are_refused_alone(tmp_path):
     ("true", "2024-03-30T00:00:00Z", "2024-03-30T00:00:00+00:00"),
 ])
 def test_an_end_is_the_last_day_or_the_first_after_it(tmp_path, inclusive, end, stop):
-    toml = MEMBERS_TOML.replace("end_inclusive = false", f"end_inclusive = {inclusive}")
+    toml = p.MEMBERS_TOML.replace("end_inclusive = false", f"end_inclusive = {inclusive}")
     (tmp_path / "source.toml").write_text(toml + CLAIMS_TOML.format(path="c.csv", format="csv"))
     write_rows(tmp_path / "c.csv", ROWS[:1])
     p.write_lines(tmp_path / "members.csv", p.MEMBERS, f"1,P00000001,2024-01-01,{end},2024-01-01")
@@ -310,7 +301,7 @@ def test_what_is_wrong_with_a_mapping_is_said(tmp_path, change, words):
 
 
 def test_kinds_must_be_those_of_the_agreement(tmp_path):
-    (tmp_path / "source.toml").write_text(MEMBERS_TOML)
+    (tmp_path / "source.toml").write_text(p.MEMBERS_TOML)
     p.write_lines(tmp_path / "members.csv", p.MEMBERS)
     with pytest.raises(ConfigurationError, match="no file of kind 'claim'"):
         check_sources(DRAFT, "insurer", tmp_path)
@@ -331,7 +322,7 @@ def test_a_link_to_no_mapping_is_not_the_built_in_layout(tmp_path):
 
 
 def test_every_file_with_a_fault_is_named(tmp_path):
-    (tmp_path / "source.toml").write_text(CLAIMS_TOML.format(path="c.parquet", format="parquet") + MEMBERS_TOML)
+    (tmp_path / "source.toml").write_text(CLAIMS_TOML.format(path="c.parquet", format="parquet") + p.MEMBERS_TOML)
     (tmp_path / "c.parquet").write_bytes(b"PAR1 not really")
     first, second = (str(fault) for fault in source_faults(DRAFT, "insurer", tmp_path))
     assert "members.csv" in first
@@ -347,7 +338,7 @@ def test_every_file_with_a_fault_is_named(tmp_path):
 
 
 def test_a_header_without_a_column_is_shown_unless_it_is_a_record(tmp_path):
-    (tmp_path / "source.toml").write_text(GOOD + MEMBERS_TOML)
+    (tmp_path / "source.toml").write_text(GOOD + p.MEMBERS_TOML)
     p.write_lines(tmp_path / "members.csv", p.MEMBERS)
     p.write_lines(tmp_path / "c.csv", "nr;who;day")
     with pytest.raises(SourceError, match="column 'nr'.*'nr;who;day', read with delimiter ','"):
