@@ -66,7 +66,7 @@ def expected_windows(draft: Draft) -> tuple[DateWindow, ...]:
     first_day = draft.panes.first_day
     return tuple(
         DateWindow(start=first_day(w.start), end=first_day(w.stop))
-        for w in draft.windows.windows(draft.panes.count)
+        for w in draft.lattice.scheduled
     )
 
 

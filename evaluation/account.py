@@ -37,8 +37,10 @@ class Account:
     def __init__(self, terms: Terms, recipient: str) -> None:
         self._terms = terms
         self._recipient = recipient
-        grid, spec = terms.draft.panes, terms.draft.windows
-        self._windows = {w.index: w for w in spec.windows(grid.count)}
+        self._lattice = terms.draft.lattice
+        self._scheduled = range(len(self._lattice.scheduled))
+        self._most_runs = 2 * len(self._scheduled) + sum(r.runs for r in terms.draft.requesters)
+        """Runs that one node is believed to have done: more is a flood."""
         self._runs: dict[tuple[str, tuple[int, ...]], _RunAccount] = {}
         """By run and windows, so that nobody can claim a run for other windows before the rest has spoken."""
         self._refusals: dict[tuple[object, ...], _RefusalAccount] = {}
@@ -70,7 +72,7 @@ class Account:
             return
         if shares.run not in self._shares and sum(shares.node in s for s in self._shares.values()) >= MAX_PENDING:
             return
-        if any(cell.window not in self._windows for kpi in shares.kpis for cell in kpi.cells):
+        if any(self._lattice.window(cell.window) is None for kpi in shares.kpis for cell in kpi.cells):
             raise Tampered(f"node {shares.node} has results for windows that the agreement does not have")
         found = self._shares.setdefault(shares.run, {})
         found.setdefault(shares.node, shares)  # the first one counts: a repeat after a restart is the same
@@ -92,13 +94,12 @@ class Account:
                 return False
             for window in run.windows:
                 ended.setdefault(window, set(self._refused_all)).update(run.done)
-        return all(ended.get(w, self._refused_all) == everybody for w in self._windows)
+        return all(ended.get(w, self._refused_all) == everybody for w in self._scheduled)
 
     @property
     def progress(self) -> tuple[int, int]:
-        """(windows that ended at every node, windows of the agreement)."""
-        done = {w for run in self._runs.values() if len(run.done) == NODES for w in run.windows}
-        return len(done), len(self._windows)
+        """(scheduled windows that ended at every node, scheduled windows of the agreement)."""
+        return len(self._ended().intersection(self._scheduled)), len(self._scheduled)
 
     def document(self) -> Document:
         """The account so far."""
@@ -117,22 +118,22 @@ class Account:
         )
 
     def _add_done(self, record: Done) -> None:
-        if any(w not in self._windows for w in record.windows):
+        if any(self._lattice.window(w) is None for w in record.windows):
             return
         key = (record.run, record.windows)
-        if key not in self._runs and sum(record.node in r.done for r in self._runs.values()) > 2 * len(self._windows):
+        if key not in self._runs and sum(record.node in r.done for r in self._runs.values()) > self._most_runs:
             return
         run = self._runs.setdefault(key, _RunAccount(record.windows))
         run.done[record.node] = record
         for cell in record.suppressed:
-            if cell.window in self._windows:
+            window = self._lattice.window(cell.window)
+            if window is not None:
                 self._refuse(record.node, Refusal(
-                    kpi=cell.kpi, window=self._dates(self._windows[cell.window]), cell=cell.cell, rule=cell.rule,
-                    required=cell.required,
+                    kpi=cell.kpi, window=self._dates(window), cell=cell.cell, rule=cell.rule, required=cell.required,
                 ))
 
     def _add_refused(self, record: Refused) -> None:
-        windows = [self._windows[w] for w in record.windows if w in self._windows]
+        windows = [self._lattice.scheduled[w] for w in record.windows if w in self._scheduled]
         every: list[DateWindow | None] = [self._dates(w) for w in windows] or [None]
         if not windows:
             self._refused_all.add(record.node)
@@ -154,10 +155,14 @@ class Account:
         """Whether a rule is said to have stopped windows that all three nodes, the speaker too, say are done."""
         if refusal.suppression:
             return False
-        done = {w for run in self._runs.values() if len(run.done) == NODES for w in run.windows}
+        done = self._ended()
         if refusal.window is None:
-            return len(done) == len(self._windows)
-        return refusal.window in [self._dates(self._windows[w]) for w in done]
+            return done.issuperset(self._scheduled)
+        return refusal.window in [self._dates(self._window(w)) for w in done]
+
+    def _ended(self) -> set[int]:
+        """Windows that are done at every node."""
+        return {w for run in self._runs.values() if len(run.done) == NODES for w in run.windows}
 
     def _expects(self, run: _RunAccount) -> bool:
         """Whether this recipient gets something from the run: what nodes say they released."""
@@ -167,6 +172,12 @@ class Account:
         kept = [sum(1 for s in done.suppressed if s.kpi in mine) for done in run.done.values()]
         return sum(cells > k for k in kept) >= BELIEVED
 
+    def _window(self, index: int) -> Window:
+        """A window that was looked at before it was kept."""
+        window = self._lattice.window(index)
+        assert window is not None
+        return window
+
     def _dates(self, window: Window) -> DateWindow:
         grid = self._terms.draft.panes
         return DateWindow(start=grid.first_day(window.start), end=grid.first_day(window.stop))
@@ -175,7 +186,7 @@ class Account:
         rows: list[tuple[tuple[int, str, str], Release]] = []
         for cells in self._released.values():
             for cell in cells:
-                dates = self._dates(self._windows[cell.window])
+                dates = self._dates(self._window(cell.window))
                 order = (cell.window, cell.kpi, str(sorted(cell.cell.items())))
                 result = cell.result
                 if result.value is not None:
@@ -202,7 +213,7 @@ class Account:
             phases = list(dict.fromkeys(phase for done in run.done.values() for phase in done.seconds))
             released = sum(done.released > 0 for done in run.done.values()) >= BELIEVED
             yield Run(
-                id=run_id, windows=tuple(self._dates(self._windows[w]) for w in run.windows),
+                id=run_id, windows=tuple(self._dates(self._window(w)) for w in run.windows),
                 outcome="linked" if not run.windows else "released" if released else "suppressed",
                 seconds={p: round(max(d.seconds.get(p, 0) for d in run.done.values()), 3) for p in phases},
             )

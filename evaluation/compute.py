@@ -52,7 +52,7 @@ class Computation:
         self._terms, self._plans, self._store, self._number = terms, tuple(plans), store, number
         self._noise_key = noise_key
         draft = terms.draft
-        self._atoms = draft.windows.atoms(draft.panes.count)
+        self._atoms = draft.lattice.atoms
         self._needed = frozenset(c.name for plan in plans for c in plan.columns)
         self._linked: dict[int, LinkedShard] = {}
         self._statistics: dict[int, ShardStatistics] = {}
@@ -97,7 +97,7 @@ class Computation:
         self.linkage = engine.wire.attempt.hex()
         self.forget_totals()
         for plan in self._plans:
-            plan.check_bounds(self.patients, self._terms.draft.windows.size)
+            plan.check_bounds(self.patients, self._terms.draft.lattice.largest)
 
     async def extend(self, engine: Engine, stop: int) -> None:
         """Bring the running totals of all shards up to pane `stop` (exclusive)."""
@@ -168,7 +168,7 @@ class Computation:
             cells.append(tuple(ReleasedCell(window=windows[w].index, stratum=s) for w, s in kept))
             sums, gram = await self._moments(engine, plan, windows, kept)
             batches.append(CellBatch(plan, sums, gram))
-        outputs = await estimate(engine.wire, batches, self.patients, self._terms.draft.windows.size, TAIL_SECONDS)
+        outputs = await estimate(engine.wire, batches, self.patients, self._terms.draft.lattice.largest, TAIL_SECONDS)
         return tuple(
             KpiShares(plan=plan.hash, cells=places,
                       outputs={name: tuple(f"{v:x}" for v in values) for name, values in found.items()})

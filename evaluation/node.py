@@ -110,8 +110,7 @@ class Node:
 
     async def _work(self, registry: "Registry", producer: Producer, links: NodeLinks) -> None:
         """Link, then run the windows in order."""
-        draft = self._terms.draft
-        windows = draft.windows.windows(draft.panes.count)
+        windows = self._terms.draft.lattice.scheduled
         following = 0
         try:
             while not self._store.registers_complete:

@@ -105,7 +105,7 @@ class NodeRun:
         ready = await self._council.exchange(Ready(next=following, count=min(due, most), head=head))
         if len({r.next for r in ready}) != 1:
             raise ProtocolError(f"the nodes are at different windows: {[r.next for r in ready]}")
-        every = self.terms.draft.windows.windows(self.terms.draft.panes.count)
+        every = self.terms.draft.lattice.scheduled
         windows = every[following : following + min(r.count for r in ready)]
         self._request = replace(self._request, windows=tuple((w.start, w.stop) for w in windows))
         sequence = await self._authorise(windows, leader=following % 3, head=min(r.head for r in ready))

@@ -13,24 +13,26 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from policy.alert import MAX_ALERTS, MAX_STATES, Alert, check_alerts
 from policy.canonical import canonical_hash
 from policy.errors import AgreementError, PlanError
 from policy.kpi import Kpi, Text, compile_plan, load_kpi
 from policy.lattice import check_lattice
 from policy.measure import EventKind, Measure
 from policy.plan import Plan
-from policy.window import PaneGrid, WindowSpec
+from policy.window import Lattice, OnDemand, PaneGrid, WindowSpec, lattice_of
 
 NODES = 3
 MAX_SHARDS = 64
 MAX_BLOCK_SLOTS = 65_536
 MAX_MINIMUM = 10**9
+MAX_REQUESTERS = 64
 MOST_FAULTS = 5
 """Faults of an agreement named in one message: more, and it is probably another kind of file."""
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
 """Validity and linkage lie between these; a chain counts seconds from the first."""
-RESERVED_NAMES = re.compile(r"broker|chain|winnow|node-[0-9]+|results|runs|source")
-"""Names of other processes, folders and topics, which a party or recipient would collide with."""
+RESERVED_NAMES = re.compile(r"broker|chain|winnow|node-[0-9]+|alerts-.*|results|runs|requests|source")
+"""Names of other processes, folders and topics, which a party, recipient or requester would collide with."""
 
 Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
 Name = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
@@ -66,6 +68,16 @@ class Recipient(Frozen):
 
     name: str = Name
     kpis: tuple[str, ...]
+
+
+class Requester(Frozen):
+    """Who may ask for KPIs on demand, and for whom."""
+
+    name: str = Name
+    recipient: str
+    """One of the recipients: gets what is asked for, so only this recipient's KPIs may be asked for."""
+    runs: int = Field(ge=1, le=100_000)
+    """Most new runs; what was released before, or is on its way, costs nothing."""
 
 
 class Linkage(Frozen):
@@ -112,13 +124,23 @@ class Draft(Frozen):
     recipients: tuple[Recipient, ...] = Field(min_length=1)
     kpis: tuple[str, ...] = Field(min_length=1)
     """Catalogue names, or paths of KPI programs relative to the agreement file."""
+    on_demand: OnDemand | None = None
+    """Windows that may be asked for beside the scheduled ones; without it, only scheduled ones may."""
+    requesters: tuple[Requester, ...] = Field(default=(), max_length=MAX_REQUESTERS)
+    alerts: tuple[Alert, ...] = Field(default=(), max_length=MAX_ALERTS)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Draft":
         names = [p.name for p in self.parties]
         if len(set(names)) != len(names):
             raise ValueError(f"party names repeat: {', '.join(names)}")
-        _check_names(names, [r.name for r in self.recipients])
+        _check_names(names, [r.name for r in self.recipients], [r.name for r in self.requesters])
+        for requester in self.requesters:
+            if requester.recipient not in (readers := [r.name for r in self.recipients]):
+                raise ValueError(
+                    f"requester {requester.name}: {requester.recipient!r} is not a recipient; expected one of "
+                    f"{', '.join(readers)}"
+                )
         measures = [m.name for m in self.measures]
         if len(set(measures)) != len(measures):
             raise ValueError("measure names repeat")
@@ -135,8 +157,9 @@ class Draft(Frozen):
             raise ValueError("valid_until must be after valid_from")
         if self.panes.unit in ("month", "year") and self.panes.start.day != 1:
             raise ValueError("monthly and yearly panes start on the first of a month")
-        if not self.windows.windows(self.panes.count):
+        if not self.lattice.scheduled:
             raise ValueError(f"{self.panes.count} panes hold no window of {self.windows.size}")
+        self._check_alerts()
         regions = 2 ** (len(names) - 1) - 1
         if 0 < self.linkage.dummies < 2 * regions:
             raise ValueError(
@@ -144,6 +167,28 @@ class Draft(Frozen):
                 f"which a node can place a patient of its own; agree on at least {2 * regions}, or on 0"
             )
         return self
+
+    def _check_alerts(self) -> None:
+        ids = [alert.id for alert in self.alerts]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"alert ids repeat: {', '.join(ids)}")
+        readers = [r.name for r in self.recipients]
+        for alert in self.alerts:
+            if alert.recipient not in readers:
+                raise ValueError(
+                    f"alert {alert.id}: {alert.recipient!r} is not a recipient; expected one of {', '.join(readers)}"
+                )
+        windows = len(self.lattice.scheduled)
+        if len(ids) * windows > MAX_STATES:
+            raise ValueError(
+                f"{len(ids)} alerts over {windows} windows are {len(ids) * windows} states, which every run computes; "
+                f"at most {MAX_STATES}. Agree on fewer alerts or larger steps"
+            )
+
+    @property
+    def lattice(self) -> Lattice:
+        """Every window of this agreement."""
+        return lattice_of(self.panes.count, self.windows, self.on_demand)
 
     def party(self, name: str) -> Party:
         """The party of that name.
@@ -161,9 +206,9 @@ class Draft(Frozen):
         return tuple(m for m in self.measures if m.party == party)
 
 
-def _check_names(parties: list[str], recipients: list[str]) -> None:
-    """Every party and recipient runs a process with a folder and topics of its own, named after it."""
-    for name in (*parties, *recipients):
+def _check_names(parties: list[str], recipients: list[str], requesters: list[str]) -> None:
+    """Everyone has a folder, and parties and recipients topics of their own, named after them."""
+    for name in (*parties, *recipients, *requesters):
         if RESERVED_NAMES.fullmatch(name):
             raise ValueError(f"{name!r} is taken: a part of the system has that name. Choose another")
     if len(set(recipients)) != len(recipients):
@@ -171,6 +216,13 @@ def _check_names(parties: list[str], recipients: list[str]) -> None:
     if both := sorted(set(parties) & set(recipients)):
         raise ValueError(
             f"{', '.join(both)} is a party and a recipient; give the recipient another name, such as {both[0]}-team"
+        )
+    if len(set(requesters)) != len(requesters):
+        raise ValueError(f"requester names repeat: {', '.join(requesters)}")
+    if both := sorted(set(requesters) & {*parties, *recipients}):
+        raise ValueError(
+            f"{', '.join(both)} is a requester and a party or recipient; give the requester another name, such as "
+            f"{both[0]}-analyst"
         )
 
 
@@ -222,6 +274,14 @@ class RecipientIdentity(Frozen):
     sealing_key: str = Hex32
 
 
+class RequesterIdentity(Frozen):
+    """Key of a requester."""
+
+    name: str
+    address: str = Address
+    """Signs requests (EIP-712)."""
+
+
 class Terms(Frozen):
     """What is signed: the draft, everyone's identity, and the permitted plans."""
 
@@ -231,6 +291,7 @@ class Terms(Frozen):
     nodes: tuple[NodeIdentity, ...] = Field(min_length=NODES, max_length=NODES)
     recipients: tuple[RecipientIdentity, ...]
     plans: tuple[Plan, ...]
+    requesters: tuple[RequesterIdentity, ...] = ()
 
     @model_validator(mode="after")
     def _complete(self) -> "Terms":
@@ -238,6 +299,7 @@ class Terms(Frozen):
             ("party", [p.name for p in self.draft.parties], [p.name for p in self.parties]),
             ("recipient", [r.name for r in self.draft.recipients], [r.name for r in self.recipients]),
             ("node", list(range(NODES)), [n.number for n in self.nodes]),
+            ("requester", [r.name for r in self.draft.requesters], [r.name for r in self.requesters]),
         ):
             if drafted != known:
                 raise ValueError(f"{label} identities {known} do not match the draft's {drafted}")
@@ -252,6 +314,9 @@ class Terms(Frozen):
                     f"{label} repeat: nodes with one key between them hold all three components, and a node with a "
                     "recipient's key reads results. Give each its own"
                 )
+        askers = [r.address.lower() for r in self.requesters]
+        if len(set(askers)) != len(askers):
+            raise ValueError("requesters' addresses repeat: their quotas would be one person's. Give each its own key")
         kpis = [p.kpi for p in self.plans]
         if len(set(kpis)) != len(kpis):
             raise ValueError(f"KPI ids repeat: {', '.join(kpis)}")
@@ -264,6 +329,7 @@ class Terms(Frozen):
                 )
         try:
             check_lattice({m.name: m for m in self.draft.measures}, self.plans)
+            check_alerts(self.draft.alerts, self.plans)
         except PlanError as error:
             raise ValueError(str(error)) from error
         return self
@@ -313,9 +379,10 @@ def compile_plans(draft: Draft, kpis: tuple[Kpi, ...]) -> tuple[Plan, ...]:
     """Compile KPI programs against the agreement's measures.
 
     Raises:
-        PlanError: see policy.kpi.compile_plan and policy.lattice.
+        PlanError: see policy.kpi.compile_plan, policy.lattice and policy.alert.
     """
     measures = {m.name: m for m in draft.measures}
     plans = tuple(compile_plan(k, measures) for k in kpis)
     check_lattice(measures, plans)
+    check_alerts(draft.alerts, plans)
     return plans

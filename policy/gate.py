@@ -90,14 +90,15 @@ def plan_permitted(terms: Terms, facts: AgreementFacts, request: RunRequest) -> 
 
 
 def window_on_lattice(terms: Terms, facts: AgreementFacts, request: RunRequest) -> Refusal | None:
-    """Every window is one of the agreement's."""
-    agreed = {(w.start, w.stop) for w in terms.draft.windows.windows(terms.draft.panes.count)}
-    strange = [w for w in request.windows if w not in agreed]
+    """Every window is one of the agreement's: scheduled, or agreed for requests."""
+    lattice = terms.draft.lattice
+    strange = [w for w in request.windows if lattice.at(*w) is None]
     if not strange:
         return None
     start, stop = strange[0]
+    longest = "" if lattice.on_demand is None else f"; on demand up to {lattice.on_demand.largest} from edge to edge"
     return Refusal("window-on-lattice", f"panes {start} to {stop}",
-                   f"size {terms.draft.windows.size}, step {terms.draft.windows.step}", "ask for an agreed window")
+                   f"size {lattice.spec.size}, step {lattice.spec.step}{longest}", "ask for an agreed window")
 
 
 def quota_left(terms: Terms, facts: AgreementFacts, request: RunRequest) -> Refusal | None:

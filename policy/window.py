@@ -5,8 +5,9 @@ of the agreement's time zone, so a daily pane lasts 23 to 25 hours and a monthly
 """
 
 from bisect import bisect_right
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -73,7 +74,7 @@ class PaneGrid(BaseModel):
 
 
 class Window(BaseModel):
-    """The panes start ≤ pane < stop; `index` counts the agreement's windows from 0."""
+    """The panes start ≤ pane < stop; `index` is its number in the agreement's lattice."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -99,3 +100,90 @@ class WindowSpec(BaseModel):
         """The intervals (start, stop) of panes into which all windows' endpoints cut the grid, in order."""
         cuts = sorted({edge for w in self.windows(panes) for edge in (w.start, w.stop)})
         return tuple(pairwise(cuts))
+
+
+class OnDemand(BaseModel):
+    """Windows that may be asked for beside the scheduled ones: every union of neighbouring atoms up to a length."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    largest: int = Field(ge=1, le=MAX_PANES)
+    """Most panes of one window."""
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Every window that an agreement can release, each with one number.
+
+    Scheduled windows are 0 … n − 1. The window of `length` panes from pane `start` on that is not scheduled is
+    n + start · longest + length − 1, with `longest` what on-demand windows may measure. All of them begin and end where
+    scheduled windows do, so that each is a union of the same atoms: what keeps atoms safe (mpc.disclosure) keeps
+    every combination of these windows safe.
+    """
+
+    panes: int
+    spec: WindowSpec
+    on_demand: OnDemand | None = None
+
+    @cached_property
+    def scheduled(self) -> tuple[Window, ...]:
+        """The windows that run by themselves, in order; their index is their place."""
+        return self.spec.windows(self.panes)
+
+    @cached_property
+    def atoms(self) -> tuple[tuple[int, int], ...]:
+        """See WindowSpec.atoms."""
+        return self.spec.atoms(self.panes)
+
+    @cached_property
+    def edges(self) -> tuple[int, ...]:
+        """Panes at which a window may start or stop, ascending."""
+        return tuple(sorted({edge for atom in self.atoms for edge in atom}))
+
+    @property
+    def largest(self) -> int:
+        """Panes of the longest window; what totals must have room for."""
+        return max(self.spec.size, self._longest)
+
+    def at(self, start: int, stop: int) -> Window | None:
+        """The window of the panes start ≤ pane < stop, or None if it is not agreed."""
+        scheduled = self._by_panes.get((start, stop))
+        if scheduled is not None:
+            return scheduled
+        if not 1 <= stop - start <= self._longest or not {start, stop} <= self._edges:
+            return None
+        index = len(self.scheduled) + start * self._longest + stop - start - 1
+        return Window(index=index, start=start, stop=stop)
+
+    def window(self, index: int) -> Window | None:
+        """The window of that number, or None if there is none."""
+        beyond = index - len(self.scheduled)
+        if beyond < 0:
+            return self.scheduled[index] if index >= 0 else None
+        if self._longest == 0:
+            return None
+        start, length = beyond // self._longest, beyond % self._longest + 1
+        found = self.at(start, start + length)
+        return found if found is not None and found.index == index else None
+
+    def is_scheduled(self, window: Window) -> bool:
+        """Whether the window runs by itself."""
+        return window.index < len(self.scheduled)
+
+    @property
+    def _longest(self) -> int:
+        return 0 if self.on_demand is None else self.on_demand.largest
+
+    @cached_property
+    def _edges(self) -> frozenset[int]:
+        return frozenset(self.edges)
+
+    @cached_property
+    def _by_panes(self) -> dict[tuple[int, int], Window]:
+        return {(w.start, w.stop): w for w in self.scheduled}
+
+
+@lru_cache(maxsize=16)
+def lattice_of(panes: int, spec: WindowSpec, on_demand: OnDemand | None) -> Lattice:
+    """The lattice of an agreement, made once: it is asked for again and again."""
+    return Lattice(panes, spec, on_demand)

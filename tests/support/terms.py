@@ -1,6 +1,14 @@
 """Small terms with made-up keys, for tests that do not need a whole evaluation."""
 
-from policy.agreement import Draft, NodeIdentity, PartyIdentity, RecipientIdentity, Terms, compile_plans
+from policy.agreement import (
+    Draft,
+    NodeIdentity,
+    PartyIdentity,
+    RecipientIdentity,
+    RequesterIdentity,
+    Terms,
+    compile_plans,
+)
 from policy.kpi import load_kpi
 
 KEY = "11" * 32
@@ -55,4 +63,5 @@ def make_terms(**changes):
         ),
         recipients=tuple(RecipientIdentity(name=r.name, sealing_key=KEY) for r in draft.recipients),
         plans=compile_plans(draft, tuple(load_kpi(k) for k in draft.kpis)),
+        requesters=tuple(RequesterIdentity(name=r.name, address=f"0x{44 + i:040x}") for i, r in enumerate(draft.requesters)),
     )

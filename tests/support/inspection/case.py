@@ -152,7 +152,7 @@ class Case:
             for record in self.evidence.topics[f"results.{name}"]:
                 opened = open_result(record.value, name, key, terms)
                 sealed.setdefault(opened.run, []).append((opened.node, name, hashlib.sha256(record.value).digest()))
-        windows = draft.windows.windows(draft.panes.count)
+        windows = draft.lattice.scheduled
         for run in done.values():
             panes = range(windows[run.windows[0]].start, windows[run.windows[-1]].stop) if run.windows else range(-1, 0)
             read = [b for b in self.batches if b.header["pane"] in panes]

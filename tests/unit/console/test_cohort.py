@@ -195,7 +195,7 @@ def test_demo_agreement_fits_the_period(shape: Shape, tmp_path: Path):
     assert (draft.panes.start, draft.panes.count, draft.panes.zone) == (shape.start, shape.weeks, shape.zone)
     assert draft.linkage.date == draft.valid_from + timedelta(days=2) == shape.start + timedelta(days=2)
     for plan in compile_plans(draft, load_kpis(draft, path.parent)):
-        plan.check_bounds(10_000, draft.windows.size)
+        plan.check_bounds(10_000, draft.lattice.largest)
 
 
 @pytest.mark.parametrize("path", [*sorted(AGREEMENTS.glob("*.toml")), EXAMPLE / "agreement.toml"], ids=lambda p: p.stem)
@@ -205,7 +205,7 @@ def test_agreements_and_programs_are_valid(path: Path):
         kpis = load_kpis(draft, path.parent)
         assert {k for r in draft.recipients for k in r.kpis} == {kpi.id for kpi in kpis}
         for plan in compile_plans(draft, kpis):
-            plan.check_bounds(10_000, draft.windows.size)
+            plan.check_bounds(10_000, draft.lattice.largest)
     else:
         assert any(path.name in other.read_text(encoding="utf-8") for other in AGREEMENTS.glob("*.toml") if other != path)
 

@@ -6,8 +6,9 @@ import json
 import pytest
 import tomli_w
 
-from policy.agreement import Draft, load_draft
+from policy.agreement import Draft, Terms, load_draft
 from policy.errors import AgreementError
+from policy.window import OnDemand
 from tests.support.terms import draft_data, make_terms
 
 
@@ -55,6 +56,12 @@ def test_a_written_agreement_reads_back(tmp_path):
     ({"recipients": [{"name": "hospital", "kpis": []}]}, "hospital is a party and a recipient.*hospital-team"),
     ({"recipients": [{"name": "node-0", "kpis": []}]}, "'node-0' is taken"),
     ({"recipients": [{"name": "team", "kpis": []}] * 2}, "recipient names repeat"),
+    ({"requesters": [{"name": "ann", "recipient": "nobody", "runs": 1}]}, "requester ann: 'nobody' is not a recipient"),
+    ({"requesters": [{"name": "ann", "recipient": "innovation-team", "runs": 1}] * 2}, "requester names repeat"),
+    ({"requesters": [{"name": "insurer", "recipient": "innovation-team", "runs": 1}]}, "insurer-analyst"),
+    ({"requesters": [{"name": "alerts-team", "recipient": "innovation-team", "runs": 1}]}, "'alerts-team' is taken"),
+    ({"requesters": [{"name": "ann", "recipient": "innovation-team", "runs": 0}]}, "requesters.0.runs"),
+    ({"on_demand": {"largest": 0}}, "on_demand.largest"),
     ({"parties": with_kinds("enrolment")}, "measure gp_visits needs events of kind 'claim'.*insurer have enrolment"),
     ({"parties": with_kinds("claim")}, "measure insured_days needs events of kind 'enrolment'"),
     ({"parties": with_kinds("claims")}, "parties.1.sources.0.kinds.0"),
@@ -79,3 +86,20 @@ def test_a_recipient_can_only_be_promised_what_is_computed():
     recipients = [{"name": "innovation-team", "kpis": ["gp-visit-rate-ratio", "unheard-of"]}]
     with pytest.raises(ValueError, match="may read unheard-of, which the agreement does not compute"):
         make_terms(recipients=recipients)
+
+
+def test_two_requesters_with_one_key_are_refused():
+    asking = [{"name": name, "recipient": "innovation-team", "runs": 1} for name in ("ann", "bob")]
+    terms = make_terms(requesters=asking)
+    one_key = [{"name": name, "address": address} for name, address in (("ann", "0x" + "ab" * 20), ("bob", "0x" + "AB" * 20))]
+    with pytest.raises(ValueError, match="requesters' addresses repeat"):
+        Terms.model_validate({**terms.model_dump(), "requesters": one_key})
+    with pytest.raises(ValueError, match="requester identities"):
+        Terms.model_validate({**terms.model_dump(), "requesters": one_key[:1]})
+
+
+def test_a_changed_copy_of_a_draft_has_its_own_lattice():
+    draft = Draft.model_validate(draft_data())
+    assert draft.lattice.largest == 4
+    changed = draft.model_copy(update={"on_demand": OnDemand(largest=9)})
+    assert (changed.lattice.largest, draft.lattice.largest) == (9, 4)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.window import PaneGrid, WindowSpec
+from policy.window import Lattice, OnDemand, PaneGrid, Window, WindowSpec
 
 FREQUENCIES = {"day": pd.DateOffset(days=1), "week": pd.DateOffset(weeks=1), "month": pd.DateOffset(months=1),
                "year": pd.DateOffset(years=1)}
@@ -57,3 +57,35 @@ def test_atoms_are_the_coarsest_common_cut(size, step, panes):
         assert inside[0][0] == w.start
         assert inside[-1][1] == w.stop
         assert all(a[1] == b[0] for a, b in pairwise(inside))
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(6, 30), st.integers(0, 30))
+def test_a_lattice_numbers_every_agreed_window_once(size, step, panes, longest):
+    spec = WindowSpec(size=size, step=step)
+    lattice = Lattice(panes, spec, OnDemand(largest=longest) if longest else None)
+    scheduled = [(s, s + size) for s in range(0, panes - size + 1, step)]
+    edges = {edge for window in scheduled for edge in window}
+    expected = {
+        (a, b) for a in range(panes + 1) for b in range(a + 1, panes + 1)
+        if (a, b) in scheduled or ({a, b} <= edges and b - a <= longest)
+    }
+    found = {
+        (a, b): lattice.at(a, b) for a in range(-1, panes + 3) for b in range(-1, panes + 3)
+        if lattice.at(a, b) is not None
+    }
+    assert set(found) == expected
+    assert [found[w].index for w in scheduled] == list(range(len(scheduled)))
+    assert all(lattice.window(w.index) == w for w in found.values())
+    numbers = {w.index: w for w in found.values()}
+    assert len(numbers) == len(expected)
+    assert all(lattice.window(i) == numbers.get(i) for i in range(-3, len(scheduled) + (panes + 2) * (longest + 1)))
+    assert lattice.largest == max(size, longest)
+    assert {w for w in found.values() if lattice.is_scheduled(w)} == set(lattice.scheduled)
+
+
+def test_the_number_of_an_asked_for_window_is_the_one_all_nodes_compute():
+    lattice = Lattice(12, WindowSpec(size=4, step=2), OnDemand(largest=8))
+    assert lattice.at(2, 6) == Window(index=1, start=2, stop=6)
+    assert lattice.at(2, 8) == Window(index=5 + 2 * 8 + 5, start=2, stop=8)
+    assert lattice.at(0, 10) is None
+    assert lattice.at(1, 5) is None
