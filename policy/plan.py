@@ -40,7 +40,8 @@ class Column(BaseModel):
 def columns_of(measure: Measure) -> tuple[Column, ...]:
     """A measure's shared columns; an amount is two limbs, the most significant first."""
     if measure.aggregation != "sum":
-        return (Column(name=measure.name, party=measure.party, bound=measure.bound),)
+        signed = measure.aggregation == "change"
+        return (Column(name=measure.name, party=measure.party, bound=measure.bound, signed=signed),)
     high, low = measure.columns
     return (
         Column(name=high, party=measure.party, bound=(measure.bound >> LIMB_BITS) + 1, signed=True),

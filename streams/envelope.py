@@ -1,13 +1,16 @@
 """Events as they travel in an organisation's own topics. No identifier, no free text."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from policy.measure import EncounterClass, MonitoringStatus
 from streams.pseudonym import EVENT_ID_PATTERN, PSEUDONYM_PATTERN
 
 MAX_CENTS = 10**9
 """€10 million on one line; an agreement's bounds are far lower."""
+MAX_SCORE = 10**6
+"""10,000 points either way on a questionnaire, in hundredths."""
 CODE_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 REGISTERED = "registered"
 """The programme of everyone an organisation knows: it makes a patient known and counts for no measure."""
@@ -74,16 +77,84 @@ class SocialEvent(Event):
     payload: Social
 
 
+class Encounter(Message):
+    type: EncounterClass
+    cancels: bool = False
+    """Nothing happened: the event only takes back an earlier one."""
+
+
+class EncounterEvent(Event):
+    """A contact with care, at its first instant.
+
+    The same event_id recorded later replaces what was said; `corrects` names another event that this one replaces.
+    With payload.cancels nothing takes its place. The same holds for MonitoringEvent and PromEvent.
+    """
+
+    kind: Literal["encounter"] = "encounter"
+    payload: Encounter
+
+
+class Monitoring(Message):
+    module: Code
+    status: MonitoringStatus
+    cancels: bool = False
+
+
+class MonitoringEvent(Event):
+    """A module of home monitoring became due, or was completed: an event each, when it happened."""
+
+    kind: Literal["monitoring"] = "monitoring"
+    payload: Monitoring
+
+
+class Prom(Message):
+    instrument: Code
+    score: int = Field(ge=-MAX_SCORE, le=MAX_SCORE)
+    """Hundredths of a point."""
+    cancels: bool = False
+
+
+class PromEvent(Event):
+    """A patient's answer to a questionnaire, when it was given."""
+
+    kind: Literal["prom"] = "prom"
+    payload: Prom
+
+
+class Withdrawal(Message):
+    """Nothing but the fact."""
+
+
+class WithdrawalEvent(Event):
+    """The patient no longer takes part: counts 0 in every pane that is not sealed yet, whatever else is known."""
+
+    kind: Literal["withdrawal"] = "withdrawal"
+    payload: Withdrawal = Withdrawal()
+
+
 class Heartbeat(Message):
-    """A source's word on how far it is in one partition: nothing more comes from it that happened earlier."""
+    """A source's word on how far it is in one partition: it has ended, or its watermark stands at `until`."""
 
     kind: Literal["heartbeat"] = "heartbeat"
     source: Code
-    final: Literal[True] = True
+    final: bool = True
     """The source ends here: nothing more comes at all."""
+    until: AwareDatetime | None = None
+    """Nothing on time comes any more that happened before this instant. Counts no further than recorded_at."""
+    recorded_at: AwareDatetime | None = None
+    """When the source said so; events that come later were recorded later."""
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Self:
+        given = (self.until is not None, self.recorded_at is not None)
+        if given != ((False, False) if self.final else (True, True)):
+            raise ValueError("a heartbeat is final, or says until and recorded_at")
+        return self
 
 
-PatientEvent = EnrolmentEvent | ClaimEvent | SocialEvent
+PatientEvent = (
+    EnrolmentEvent | ClaimEvent | SocialEvent | EncounterEvent | MonitoringEvent | PromEvent | WithdrawalEvent
+)
 Envelope = Annotated[PatientEvent | Heartbeat, Field(discriminator="kind")]
 
 _ADAPTER: TypeAdapter[PatientEvent | Heartbeat] = TypeAdapter(Envelope)

@@ -84,6 +84,8 @@ class Validator:
                 return self._enrolment(event)
             case SocialEvent():
                 return self._social_fact(event)
+            case _:
+                return Reason.UNKNOWN_CODE
 
     def _debit(self, event: ClaimEvent) -> ClaimEvent | Reason:
         claim = event.payload
