@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from evaluation.document import DateWindow, Document, Refusal, Release, Run, Status, settled
+from evaluation.document import AlertRow, DateWindow, Document, Refusal, Release, Run, Status, settled
 from evaluation.document import Events as EventsRow
 from evaluation.errors import Tampered
 from evaluation.records import Done, Events, Failed, Refused
-from evaluation.results import Released, ResultShares, combine
+from evaluation.results import Released, ResultShares, combine, combine_alerts
 from policy.agreement import NODES, Terms
 from policy.window import Window
 
@@ -49,6 +49,9 @@ class Account:
         self._events: dict[str, Events] = {}
         self._shares: dict[str, dict[int, ResultShares]] = {}
         self._released: dict[str, list[Released]] = {}
+        self._alerts = {a.id: a for a in terms.draft.alerts if a.recipient == recipient}
+        self._states: dict[str, dict[int, bool | None]] = {alert: {} for alert in self._alerts}
+        """Alert → scheduled window → raised; None: no data."""
 
     def add_record(self, record: Refused | Done | Failed | Events) -> None:
         """Take a record whose signature was checked; repeats change nothing."""
@@ -74,10 +77,19 @@ class Account:
             return
         if any(self._lattice.window(cell.window) is None for kpi in shares.kpis for cell in kpi.cells):
             raise Tampered(f"node {shares.node} has results for windows that the agreement does not have")
+        if any(
+            a.alert not in self._alerts or any(w not in self._scheduled for w in (*a.windows, *a.no_data))
+            for a in shares.alerts
+        ):
+            raise Tampered(f"node {shares.node} has states of alerts that are not this recipient's, or of no window")
         found = self._shares.setdefault(shares.run, {})
         found.setdefault(shares.node, shares)  # the first one counts: a repeat after a restart is the same
         if len(found) == NODES:
-            self._released[shares.run] = combine(list(found.values()), self._terms.plans)
+            run = list(found.values())
+            cells, states = combine(run, self._terms.plans), combine_alerts(run)
+            self._released[shares.run] = cells
+            for state in states:
+                self._states[state.alert].setdefault(state.window, state.raised)
             del self._shares[shares.run]
 
     @property
@@ -109,9 +121,10 @@ class Account:
             for _, a in sorted(self._refusals.items(), key=lambda item: str(item[0][1:2] + item[0]))
             if not self._contradicted(a.refusal)
         )
-        status: Status = settled(releases, refusals) if self.complete else "running"
+        alerts = tuple(self._alert_rows())
+        status: Status = settled(releases, refusals, alerts) if self.complete else "running"
         return Document(
-            status=status, releases=releases, refusals=refusals, runs=tuple(self._run_rows()),
+            status=status, releases=releases, refusals=refusals, runs=tuple(self._run_rows()), alerts=alerts,
             events={
                 p.name: self._events_row(p.name) for p in self._terms.draft.parties if p.name in self._events
             },
@@ -169,8 +182,10 @@ class Account:
         mine = next(r.kpis for r in self._terms.draft.recipients if r.name == self._recipient)
         plans = [p for p in self._terms.plans if p.kpi in mine]
         cells = sum(len(p.strata) for p in plans) * len(run.windows)
-        kept = [sum(1 for s in done.suppressed if s.kpi in mine) for done in run.done.values()]
-        return sum(cells > k for k in kept) >= BELIEVED
+        return sum(
+            cells > sum(1 for s in done.suppressed if s.kpi in mine) or not self._alerts.keys().isdisjoint(done.alerts)
+            for done in run.done.values()
+        ) >= BELIEVED
 
     def _window(self, index: int) -> Window:
         """A window that was looked at before it was kept."""
@@ -200,6 +215,18 @@ class Account:
                     for name, value in result.sums.items()
                 ]
         return (release for _, release in sorted(rows, key=lambda row: row[0]))
+
+    def _alert_rows(self) -> Iterable[AlertRow]:
+        for alert in self._alerts.values():
+            before = False
+            for window, raised in sorted(self._states[alert.id].items()):
+                after = before if raised is None else raised
+                yield AlertRow(
+                    id=alert.id, kpi=alert.kpi, cell=alert.cell, window=self._dates(self._lattice.scheduled[window]),
+                    when=alert.when, raise_at=alert.raise_at, clear_at=alert.clear_at,
+                    state="no-data" if raised is None else "raised" if raised else "clear", changed=after != before,
+                )
+                before = after
 
     def _unit(self, kpi: str, quantity: str) -> str:
         if quantity.endswith(".time"):

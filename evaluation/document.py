@@ -132,6 +132,24 @@ class Run(Frozen):
     """Phase → seconds, in the order of the phases."""
 
 
+class AlertRow(Frozen):
+    """An alert after one window; rows come by alert, then window."""
+
+    id: str
+    kpi: str
+    cell: dict[str, str] = {}
+    """Dimension → category; empty for all patients."""
+    window: DateWindow
+    when: Literal["above", "below"]
+    raise_at: str
+    clear_at: str
+    """Decimals in the KPI's unit."""
+    state: Literal["raised", "clear", "no-data"]
+    """no-data: the window's cell was not released; the alert stays as it was."""
+    changed: bool
+    """Whether it was raised or cleared by this window; before the first it is clear."""
+
+
 class Document(Frozen):
     """An evaluation, so far or as it ended."""
 
@@ -141,14 +159,17 @@ class Document(Frozen):
     events: dict[str, Events] = {}
     """Party → its events."""
     runs: tuple[Run, ...] = ()
-    alerts: tuple[()] = ()
+    alerts: tuple[AlertRow, ...] = ()
+    """Those whose recipient this document is made for."""
 
 
-def settled(releases: Sequence[Release], refusals: Sequence[Refusal]) -> Status:
+def settled(
+    releases: Sequence[Release], refusals: Sequence[Refusal], alerts: Sequence[AlertRow] = (),
+) -> Status:
     """The status of an evaluation that came to its end: a refusal by policy outweighs what was released before it."""
     if any(not refusal.suppression for refusal in refusals):
         return "refused"
-    return "released" if releases else "suppressed"
+    return "released" if releases or any(row.state != "no-data" for row in alerts) else "suppressed"
 
 
 def exit_code(status: Status) -> int:

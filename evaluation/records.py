@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from evaluation.document import Code, Count
 from evaluation.errors import Tampered
 from policy.agreement import Terms
+from policy.alert import MAX_ALERTS
 
 MAX_RECORD_BYTES = 1 << 20
 _SIGNATURE_BYTES = 64
@@ -65,6 +66,8 @@ class Done(Record):
     suppressed: tuple[Suppressed, ...] = ()
     released: Count = 0
     """Number of released cells."""
+    alerts: tuple[Code, ...] = Field(default=(), max_length=MAX_ALERTS)
+    """Alerts whose states after these windows are on their way, released or not."""
 
 
 class Failed(Record):

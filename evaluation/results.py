@@ -5,19 +5,22 @@ No node learns a result: a share alone is a uniformly random residue. Messages a
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evaluation.errors import Tampered
 from mpc.tail.decode import CellResult, decode
 from mpc.tail.recombine import recombine
 from policy.agreement import NODES, Terms
+from policy.alert import MAX_ALERTS
 from policy.plan import Plan
+from policy.window import MAX_PANES
 
 MAX_RESULT_BYTES = 8 << 20
 Residue = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
@@ -45,6 +48,29 @@ class KpiShares(BaseModel):
     """Output name → residues, hexadecimal."""
 
 
+Windows = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(max_length=MAX_PANES)]
+
+
+class AlertShares(BaseModel):
+    """One node's shares of one alert's states after a run's windows; every state is 0 or 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    alert: str
+    windows: Windows
+    """Indices of windows with a state, rising."""
+    states: tuple[Residue, ...] = Field(max_length=MAX_PANES)
+    no_data: Windows = ()
+    """The run's windows of which the cell is not released, rising: they leave the state as it was."""
+
+    @model_validator(mode="after")
+    def _aligned(self) -> "AlertShares":
+        rising = all(a < b for side in (self.windows, self.no_data) for a, b in pairwise(side))
+        if len(self.states) != len(self.windows) or not rising or set(self.windows) & set(self.no_data):
+            raise ValueError(f"alert {self.alert}: its states and windows do not belong together")
+        return self
+
+
 class ResultShares(BaseModel):
     """What one node sends one recipient after one run."""
 
@@ -55,6 +81,17 @@ class ResultShares(BaseModel):
     node: int = Field(ge=0, lt=NODES)
     run: str
     kpis: tuple[KpiShares, ...]
+    alerts: tuple[AlertShares, ...] = Field(default=(), max_length=MAX_ALERTS)
+
+
+class AlertState(BaseModel):
+    """An alert after a window, recombined; None: the window's cell is not released."""
+
+    model_config = ConfigDict(frozen=True)
+
+    alert: str
+    window: int
+    raised: bool | None
 
 
 class Released(BaseModel):
@@ -108,9 +145,7 @@ def combine(shares: Sequence[ResultShares], plans: Sequence[Plan]) -> list[Relea
         Tampered: the nodes disagree about what was released, or three shares do not fit one value.
         mpc.errors.IntegrityError: as raised by mpc.tail.recombine.
     """
-    if sorted(s.node for s in shares) != list(range(NODES)) or len({s.run for s in shares}) != 1:
-        raise Tampered("expected one result of each of the three nodes for one run")
-    ordered = sorted(shares, key=lambda s: s.node)
+    ordered = _one_run(shares)
     layouts = [[(k.plan, k.cells, tuple(k.outputs)) for k in s.kpis] for s in ordered]
     if layouts[1:] != layouts[:-1]:
         raise Tampered("the nodes disagree about which cells were released")
@@ -129,3 +164,31 @@ def combine(shares: Sequence[ResultShares], plans: Sequence[Plan]) -> list[Relea
                 kpi=plan.kpi, window=cell.window, cell=plan.strata[cell.stratum].cell, unit=plan.unit, result=result,
             ))
     return released
+
+
+def combine_alerts(shares: Sequence[ResultShares]) -> list[AlertState]:
+    """Recombine the three nodes' shares of the alerts' states after a run, by alert and window.
+
+    Raises:
+        Tampered: the nodes disagree about alerts or windows, or a state is neither 0 nor 1.
+        mpc.errors.IntegrityError: as raised by mpc.tail.recombine.
+    """
+    ordered = _one_run(shares)
+    layouts = [[(a.alert, a.windows, a.no_data) for a in s.alerts] for s in ordered]
+    if layouts[1:] != layouts[:-1] or len({a.alert for a in ordered[0].alerts}) != len(layouts[0]):
+        raise Tampered("the nodes disagree about the alerts of a run")
+    found = []
+    for position, alert in enumerate(ordered[0].alerts):
+        states = recombine([[int(v, 16) for v in s.alerts[position].states] for s in ordered], f"alert {alert.alert}")
+        if not set(states) <= {0, 1}:
+            raise Tampered(f"alert {alert.alert}: a state is neither 0 nor 1")
+        by_window: dict[int, bool | None] = dict.fromkeys(alert.no_data)
+        by_window |= {w: state == 1 for w, state in zip(alert.windows, states, strict=True)}
+        found += [AlertState(alert=alert.alert, window=w, raised=by_window[w]) for w in sorted(by_window)]
+    return found
+
+
+def _one_run(shares: Sequence[ResultShares]) -> list[ResultShares]:
+    if sorted(s.node for s in shares) != list(range(NODES)) or len({s.run for s in shares}) != 1:
+        raise Tampered("expected one result of each of the three nodes for one run")
+    return sorted(shares, key=lambda s: s.node)
