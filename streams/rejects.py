@@ -27,6 +27,7 @@ class Reason(StrEnum):
     MISSING_FIELD = "missing-field"
     WRONG_TYPE = "wrong-type"
     UNKNOWN_CODE = "unknown-code"
+    NOT_MAPPED = "not-mapped"
     NEGATIVE_AMOUNT = "negative-amount"
     AMOUNT_TOO_LARGE = "amount-too-large"
     TOO_MANY_EVENTS = "too-many-events"

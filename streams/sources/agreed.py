@@ -10,8 +10,9 @@ from streams.errors import ConfigurationError, SourceError
 from streams.moment import start_reader, stop_reader
 from streams.pseudonym import Pseudonyms
 from streams.sources.claims import INSURED, Claims, Members
+from streams.sources.crosswalk import load_crosswalk
 from streams.sources.fhir import Episodes, Patients, Tasks
-from streams.sources.lines import FieldReader, Form, IndexedFile, SourceFile, check_file
+from streams.sources.lines import FieldReader, Form, IndexedFile, SourceFile, check_file, placed
 from streams.sources.mapped import Mapping
 from streams.sources.mapping import FIELDS, MAPPING_FILE, FileMapping, SourceMapping, load_mapping
 from streams.sources.parquet import ParquetForm, ParquetSource, check_parquet
@@ -43,9 +44,9 @@ def open_sources(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms)
             case ParquetForm():
                 return ParquetSource(folder, form)
             case MappedForm():
-                return SourceFile(folder, form, form.mapping.moment)
+                return SourceFile(folder, form, form.place)
             case _:
-                return SourceFile(folder, form, start)
+                return SourceFile(folder, form, placed(form, start))
 
     return [indexed(form) for form in _forms(draft, party, folder, pseudonyms)]
 
@@ -101,18 +102,28 @@ def _mapped(mapping: SourceMapping, draft: Draft, party: str, folder: Path, pseu
                 f"{where}: no file of kind {kind!r}, which the agreement asks {party} for. Describe it in a [[file]]"
             )
 
-    def form(rules: FileMapping) -> Form:
-        made = Mapping(rules, agreed[rules.kind], draft.panes.zone, pseudonyms)
-        match rules.format:
+    crosswalks = {c: load_crosswalk(folder, c) for c in {rules.crosswalk for rules in mapping.file} if c is not None}
+
+    def form(entries: list[FileMapping]) -> Form:
+        made = [
+            Mapping(
+                rules, agreed[rules.kind], draft.panes.zone, pseudonyms,
+                None if rules.crosswalk is None else crosswalks[rules.crosswalk],
+            )
+            for rules in entries
+        ]
+        match entries[0].format:
             case "csv":
-                return MappedTable(made, folder / rules.path)
+                return MappedTable(made, folder / entries[0].path)
             case "ndjson":
-                return MappedForm(made, JsonRows({name: dotted(path) for name, path in rules.fields.items()}))
+                return MappedForm(made, JsonRows(dotted))
             case "parquet":
                 return ParquetForm(made)
 
-    # Of lines recorded at one time an enrolment comes first: a claim is about somebody who is known.
-    return [form(rules) for kind in FIELDS for rules in mapping.file if rules.kind == kind]
+    first = {kind: place for place, kind in enumerate(FIELDS)}
+    return [
+        form(entries) for entries in sorted(mapping.by_path().values(), key=lambda e: min(first[r.kind] for r in e))
+    ]
 
 
 def _built_in(draft: Draft, party: str, pseudonyms: Pseudonyms) -> list[Form]:

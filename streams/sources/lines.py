@@ -60,6 +60,22 @@ class LearningForm(Form, Protocol):
         """
 
 
+Place = Callable[[bytes], tuple[datetime | None, int]]
+"""A line → when it was recorded, as far as that can be told, and its rank among lines recorded at the same time."""
+
+
+def placed(form: Form, moment: Reader) -> Place:
+    """Where a line of a form stands in the replay: all have one rank."""
+
+    def place(line: bytes) -> tuple[datetime | None, int]:
+        text = form.recorded(line)
+        with contextlib.suppress(ValueError, OverflowError):
+            return (None if text is None else moment(text)), 0
+        return None, 0
+
+    return place
+
+
 class IndexedFile(Protocol):
     """A file whose lines, or rows, can be had in any order."""
 
@@ -71,6 +87,10 @@ class IndexedFile(Protocol):
     def keys(self) -> Sequence[int]:
         """When each line was recorded, in microseconds since the epoch."""
 
+    @property
+    def ranks(self) -> Sequence[int]:
+        """Which of lines recorded at the same time comes first: the one of the lowest rank."""
+
     def __len__(self) -> int: ...
 
     def position(self, row: int) -> Position:
@@ -81,26 +101,27 @@ class IndexedFile(Protocol):
 
 
 class SourceFile:
-    """One file of one form, indexed: 32 bytes of memory a line.
+    """One file of one form, indexed: 33 bytes of memory a line.
 
     Raises:
         SourceError: missing, unreadable, or its header is not the form's.
     """
 
-    def __init__(self, folder: Path, form: Form, moment: Reader) -> None:
+    def __init__(self, folder: Path, form: Form, place: Place) -> None:
         self.form = form
         self.path = folder / form.file
         self.numbers, self.offsets, self.lengths, self.keys = array("q"), array("q"), array("q"), array("q")
+        self.ranks = array("b")
         with open_file(self.path, form) as file:
-            self._index(file, moment)
+            self._index(file, place)
 
     def __len__(self) -> int:
         """Lines that hold something, the header not counted."""
         return len(self.offsets)
 
-    def _index(self, file: BinaryIO, moment: Reader) -> None:
+    def _index(self, file: BinaryIO, place: Place) -> None:
         offset, number = _start(file, self.path, self.form)
-        key = -(2**62)
+        key, rank = -(2**62), 0
         while line := file.readline(MAX_LINE_BYTES + 1):
             length = len(line)
             if length > MAX_LINE_BYTES and line[-1:] != b"\n":
@@ -110,13 +131,15 @@ class SourceFile:
                         break
             if length > MAX_LINE_BYTES or line.strip():
                 # A line whose time cannot be found keeps the place it has among its neighbours.
-                if length <= MAX_LINE_BYTES and (text := self.form.recorded(line)) is not None:
-                    with contextlib.suppress(ValueError):
-                        key = round(moment(text).timestamp() * 1e6)
+                if length <= MAX_LINE_BYTES:
+                    recorded, rank = place(line)
+                    if recorded is not None:
+                        key = round(recorded.timestamp() * 1e6)
                 self.numbers.append(number)
                 self.offsets.append(offset)
                 self.lengths.append(length)
                 self.keys.append(key)
+                self.ranks.append(rank)
             offset += length
             number += 1
 
@@ -197,10 +220,11 @@ def shown_header(text: str, columns: Iterable[str]) -> str:
 
 
 def replay_order(files: Sequence[IndexedFile]) -> Iterator[tuple[int, int]]:
-    """(file, row) of every line by recorded_at; equal times keep the order of files, then of lines."""
+    """(file, row) of every line by recorded_at, then by rank; equal ones keep the order of files, then of lines."""
     keys = np.concatenate([np.asarray(f.keys, dtype=np.int64) for f in files])
+    ranks = np.concatenate([np.asarray(f.ranks, dtype=np.int8) for f in files])
     starts = np.cumsum([0, *(len(f) for f in files)])
-    order = np.argsort(keys, kind="stable")
+    order = np.lexsort((ranks, keys))
     for chunk in np.array_split(order, max(1, len(order) // 4096)):
         which = np.searchsorted(starts, chunk, side="right") - 1
         yield from zip(which.tolist(), (chunk - starts[which]).tolist(), strict=True)
@@ -238,6 +262,11 @@ def parse_line(form: Form, line: bytes) -> PatientEvent | Reason:
         return refusal.reason
 
 
+def is_person(identifier: str) -> bool:
+    """Whether a text may be the number of a person: letters, digits and hyphens, 64 at most."""
+    return _PERSON.fullmatch(identifier) is not None
+
+
 class FieldReader:
     """What all forms need to turn fields into values; every method raises RefusedLineError."""
 
@@ -256,7 +285,7 @@ class FieldReader:
         """The same, of an identifier that may hold hyphens."""
         if not identifier:
             raise RefusedLineError(Reason.MISSING_FIELD)
-        if not _PERSON.fullmatch(identifier):
+        if not is_person(identifier):
             raise RefusedLineError(Reason.WRONG_TYPE)
         return self._pseudonyms.patient(identifier)
 

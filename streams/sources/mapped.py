@@ -1,7 +1,8 @@
 """A row of raw values to an event or a refusal, by what source.toml says: the same for every format."""
 
 import re
-from collections.abc import Mapping as Row
+from collections.abc import Callable
+from collections.abc import Mapping as Lookup
 from decimal import Decimal
 from typing import Protocol
 
@@ -22,17 +23,21 @@ from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason, RefusedLineError, reason_of
 from streams.sources.claims import cents_of
 from streams.sources.lines import FieldReader
-from streams.sources.mapping import CREDIT, DEBIT, FileMapping
+from streams.sources.mapping import CREDIT, DEBIT, FIELDS, FileMapping
 
 _CODE = re.compile(CODE_PATTERN)
 _AMOUNT = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,12})?", re.ASCII)
 
 
+Row = Callable[[str], str]
+"""A mapped column → its text as the source wrote it, "" when there is none. Raises RefusedLineError: it is no text."""
+
+
 class Rows(Protocol):
     """How a line of one format becomes raw values."""
 
-    def row(self, text: str) -> Row[str, str]:
-        """Field → its text as the source wrote it, "" when there is none; only the fields that are mapped.
+    def row(self, text: str) -> Row:
+        """The columns of a line.
 
         Raises:
             RefusedLineError: no row of this format.
@@ -40,22 +45,53 @@ class Rows(Protocol):
 
 
 class Mapping:
-    """One file's rules, applied: row → event."""
+    """One entry of source.toml, applied: row → event.
 
-    def __init__(self, rules: FileMapping, source: str, zone: str, pseudonyms: Pseudonyms) -> None:
-        self.rules, self.source = rules, source
+    Args:
+        rules: what the entry says.
+        source: the agreed source that its events belong to.
+        zone: of dates, where the entry names none.
+        pseudonyms: the party's.
+        crosswalk: the source's number of a person → the number of all parties; None: they are the same.
+    """
+
+    def __init__(
+        self, rules: FileMapping, source: str, zone: str, pseudonyms: Pseudonyms,
+        crosswalk: Lookup[str, str] | None = None,
+    ) -> None:
+        self.rules, self.source, self.rank = rules, source, list(FIELDS).index(rules.kind)
+        self._crosswalk = crosswalk
+        self._where = [
+            (column, [wanted] if isinstance(wanted, str) else wanted) for column, wanted in rules.where.items()
+        ]
         self.moment, stop = source_readers(
             rules.zone or zone, rules.date_format, end_inclusive=rules.end_inclusive or False
         )
         """Reads when something was recorded."""
         self._read = FieldReader(pseudonyms, self.moment, stop)
 
-    def event(self, row: Row[str, str]) -> PatientEvent:
+    @property
+    def columns(self) -> dict[str, str]:
+        """Column → the key of source.toml that names it."""
+        found: dict[str, str] = {}
+        for field, column in self.rules.fields.items():
+            found.setdefault(column, f"fields.{field}")
+        for column in self.rules.where:
+            found.setdefault(column, f"where.{column}")
+        return found
+
+    def takes(self, row: Row) -> bool:
+        """Whether the row is one of those that the entry is about."""
+        return all(row(column) in wanted for column, wanted in self._where)
+
+    def event(self, row: Row) -> PatientEvent:
         """The event of a row.
 
         Raises:
             RefusedLineError: with its reason.
         """
+        values = {column: row(column) for column in self.rules.fields.values()}
+        row = values.__getitem__
         try:
             match self.rules.kind:
                 case "enrolment":
@@ -67,11 +103,12 @@ class Mapping:
         except ValidationError as error:
             raise RefusedLineError(reason_of(error)) from error
 
-    def raw(self, row: Row[str, str], field: str) -> str:
+    def raw(self, row: Row, field: str) -> str:
         """A field's text: the row's, or the constant; "" when neither has it."""
-        return row.get(field) or self.rules.constants.get(field, "")
+        column = self.rules.fields.get(field)
+        return (row(column) if column else "") or self.rules.constants.get(field, "")
 
-    def _coded(self, row: Row[str, str], field: str) -> str:
+    def _coded(self, row: Row, field: str) -> str:
         text = self.raw(row, field)
         codes = self.rules.codes.get(field)
         if codes is None or field in self.rules.constants:
@@ -80,40 +117,55 @@ class Mapping:
             return codes[text]
         raise RefusedLineError(Reason.UNKNOWN_CODE if text else Reason.MISSING_FIELD)
 
-    def _code(self, row: Row[str, str], field: str) -> str:
+    def _code(self, row: Row, field: str) -> str:
         code = self._coded(row, field)
         if not _CODE.fullmatch(code):
             raise RefusedLineError(Reason.UNKNOWN_CODE if code else Reason.MISSING_FIELD)
         return code
 
+    def _person(self, row: Row) -> str:
+        """The pseudonym of the person whom a row is about."""
+        text, prefix = self.raw(row, "person"), self.rules.person_prefix
+        if not text:
+            raise RefusedLineError(Reason.MISSING_FIELD)
+        if not text.startswith(prefix):
+            raise RefusedLineError(Reason.WRONG_TYPE)
+        text = text.removeprefix(prefix)
+        if self._crosswalk is not None:
+            known = self._crosswalk.get(text)
+            if known is None:
+                raise RefusedLineError(Reason.UNKNOWN_REFERENCE)
+            text = known
+        return self._read.person_or_uuid(text)
+
     def _event_id(self, record_id: str) -> str:
         return self._read.event_id(self.rules.space, record_id)
 
-    def _enrolment(self, row: Row[str, str]) -> EnrolmentEvent:
+    def _enrolment(self, row: Row) -> EnrolmentEvent:
         read = self._read
         return EnrolmentEvent(
-            event_id=self._event_id(self.raw(row, "id")), patient=read.person_or_uuid(self.raw(row, "person")),
+            event_id=self._event_id(self.raw(row, "id")), patient=self._person(row),
             occurred_at=read.start(self.raw(row, "start")), recorded_at=read.start(self.raw(row, "recorded")),
             source=self.source,
             payload=Enrolment(programme=self._code(row, "programme"), stop=read.stop(self.raw(row, "end"))),
         )
 
-    def _social(self, row: Row[str, str]) -> SocialEvent:
+    def _social(self, row: Row) -> SocialEvent:
         read = self._read
         value = self._coded(row, "value") if self.raw(row, "value") or "" in self.rules.codes.get("value", ()) else ""
         if value and not _CODE.fullmatch(value):
             raise RefusedLineError(Reason.UNKNOWN_CODE)
         return SocialEvent(
-            event_id=self._event_id(self.raw(row, "id")), patient=read.person_or_uuid(self.raw(row, "person")),
+            event_id=self._event_id(self.raw(row, "id")), patient=self._person(row),
             occurred_at=read.start(self.raw(row, "occurred")), recorded_at=read.start(self.raw(row, "recorded")),
             source=self.source, payload=Social(field=self._code(row, "field"), value=value or None),
         )
 
-    def _claim(self, row: Row[str, str]) -> ClaimEvent:
+    def _claim(self, row: Row) -> ClaimEvent:
         read = self._read
         cents, credit = self._money(row)
         return ClaimEvent(
-            event_id=self._event_id(self.raw(row, "id")), patient=read.person_or_uuid(self.raw(row, "person")),
+            event_id=self._event_id(self.raw(row, "id")), patient=self._person(row),
             occurred_at=read.start(self.raw(row, "occurred")), recorded_at=read.start(self.raw(row, "recorded")),
             source=self.source, corrects=self._event_id(self.raw(row, "previous")) if credit else None,
             payload=Claim(
@@ -122,7 +174,7 @@ class Mapping:
             ),
         )
 
-    def _money(self, row: Row[str, str]) -> tuple[int, bool]:
+    def _money(self, row: Row) -> tuple[int, bool]:
         """Cents, and whether the line is a credit line."""
         rules = self.rules
         text = self.raw(row, "cents") if "cents" in rules.fields else _cents_text(

@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from streams.envelope import CODE_PATTERN
 from streams.errors import SourceError
 from streams.moment import DATE_FORMATS
+from streams.sources.crosswalk import CrosswalkRules, FileName
 
 MAPPING_FILE = "source.toml"
 MAX_MAPPING_BYTES = 1 << 20
 MAX_FILES = 64
-"""Data files of one party: each is open during the replay."""
+"""Entries of one party's source.toml; each data file is open during the replay."""
 MOST_FAULTS = 5
 """Faults named in one message: more, and it is probably another kind of file."""
 DEBIT, CREDIT = "D", "C"
@@ -24,6 +25,7 @@ _HELP = "docs/sources.md describes every key and holds examples to copy"
 
 Kind = Literal["enrolment", "claim", "social"]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
+Value = Annotated[str, Field(max_length=200)]
 
 
 class _Fields(NamedTuple):
@@ -55,7 +57,7 @@ class FileMapping(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    path: Annotated[str, Field(pattern=r"^[^/\\:\x00-\x1f]{1,120}$")]
+    path: FileName
     """Its name in the party's folder."""
     format: Literal["csv", "ndjson", "parquet"]
     kind: Kind
@@ -63,9 +65,17 @@ class FileMapping(BaseModel):
     """Our field → the column, or the dotted path in a JSON object."""
     constants: dict[str, Text] = Field(default_factory=dict)
     """Our field → its value in every row."""
+    where: Annotated[dict[Text, Value | Annotated[list[Value], Field(min_length=1)]], Field(max_length=16)] = Field(
+        default_factory=dict
+    )
+    """Column → the value, or values, of the rows that this entry is about; all columns must fit."""
     codes: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Our field → the source's code → our code; a code that is not listed is unknown."""
     delimiter: Annotated[str, Field(pattern=r"^[,;|\t]$")] | None = None
+    crosswalk: CrosswalkRules | None = None
+    """Where the number by which all parties know a person is looked up."""
+    person_prefix: Annotated[str, Field(max_length=64)] = ""
+    """Stands before every person's number, and is no part of it."""
     zone: str | None = None
     """Of dates, and of times without offset; by default the agreement's."""
     date_format: str = "YYYY-MM-DD"
@@ -84,8 +94,9 @@ class FileMapping(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> "FileMapping":
-        if self.path in (".", "..", MAPPING_FILE):
-            raise ValueError(f"path: found {self.path!r}, expected the name of a data file in the same folder")
+        for path in (self.path, *((self.crosswalk.path,) if self.crosswalk else ())):
+            if path in (".", "..", MAPPING_FILE):
+                raise ValueError(f"path: found {path!r}, expected the name of a data file in the same folder")
         self._check_fields()
         self._check_codes()
         if self.delimiter is not None and self.format != "csv":
@@ -157,11 +168,26 @@ class SourceMapping(BaseModel):
     file: Annotated[list[FileMapping], Field(min_length=1, max_length=MAX_FILES)]
 
     @model_validator(mode="after")
-    def _once(self) -> "SourceMapping":
-        names = [f.path for f in self.file]
-        if twice := sorted({n for n in names if names.count(n) > 1}):
-            raise ValueError(f"path: {', '.join(twice)} is described twice, expected once")
+    def _fit_together(self) -> "SourceMapping":
+        for path, entries in self.by_path().items():
+            for name in ("format", "delimiter"):
+                if len({getattr(entry, name) for entry in entries}) > 1:
+                    raise ValueError(f"{name}: {path} is described twice, with two of them; expected one for one file")
+            if any(not entry.where for entry in entries[:-1]):
+                raise ValueError(
+                    f"where: {path} is described twice, and the first takes every line; say under `where` which lines "
+                    "each is about, at least in all but the last"
+                )
+            if crosswalk := next((f.crosswalk for f in self.file if f.crosswalk and f.crosswalk.path == path), None):
+                raise ValueError(f"crosswalk: {crosswalk.path} is a data file too, expected a file of its own")
         return self
+
+    def by_path(self) -> dict[str, list[FileMapping]]:
+        """What is said of each file, in the order in which it is said."""
+        found: dict[str, list[FileMapping]] = {}
+        for entry in self.file:
+            found.setdefault(entry.path, []).append(entry)
+        return found
 
 
 def load_mapping(folder: Path) -> SourceMapping | None:

@@ -11,7 +11,7 @@ import os
 import tempfile
 import weakref
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -35,14 +35,14 @@ UNREADABLE = "\0"
 
 
 class ParquetForm(MappedForm):
-    """A Parquet file, by its mapping; columns stand under their names."""
+    """A Parquet file, by its mappings; columns stand under their names."""
 
-    def __init__(self, mapping: Mapping) -> None:
-        super().__init__(mapping, JsonRows({field: (column,) for field, column in mapping.rules.fields.items()}))
+    def __init__(self, entries: Sequence[Mapping]) -> None:
+        super().__init__(entries, JsonRows(lambda column: (column,)))
 
 
 class ParquetSource:
-    """One Parquet file, indexed (see IndexedFile): 32 bytes of memory a row.
+    """One Parquet file, indexed (see IndexedFile): 25 bytes of memory a row.
 
     Raises:
         SourceError: missing, unreadable, no Parquet, or a mapped column is missing or holds lists or structures.
@@ -51,6 +51,7 @@ class ParquetSource:
     def __init__(self, folder: Path, form: ParquetForm) -> None:
         self.form = form
         self.offsets, self.lengths, self.keys = array("q"), array("q"), array("q")
+        self.ranks = array("b")
         self._path = folder / form.file
         self._key = os.urandom(32)
         with _opened(self._path, form) as table:
@@ -64,20 +65,22 @@ class ParquetSource:
 
     def _index(self, table: pq.ParquetFile) -> None:
         cipher = self._cipher(0)
-        key = -(2**62)
+        key, rank = -(2**62), 0
         offset = 0
         for batch in table.iter_batches(BATCH_ROWS, columns=_columns(self.form)):
             names = batch.schema.names
             for values in zip(*(_texts(column) for column in batch.columns), strict=True):
                 line = json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False).encode()
                 kept = line[: MAX_LINE_BYTES + 1]
-                if len(kept) == len(line) and (text := self.form.recorded(line)) is not None:
-                    with contextlib.suppress(ValueError):
-                        key = round(self.form.mapping.moment(text).timestamp() * 1e6)
+                if len(kept) == len(line):
+                    recorded, rank = self.form.place(line)
+                    if recorded is not None:
+                        key = round(recorded.timestamp() * 1e6)
                 self._spool.write(cipher.update(kept))
                 self.offsets.append(offset)
                 self.lengths.append(len(line))
                 self.keys.append(key)
+                self.ranks.append(rank)
                 offset += len(kept)
         self._spool.flush()
 
@@ -132,23 +135,23 @@ def _opened(path: Path, form: ParquetForm) -> Iterator[pq.ParquetFile]:
 
 
 def _check_schema(schema: pa.Schema, path: Path, form: ParquetForm) -> None:
-    for field, column in form.mapping.rules.fields.items():
+    for column, key in form.columns_of.items():
         if schema.names.count(column) != 1:
             how = "there twice or more" if column in schema.names else "not there"
             raise SourceError(
-                f"{path}: column {column!r} (fields.{field}) is {how}; the columns are "
+                f"{path}: column {column!r} ({key}) is {how}; the columns are "
                 f"{', '.join(schema.names)[:200]}. Correct source.toml, or the file"
             )
         kind = schema.field(column).type
         if pa.types.is_nested(kind):
             raise SourceError(
-                f"{path}: column {column!r} (fields.{field}) holds {str(kind)[:80]}, expected one value a row. "
+                f"{path}: column {column!r} ({key}) holds {str(kind)[:80]}, expected one value a row. "
                 "Write it as a plain column"
             )
 
 
 def _columns(form: ParquetForm) -> list[str]:
-    return sorted(set(form.mapping.rules.fields.values()))
+    return sorted(form.columns_of)
 
 
 def _texts(column: Any) -> list[str | None]:

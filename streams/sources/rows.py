@@ -2,16 +2,18 @@
 
 import json
 import re
-from collections.abc import Mapping as Row
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as Columns
+from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from streams.envelope import PatientEvent
 from streams.errors import SourceError
 from streams.rejects import Reason, RefusedLineError
 from streams.sources.lines import shown_header
-from streams.sources.mapped import Mapping, Rows
-from streams.sources.mapping import FileMapping
+from streams.sources.mapped import Mapping, Row, Rows
 from streams.sources.table import any_cells, cells
 
 _HALF = re.compile("[\ud800-\udfff]")
@@ -32,94 +34,142 @@ _JSON = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_no_numb
 
 
 class MappedForm:
-    """A file of the party's own making, by its mapping."""
+    """A file of the party's own making, by its mappings: a row is what the first that takes it says.
 
-    def __init__(self, mapping: Mapping, rows: Rows) -> None:
-        self.file, self.source, self.mapping = mapping.rules.path, mapping.source, mapping
+    Args:
+        entries: at least one, all of one path and format.
+        rows: how a line becomes a row.
+    """
+
+    def __init__(self, entries: Sequence[Mapping], rows: Rows) -> None:
+        self.file, self.source, self.entries = entries[0].rules.path, entries[0].source, tuple(entries)
         self._rows = rows
+
+    @property
+    def columns_of(self) -> dict[str, str]:
+        """Column → the key of source.toml that names it."""
+        found: dict[str, str] = {}
+        for entry in self.entries:
+            for column, key in entry.columns.items():
+                found.setdefault(column, key)
+        return found
 
     def recorded(self, line: bytes) -> str | None:
         """See Form."""
+        entry, row = self._entry(line)
+        return None if entry is None or row is None else entry.raw(row, "recorded")
+
+    def place(self, line: bytes) -> tuple[datetime | None, int]:
+        """See streams.sources.lines.Place; kinds differ in rank."""
         try:
-            return self.mapping.raw(self._rows.row(line.decode("utf-8").rstrip("\r\n")), "recorded")
-        except (UnicodeDecodeError, RefusedLineError):
-            return None
+            entry, row = self._entry(line)
+            if entry is not None and row is not None:
+                return entry.moment(entry.raw(row, "recorded")), entry.rank
+        except (RefusedLineError, ValueError, OverflowError):
+            pass
+        return None, 0
 
     def event(self, text: str) -> PatientEvent:
         """See Form."""
-        return self.mapping.event(self._rows.row(text))
+        row = self._rows.row(text)
+        entry = self._taking(row)
+        if entry is None:
+            raise RefusedLineError(Reason.NOT_MAPPED)
+        return entry.event(row)
+
+    def _entry(self, line: bytes) -> tuple[Mapping | None, Row | None]:
+        try:
+            row = self._rows.row(line.decode("utf-8").rstrip("\r\n"))
+            return self._taking(row), row
+        except (UnicodeDecodeError, RefusedLineError):
+            return None, None
+
+    def _taking(self, row: Row) -> Mapping | None:
+        return next((entry for entry in self.entries if entry.takes(row)), None)
 
 
 class MappedTable(MappedForm):
     """The same of a CSV file, whose first line names the columns."""
 
-    def __init__(self, mapping: Mapping, path: Path) -> None:
-        self._table = CsvRows(mapping.rules, path)
-        super().__init__(mapping, self._table)
+    def __init__(self, entries: Sequence[Mapping], path: Path) -> None:
+        self._table = CsvRows(path, entries[0].rules.delimiter or ",")
+        super().__init__(entries, self._table)
 
     def learn(self, header: str) -> None:
         """See LearningForm."""
-        self._table.learn(header)
+        self._table.learn(header, self.columns_of)
 
 
 class CsvRows:
-    """Lines of a table: each field stands at the place of its column."""
+    """Lines of a table: a column stands at its place."""
 
-    def __init__(self, rules: FileMapping, path: Path) -> None:
-        self._path, self._fields = path, rules.fields
-        self._delimiter = rules.delimiter or ","
-        self._places: list[tuple[str, int]] = []
+    def __init__(self, path: Path, delimiter: str) -> None:
+        self._path, self._delimiter = path, delimiter
+        self._places: dict[str, int] = {}
         self._columns = 0
 
-    def learn(self, header: str) -> None:
+    def learn(self, header: str, wanted: Columns[str, str]) -> None:
         """Find the mapped columns.
+
+        Args:
+            header: the first line.
+            wanted: column → the key of source.toml that names it.
 
         Raises:
             SourceError: one is missing, or stands there twice.
         """
-        wanted = set(self._fields.values())
         try:
             found = any_cells(header, self._delimiter)
         except RefusedLineError:
             found = []
-        for field, column in self._fields.items():
+        for column, key in wanted.items():
             if found.count(column) != 1:
                 how = "twice or more" if column in found else "not there"
                 raise SourceError(
-                    f"{self._path}: column {column!r} (fields.{field}) is {how}; the header is "
+                    f"{self._path}: column {column!r} ({key}) is {how}; the header is "
                     f"{shown_header(header, wanted)}, read with delimiter {self._delimiter!r}. "
                     "Correct source.toml, or the header"
                 )
         self._columns = len(found)
-        self._places = [(field, found.index(column)) for field, column in self._fields.items()]
+        self._places = {column: found.index(column) for column in wanted}
 
-    def row(self, text: str) -> Row[str, str]:
+    def row(self, text: str) -> Row:
         """See Rows."""
-        found = cells(text, self._columns, self._delimiter)
-        return {field: found[place] for field, place in self._places}
+        found, places = cells(text, self._columns, self._delimiter), self._places
+        return lambda column: found[places[column]]
 
 
 class JsonRows:
-    """Objects: each field stands at a path of keys; a number in it is a place in a list.
+    """Objects: a column is a path of keys; a number in it is a place in a list.
 
     Args:
-        paths: our field → the keys that lead to it.
+        path: the keys that a column's name leads along.
     """
 
-    def __init__(self, paths: Row[str, tuple[str, ...]]) -> None:
-        self._paths = paths
+    def __init__(self, path: Callable[[str], tuple[str, ...]]) -> None:
+        self._path = path
 
-    def row(self, text: str) -> Row[str, str]:
+    def row(self, text: str) -> Row:
         """See Rows."""
-        if _too_deep(text):
-            raise RefusedLineError(Reason.BROKEN_JSON)
-        try:
-            found = _JSON.decode(text)
-        except (ValueError, RecursionError) as error:
-            raise RefusedLineError(Reason.BROKEN_JSON) from error
-        if not isinstance(found, dict):
-            raise RefusedLineError(Reason.WRONG_TYPE)
-        return {field: _at(found, path) for field, path in self._paths.items()}
+        found = parse_object(text)
+        return lambda column: _at(found, self._path(column))
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """A JSON object whose numbers are texts, as they were written.
+
+    Raises:
+        RefusedLineError: no JSON, no object, or nested beyond MAX_NESTING.
+    """
+    if _too_deep(text):
+        raise RefusedLineError(Reason.BROKEN_JSON)
+    try:
+        found = _JSON.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise RefusedLineError(Reason.BROKEN_JSON) from error
+    if not isinstance(found, dict):
+        raise RefusedLineError(Reason.WRONG_TYPE)
+    return found
 
 
 def _too_deep(text: str) -> bool:
@@ -141,6 +191,7 @@ def _too_deep(text: str) -> bool:
     return False
 
 
+@lru_cache(1 << 10)
 def dotted(path: str) -> tuple[str, ...]:
     """The keys of a dotted path."""
     return tuple(path.split(".", MAX_DEPTH - 1))

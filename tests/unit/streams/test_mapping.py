@@ -300,6 +300,142 @@ def test_what_is_wrong_with_a_mapping_is_said(tmp_path, change, words):
         assert word in message
 
 
+MIXED = """
+[[file]]
+path = "all.{extension}"
+format = "{extension}"
+kind = "claim"
+where = {{ type = ["charge", "extra"], void = "" }}
+fields = {{ id = "nr", person = "who", occurred = "day", recorded = "day", cents = "cents" }}
+constants = {{ care_type = "gp" }}
+
+[[file]]
+path = "all.{extension}"
+format = "{extension}"
+kind = "enrolment"
+where = {{ type = "member" }}
+date_format = "YYYYMMDD"
+fields = {{ id = "nr", person = "who", start = "since", recorded = "since" }}
+constants = {{ programme = "insured" }}
+"""
+MIXED_ROWS = [
+    {"nr": "1", "type": "charge", "void": "", "who": "P1", "day": "2024-02-01", "since": "", "cents": "5"},
+    {"nr": "2", "type": "member", "void": "", "who": "P1", "day": "", "since": "20240201", "cents": ""},
+    {"nr": "3", "type": "payment", "void": "", "who": "P1", "day": "2024-02-01", "since": "", "cents": "5"},
+    {"nr": "4", "type": "extra", "void": "", "who": "P1", "day": "2024-02-02", "since": "", "cents": "7"},
+    {"nr": "5", "type": "charge", "void": "x", "who": "P1", "day": "2024-02-02", "since": "", "cents": "7"},
+]
+
+
+@pytest.mark.parametrize("extension", ["csv", "ndjson", "parquet"])
+def test_entries_share_a_file_line_by_line_and_the_rest_is_not_mapped(tmp_path, extension):
+    (tmp_path / "source.toml").write_text(MIXED.format(extension=extension))
+    write_rows(tmp_path / f"all.{extension}", MIXED_ROWS)
+    (file,) = open_sources(DRAFT, "insurer", tmp_path, PSEUDONYMS)
+    found = [(position.line - (extension == "csv"), e) for _, position, e, _ in read_events([file])]
+    assert len(file) == len(found) == len(MIXED_ROWS)
+    kinds = {line: e if isinstance(e, Reason) else e.kind for line, e in found}
+    assert kinds == {1: "claim", 2: "enrolment", 3: Reason.NOT_MAPPED, 4: "claim", 5: Reason.NOT_MAPPED}
+    # Recorded at one time, yet the enrolment comes before the claim that stands before it.
+    assert [line for line, e in found if not isinstance(e, Reason)] == [2, 1, 4]
+
+
+def test_a_row_is_the_first_entry_s_that_takes_it(tmp_path):
+    last = MIXED.format(extension="csv") + """
+[[file]]
+path = "all.csv"
+format = "csv"
+kind = "claim"
+fields = { id = "nr", person = "who", occurred = "day", recorded = "day", cents = "cents" }
+constants = { care_type = "other" }
+"""
+    (tmp_path / "source.toml").write_text(last)
+    write_rows(tmp_path / "all.csv", MIXED_ROWS)
+    found = [e for *_, e, _ in read_events(open_sources(DRAFT, "insurer", tmp_path, PSEUDONYMS))]
+    assert sorted((e.payload.care_type, e.payload.cents) for e in found if e.kind == "claim") == [
+        ("gp", 5), ("gp", 7), ("other", 5), ("other", 7),
+    ]
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (('where = {{ type = ["charge", "extra"], void = "" }}\n', ""), ["where", "all.csv", "the first takes every line"]),
+    (('type = "member"', "type = []"), ["file 2 (all.csv)", "where.type", "at least 1"]),
+    (('type = "member"', "type = 1"), ["file 2 (all.csv)", "where.type", "string"]),
+    (('kind = "claim"', 'kind = "claim"\ndelimiter = ";"'), ["delimiter", "all.csv", "two of them"]),
+])
+def test_entries_of_one_file_must_fit_together(tmp_path, change, words):
+    (tmp_path / "source.toml").write_text(MIXED.replace(*change, 1).format(extension="csv"))
+    with pytest.raises(SourceError) as found:
+        check_sources(DRAFT, "insurer", tmp_path)
+    for word in words:
+        assert word in str(found.value)
+
+
+def test_a_column_of_where_must_be_there(tmp_path):
+    (tmp_path / "source.toml").write_text(MIXED.format(extension="csv"))
+    write_rows(tmp_path / "all.csv", [{k: v for k, v in row.items() if k != "void"} for row in MIXED_ROWS])
+    with pytest.raises(SourceError, match=r"column 'void' \(where.void\) is not there"):
+        check_sources(DRAFT, "insurer", tmp_path)
+
+
+CROSSED = """
+[[file]]
+path = "people.ndjson"
+format = "ndjson"
+kind = "social"
+person_prefix = "Patient/"
+crosswalk = { path = "crosswalk.csv", from = "ours", to = "number", delimiter = ";" }
+fields = { id = "id", person = "subject.reference", value = "income", occurred = "from", recorded = "from" }
+constants = { field = "income" }
+"""
+
+
+def crossed(folder, *lines):
+    (folder / "source.toml").write_text(CROSSED)
+    p.write_lines(folder / "crosswalk.csv", *lines)
+    p.write_lines(folder / "people.ndjson", *(
+        json.dumps({"id": n, "subject": {"reference": who}, "income": "1", "from": "2024-01-01"})
+        for n, who in enumerate(["Patient/a.1", "Patient/b", "b", "Patient/", ""])
+    ))
+    return [e if isinstance(e, Reason) else e.patient for *_, e, _ in read_events(
+        open_sources(DRAFT, "statistics", folder, PSEUDONYMS)
+    )]
+
+
+def test_persons_are_looked_up_in_a_crosswalk(tmp_path):
+    found = crossed(tmp_path, "\ufeffname;ours;number", '"X; Y";a.1;P7', "", "Z;c;P8", "Z;c;P8")
+    assert found == [
+        PSEUDONYMS.patient("P7"), Reason.UNKNOWN_REFERENCE, Reason.WRONG_TYPE, Reason.UNKNOWN_REFERENCE,
+        Reason.MISSING_FIELD,
+    ]
+
+
+@pytest.mark.parametrize(("lines", "words"), [
+    (["ours,number", "a,P1"], ["crosswalk.csv", "'ours'", "crosswalk.from", "delimiter ';'"]),
+    (["ours;number", "SECRET;P1", "SECRET"], ["crosswalk.csv:3", "number of fields"]),
+    (["ours;number", "SECRET;P1", "SECRET;P2"], ["crosswalk.csv:3", "another number before"]),
+    (["ours;number", "SECRET;P 1"], ["crosswalk.csv:2", "letters, digits and hyphens"]),
+    (["ours;number", ";P1"], ["crosswalk.csv:2"]),
+    ([b"ours;number", b"\xff;P1"], ["crosswalk.csv", "not UTF-8"]),
+])
+def test_a_crosswalk_that_cannot_be_is_a_fault_that_shows_nobody(tmp_path, lines, words):
+    with pytest.raises(SourceError) as found:
+        crossed(tmp_path, *lines)
+    for word in words:
+        assert word in str(found.value)
+    assert "SECRET" not in str(found.value)
+
+
+def test_a_crosswalk_that_is_not_there_and_one_that_is_a_data_file(tmp_path):
+    crossed(tmp_path, "ours;number")
+    (tmp_path / "crosswalk.csv").unlink()
+    with pytest.raises(SourceError, match="crosswalk.csv is not there"):
+        check_sources(DRAFT, "statistics", tmp_path)
+    (tmp_path / "source.toml").write_text(CROSSED.replace("crosswalk.csv", "people.ndjson"))
+    with pytest.raises(SourceError, match="people.ndjson is a data file too"):
+        check_sources(DRAFT, "statistics", tmp_path)
+
+
 def test_kinds_must_be_those_of_the_agreement(tmp_path):
     (tmp_path / "source.toml").write_text(p.MEMBERS_TOML)
     p.write_lines(tmp_path / "members.csv", p.MEMBERS)
