@@ -91,4 +91,4 @@ def _learn(
     if found.setdefault(source, number) != number:
         raise SourceError(f"{where}: the person of this line stood for another number before. {_HELP}")
     if len(found) > MAX_PERSONS:
-        raise SourceError(f"{where}: the crosswalk is longer than {MAX_PERSONS:,} persons; give it only those of the data")
+        raise SourceError(f"{where}: more than {MAX_PERSONS:,} persons; give it only those of the data")

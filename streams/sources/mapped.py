@@ -4,26 +4,34 @@ import re
 from collections.abc import Callable
 from collections.abc import Mapping as Lookup
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from streams.envelope import (
     CODE_PATTERN,
+    MAX_SCORE,
     Claim,
     ClaimEvent,
+    Encounter,
+    EncounterEvent,
     Enrolment,
     EnrolmentEvent,
+    Monitoring,
+    MonitoringEvent,
     PatientEvent,
+    Prom,
+    PromEvent,
     Social,
     SocialEvent,
+    WithdrawalEvent,
 )
 from streams.moment import source_readers
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason, RefusedLineError, reason_of
 from streams.sources.claims import cents_of
 from streams.sources.lines import FieldReader
-from streams.sources.mapping import CREDIT, DEBIT, FIELDS, FileMapping
+from streams.sources.mapping import CANCELLED, CREDIT, DEBIT, FIELDS, OURS, VALID, FileMapping
 
 _CODE = re.compile(CODE_PATTERN)
 _AMOUNT = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,12})?", re.ASCII)
@@ -96,10 +104,18 @@ class Mapping:
             match self.rules.kind:
                 case "enrolment":
                     return self._enrolment(row)
+                case "encounter":
+                    return self._encounter(row)
+                case "monitoring":
+                    return self._monitoring(row)
+                case "prom":
+                    return self._prom(row)
                 case "claim":
                     return self._claim(row)
                 case "social":
                     return self._social(row)
+                case "withdrawal":
+                    return WithdrawalEvent(**self._common(row))
         except ValidationError as error:
             raise RefusedLineError(reason_of(error)) from error
 
@@ -141,33 +157,60 @@ class Mapping:
     def _event_id(self, record_id: str) -> str:
         return self._read.event_id(self.rules.space, record_id)
 
-    def _enrolment(self, row: Row) -> EnrolmentEvent:
+    def _common(self, row: Row, occurred: str = "occurred") -> dict[str, Any]:
+        """What all events have."""
         read = self._read
+        return {
+            "event_id": self._event_id(self.raw(row, "id")), "patient": self._person(row),
+            "occurred_at": read.start(self.raw(row, occurred)), "recorded_at": read.start(self.raw(row, "recorded")),
+            "source": self.source,
+        }
+
+    def _correction(self, row: Row) -> tuple[str | None, bool]:
+        """The record that a row replaces, if it names one, and whether it takes back what was said."""
+        previous = self.raw(row, "previous")
+        state = self._coded(row, "state") if self.raw(row, "state") else VALID
+        if state not in OURS["state"]:
+            raise RefusedLineError(Reason.UNKNOWN_CODE)
+        return self._event_id(previous) if previous else None, state == CANCELLED
+
+    def _enrolment(self, row: Row) -> EnrolmentEvent:
         return EnrolmentEvent(
-            event_id=self._event_id(self.raw(row, "id")), patient=self._person(row),
-            occurred_at=read.start(self.raw(row, "start")), recorded_at=read.start(self.raw(row, "recorded")),
-            source=self.source,
-            payload=Enrolment(programme=self._code(row, "programme"), stop=read.stop(self.raw(row, "end"))),
+            **self._common(row, "start"),
+            payload=Enrolment(programme=self._code(row, "programme"), stop=self._read.stop(self.raw(row, "end"))),
         )
 
+    def _encounter(self, row: Row) -> EncounterEvent:
+        common, (corrects, cancels) = self._common(row), self._correction(row)
+        payload = Encounter.model_validate({"type": self._code(row, "class"), "cancels": cancels})
+        return EncounterEvent(**common, corrects=corrects, payload=payload)
+
+    def _monitoring(self, row: Row) -> MonitoringEvent:
+        common, (corrects, cancels) = self._common(row), self._correction(row)
+        payload = Monitoring.model_validate({
+            "module": self._code(row, "module"), "status": self._code(row, "status"), "cancels": cancels,
+        })
+        return MonitoringEvent(**common, corrects=corrects, payload=payload)
+
+    def _prom(self, row: Row) -> PromEvent:
+        common, (corrects, cancels) = self._common(row), self._correction(row)
+        score = int(_hundredths(self.raw(row, "score"), decimal_comma=self.rules.decimal_comma))
+        if abs(score) > MAX_SCORE:
+            raise RefusedLineError(Reason.AMOUNT_TOO_LARGE)
+        payload = Prom(instrument=self._code(row, "instrument"), score=score, cancels=cancels)
+        return PromEvent(**common, corrects=corrects, payload=payload)
+
     def _social(self, row: Row) -> SocialEvent:
-        read = self._read
+        common = self._common(row)
         value = self._coded(row, "value") if self.raw(row, "value") or "" in self.rules.codes.get("value", ()) else ""
         if value and not _CODE.fullmatch(value):
             raise RefusedLineError(Reason.UNKNOWN_CODE)
-        return SocialEvent(
-            event_id=self._event_id(self.raw(row, "id")), patient=self._person(row),
-            occurred_at=read.start(self.raw(row, "occurred")), recorded_at=read.start(self.raw(row, "recorded")),
-            source=self.source, payload=Social(field=self._code(row, "field"), value=value or None),
-        )
+        return SocialEvent(**common, payload=Social(field=self._code(row, "field"), value=value or None))
 
     def _claim(self, row: Row) -> ClaimEvent:
-        read = self._read
         cents, credit = self._money(row)
         return ClaimEvent(
-            event_id=self._event_id(self.raw(row, "id")), patient=self._person(row),
-            occurred_at=read.start(self.raw(row, "occurred")), recorded_at=read.start(self.raw(row, "recorded")),
-            source=self.source, corrects=self._event_id(self.raw(row, "previous")) if credit else None,
+            **self._common(row), corrects=self._event_id(self.raw(row, "previous")) if credit else None,
             payload=Claim(
                 care_type=self._code(row, "care_type"), cents=cents, credit=credit,
                 product=self._coded(row, "product") if self.raw(row, "product") else "",
@@ -177,7 +220,7 @@ class Mapping:
     def _money(self, row: Row) -> tuple[int, bool]:
         """Cents, and whether the line is a credit line."""
         rules = self.rules
-        text = self.raw(row, "cents") if "cents" in rules.fields else _cents_text(
+        text = self.raw(row, "cents") if "cents" in rules.fields else _hundredths(
             self.raw(row, "amount"), decimal_comma=rules.decimal_comma
         )
         if rules.negative_is_credit:
@@ -190,8 +233,8 @@ class Mapping:
         return cents_of(text), side == CREDIT
 
 
-def _cents_text(amount: str, *, decimal_comma: bool) -> str:
-    """A decimal amount as whole cents; one that has no whole number of cents is refused, never rounded."""
+def _hundredths(amount: str, *, decimal_comma: bool) -> str:
+    """A decimal amount or score as whole hundredths; one that has no whole number of them is refused, never rounded."""
     text = amount.replace(",", ".") if decimal_comma and "." not in amount else amount
     if not _AMOUNT.fullmatch(text) or (decimal_comma and "." in amount):
         raise RefusedLineError(Reason.WRONG_TYPE if amount else Reason.MISSING_FIELD)

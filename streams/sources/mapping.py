@@ -4,11 +4,12 @@ import re
 import stat
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from policy.measure import EncounterClass, MonitoringStatus
 from streams.envelope import CODE_PATTERN
 from streams.errors import SourceError
 from streams.moment import DATE_FORMATS
@@ -21,9 +22,11 @@ MAX_FILES = 64
 MOST_FAULTS = 5
 """Faults named in one message: more, and it is probably another kind of file."""
 DEBIT, CREDIT = "D", "C"
+VALID, CANCELLED = "valid", "cancelled"
+"""States of a record: what a cancelled one says did not happen."""
 _HELP = "docs/sources.md describes every key and holds examples to copy"
 
-Kind = Literal["enrolment", "claim", "social"]
+Kind = Literal["enrolment", "encounter", "monitoring", "prom", "claim", "social", "withdrawal"]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Value = Annotated[str, Field(max_length=200)]
 
@@ -39,16 +42,26 @@ class _Fields(NamedTuple):
         return self.required + self.optional
 
 
+_ANY = ("id", "person", "occurred", "recorded")
+_CORRECTED = ("previous", "state")
 FIELDS: dict[str, _Fields] = {
     "enrolment": _Fields(("id", "person", "programme", "start", "recorded"), ("end",), ("programme",)),
+    "encounter": _Fields((*_ANY, "class"), _CORRECTED, ("class", "state")),
+    "monitoring": _Fields((*_ANY, "module", "status"), _CORRECTED, ("module", "status", "state")),
+    "prom": _Fields((*_ANY, "instrument", "score"), _CORRECTED, ("instrument", "state")),
     "claim": _Fields(
-        ("id", "person", "care_type", "occurred", "recorded"), ("cents", "amount", "product", "side", "previous"),
-        ("care_type", "product", "side"),
+        (*_ANY, "care_type"), ("cents", "amount", "product", "side", "previous"), ("care_type", "product", "side")
     ),
-    "social": _Fields(("id", "person", "field", "value", "occurred", "recorded"), (), ("field", "value")),
+    "social": _Fields((*_ANY, "field", "value"), (), ("field", "value")),
+    "withdrawal": _Fields(_ANY, (), ()),
 }
-"""Kind of event → the fields that make one."""
-_PER_ROW = ("id", "person", "cents", "amount", "previous")
+"""Kind of event → the fields that make one. Of lines recorded at one time, the first kinds come first."""
+OURS: dict[str, tuple[str, ...]] = {
+    "side": (DEBIT, CREDIT), "state": (VALID, CANCELLED), "class": get_args(EncounterClass),
+    "status": get_args(MonitoringStatus),
+}
+"""Fields whose codes are fixed."""
+_PER_ROW = ("id", "person", "cents", "amount", "score", "previous")
 """Fields that no constant can give: rows differ in them."""
 
 
@@ -134,7 +147,8 @@ class FileMapping(BaseModel):
             table = "constants" if name in self.constants else "codes"
             for code in ours:
                 if not _is_ours(name, code):
-                    expected = "'D' or 'C'" if name == "side" else "lower-case letters, digits, '-' and '_'"
+                    fixed = OURS.get(name)
+                    expected = f"one of {', '.join(fixed)}" if fixed else "lower-case letters, digits, '-' and '_'"
                     raise ValueError(f"{table}.{name}: found our code {code!r}, expected {expected}")
 
     def _check_kind(self) -> None:
@@ -143,14 +157,14 @@ class FileMapping(BaseModel):
                 "end_inclusive: expected together with fields.end, true when that is the last day, false when it is "
                 "the first day after"
             )
+        if self.decimal_comma and not self.fields.keys() & {"amount", "score"}:
+            raise ValueError("decimal_comma: expected only with fields.amount or fields.score; leave it out")
         if self.kind != "claim":
-            if self.negative_is_credit or self.decimal_comma:
-                raise ValueError("negative_is_credit, decimal_comma: expected only with kind 'claim'; leave them out")
+            if self.negative_is_credit:
+                raise ValueError("negative_is_credit: expected only with kind 'claim'; leave it out")
             return
         if ("cents" in self.fields) == ("amount" in self.fields):
             raise ValueError("fields.cents, fields.amount: expected one of them: whole cents, or a decimal amount")
-        if self.decimal_comma and "amount" not in self.fields:
-            raise ValueError("decimal_comma: expected only with fields.amount; leave it out")
         sides = (self.constants.get("side"),) if "side" in self.constants else tuple(
             self.codes.get("side", {CREDIT: CREDIT}).values() if "side" in self.fields else ()
         )
@@ -254,9 +268,9 @@ def _is_zone(name: str) -> bool:
 
 
 def _is_ours(field: str, code: str) -> bool:
+    if (fixed := OURS.get(field)) is not None:
+        return code in fixed
     match field:
-        case "side":
-            return code in (DEBIT, CREDIT)
         case "product":
             return re.fullmatch(r"[A-Za-z0-9._-]{0,32}", code) is not None
         case "value" if not code:

@@ -272,7 +272,7 @@ GOOD = CLAIMS_TOML.format(path="c.csv", format="csv")
     (('path = "c.csv"', 'path = "source.toml"'), ["path", "'source.toml'"]),
     (('path = "c.csv"', 'path = "members.csv"'), ["members.csv", "twice"]),
     (('path = "c.csv"', ""), ["no path", "missing"]),
-    (('kind = "claim"', 'kind = "prom"'), ["kind", "'prom'", "'enrolment'"]),
+    (('kind = "claim"', 'kind = "visit"'), ["kind", "'visit'", "'enrolment'"]),
     (('kind = "claim"', 'kind = "claim"\nseparator = ";"'), ["separator", "unknown key", "delimiter"]),
     (('kind = "claim"', 'kind = "claim"\nzone = "Mars/Base"'), ["zone", "'Mars/Base'", "Europe/Amsterdam"]),
     (('kind = "claim"', 'kind = "claim"\ndate_format = "%d"'), ["date_format", "'%d'", "YYYYMMDD"]),
@@ -284,7 +284,7 @@ GOOD = CLAIMS_TOML.format(path="c.csv", format="csv")
     (('id = "nr", ', ""), ["fields.id", "missing"]),
     (('previous = "old", ', ""), ["fields.previous", "cancels"]),
     (('"11" = "gp"', '"11" = "G P"'), ["codes.care_type", "'G P'"]),
-    (('debit = "D"', 'debit = "Debit"'), ["codes.side", "'D' or 'C'"]),
+    (('debit = "D"', 'debit = "Debit"'), ["codes.side", "one of D, C"]),
     (('product = "code"', "product = 1"), ["fields.product", "string"]),
     (('id_space = "claims"', 'id_space = "claims"\nconstants = { person = "P1" }'), ["constants.person"]),
     (("[[file]]", "[[files]]"), ["files", "unknown key"]),
@@ -376,6 +376,93 @@ def test_a_column_of_where_must_be_there(tmp_path):
     write_rows(tmp_path / "all.csv", [{k: v for k, v in row.items() if k != "void"} for row in MIXED_ROWS])
     with pytest.raises(SourceError, match=r"column 'void' \(where.void\) is not there"):
         check_sources(DRAFT, "insurer", tmp_path)
+
+
+CARE_DRAFT = Draft.model_validate(draft_data(parties=[
+    {"name": "hospital", "sources": [{"name": "ehr", "kinds": ["encounter", "monitoring", "prom", "withdrawal", "enrolment"]}]},
+    *draft_data()["parties"][1:],
+]))
+CARE = """
+[[file]]
+path = "care.{0}"
+format = "{0}"
+kind = "encounter"
+where = {{ what = "visit" }}
+id_space = "care"
+fields = {{ id = "nr", person = "who", occurred = "at", recorded = "booked", class = "code", previous = "old", state = "state" }}
+codes = {{ class = {{ AMB = "outpatient", IMP = "admission" }}, state = {{ ok = "valid", error = "cancelled" }} }}
+
+[[file]]
+path = "care.{0}"
+format = "{0}"
+kind = "monitoring"
+where = {{ what = "module" }}
+fields = {{ id = "nr", person = "who", occurred = "at", recorded = "booked", module = "code", status = "state" }}
+
+[[file]]
+path = "care.{0}"
+format = "{0}"
+kind = "prom"
+where = {{ what = "list" }}
+decimal_comma = true
+fields = {{ id = "nr", person = "who", occurred = "at", recorded = "booked", instrument = "code", score = "score" }}
+
+[[file]]
+path = "care.{0}"
+format = "{0}"
+kind = "withdrawal"
+where = {{ what = "stop" }}
+fields = {{ id = "nr", person = "who", occurred = "at", recorded = "booked" }}
+
+[[file]]
+path = "care.{0}"
+format = "{0}"
+kind = "enrolment"
+fields = {{ id = "nr", person = "who", start = "at", recorded = "booked", programme = "code" }}
+"""
+CARE_ROWS = [
+    ("visit", "AMB", "ok", "", ""), ("visit", "IMP", "error", "", "1"), ("visit", "AMB", "", "", ""),
+    ("visit", "EMER", "ok", "", ""), ("visit", "AMB", "new", "", ""), ("module", "week-3", "completed", "", ""),
+    ("module", "week-3", "missed", "", ""), ("list", "sibdq", "", "-5,25", ""), ("list", "sibdq", "", "5,255", ""),
+    ("list", "sibdq", "", "20000", ""), ("list", "sibdq", "", "", ""), ("stop", "", "", "", ""), ("plan", "ibd-care", "", "", ""),
+    ("list", "A B", "", "5", ""),
+]
+
+
+@pytest.mark.parametrize("extension", ["csv", "ndjson", "parquet"])
+def test_every_kind_from_every_format(tmp_path, extension):
+    (tmp_path / "source.toml").write_text(CARE.format(extension))
+    write_rows(tmp_path / f"care.{extension}", [
+        {"nr": str(n), "who": "P1", "at": "2024-01-05", "booked": f"2024-02-{n:02d}", "what": what, "code": code,
+         "state": state, "score": f'"{score}"' if extension == "csv" else score, "old": old}
+        for n, (what, code, state, score, old) in enumerate(CARE_ROWS, 1)
+    ])
+    found = [e for *_, e, _ in read_events(open_sources(CARE_DRAFT, "hospital", tmp_path, PSEUDONYMS))]
+    assert [e if isinstance(e, Reason) else (e.kind, *e.payload.model_dump().values()) for e in found] == [
+        ("encounter", "outpatient", False), ("encounter", "admission", True), ("encounter", "outpatient", False),
+        Reason.UNKNOWN_CODE, Reason.UNKNOWN_CODE, ("monitoring", "week-3", "completed", False), Reason.UNKNOWN_CODE,
+        ("prom", "sibdq", -525, False), Reason.WRONG_TYPE, Reason.AMOUNT_TOO_LARGE, Reason.MISSING_FIELD,
+        ("withdrawal",), ("enrolment", "ibd-care", None), Reason.UNKNOWN_CODE,
+    ]
+    assert found[1].corrects == found[0].event_id == PSEUDONYMS.event_id("care", "1")
+    assert found[2].corrects is None
+    assert {e.occurred_at.isoformat() for e in found if not isinstance(e, Reason)} == {"2024-01-05T00:00:00+01:00"}
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (('"outpatient"', '"clinic"'), ["codes.class", "'clinic'", "outpatient, admission"]),
+    (('error = "cancelled"', 'error = "gone"'), ["codes.state", "'gone'", "valid, cancelled"]),
+    ((', score = "score"', ""), ["file 3 (care.csv)", "fields.score", "missing"]),
+    (('kind = "withdrawal"', 'kind = "withdrawal"\ndecimal_comma = true'), ["decimal_comma", "fields.score"]),
+])
+def test_codes_and_fields_of_kinds_are_checked(tmp_path, change, words):
+    text = CARE.format("csv")
+    assert change[0] in text
+    (tmp_path / "source.toml").write_text(text.replace(*change))
+    with pytest.raises(SourceError) as found:
+        check_sources(CARE_DRAFT, "hospital", tmp_path)
+    for word in words:
+        assert word in str(found.value)
 
 
 CROSSED = """
