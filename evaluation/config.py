@@ -46,7 +46,11 @@ class NodeSettings(Settings):
     broker: str
     keys: Path
     store: Path
+    state: Path
+    """Folder of what the node needs to go on after a restart."""
     chain: ChainSettings
+    live: bool = False
+    """Whether to wait for a peer that is away, however long; else the node ends after some attempts."""
     extra_plans: tuple[Path, ...] = ()
     """Plans (JSON) this node is told to run beside the agreement's; the gate decides."""
     batch_windows: int = Field(default=26, ge=1, le=26)

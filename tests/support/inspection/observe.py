@@ -31,13 +31,9 @@ PAGES = ("", "events", "runs", "state.json")
 class Watched(LocalEvaluation):
     """The evaluation whose processes have a witness each."""
 
-    broker: str = ""
-    onboarded: object = None
-
     def _processes(self, work, broker, onboarded):
-        self.broker, self.onboarded = broker, onboarded
         started = super()._processes(work, broker, onboarded)
-        return [(role, "tests.support.inspection.watched", settings) for role, _, settings in started]
+        return [role._replace(module="tests.support.inspection.watched") for role in started]
 
 
 def role_of(command):
