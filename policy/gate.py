@@ -1,4 +1,4 @@
-"""The gate before and during a run: pure decisions of one node over facts that it gathered itself.
+"""The gate for requests, and before and during a run: pure decisions of one node over facts that it gathered itself.
 
 Each rule is a small function of the facts that returns a refusal or None. Every node decides by itself and can
 refuse alone. What may come out *after* the computation is decided on shares, in mpc.disclosure.
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from policy.agreement import Terms
+from policy.agreement import Requester, Terms
+from policy.request import Demand, demanded_plans
 
 AgreementState = Literal["unknown", "proposed", "active", "revoked", "expired"]
 
@@ -46,6 +47,22 @@ class RunRequest:
     windows: tuple[tuple[int, int], ...]
     """(start, stop) in panes; empty for a linkage run."""
     already_authorised: bool = False
+
+
+@dataclass(frozen=True)
+class DemandFacts:
+    """What a node knows of a request, besides its text."""
+
+    signer: str | None
+    """Whose key signed it for this contract and agreement; None: nobody's."""
+    nonce_seen: bool
+    """Whether this requester used the nonce before."""
+    complete_panes: int
+    """Panes whose inputs are complete."""
+    needs_run: bool
+    """Whether something asked for was neither released or suppressed before, nor is under way."""
+    runs_used: int
+    """New runs of this requester."""
 
 
 def state_phrase(facts: AgreementFacts) -> str:
@@ -109,6 +126,77 @@ def quota_left(terms: Terms, facts: AgreementFacts, request: RunRequest) -> Refu
                    "agree on a higher quota in a new version")
 
 
+def requester_known(terms: Terms, demand: Demand, facts: DemandFacts) -> Refusal | None:
+    """The agreement names the requester."""
+    names = [r.name for r in terms.requesters]
+    if demand.requester in names:
+        return None
+    return Refusal("requester-known", demand.requester, f"one of {', '.join(names)}" if names else "nobody may ask",
+                   "agree on the requester in a new version")
+
+
+def request_agreement(terms: Terms, demand: Demand, facts: DemandFacts) -> Refusal | None:
+    """It was asked under this agreement."""
+    if demand.agreement == terms.hash:
+        return None
+    return Refusal("request-agreement", demand.agreement[:16], terms.hash[:16], "ask under the signed terms")
+
+
+def request_signed(terms: Terms, demand: Demand, facts: DemandFacts) -> Refusal | None:
+    """The requester's own key signed it, for this contract and this agreement."""
+    key = next((r.address.lower() for r in terms.requesters if r.name == demand.requester), None)
+    if key is not None and facts.signer is not None and facts.signer.lower() == key:
+        return None
+    return Refusal("request-signed", "another key's signature" if facts.signer else "no valid signature",
+                   f"signed by {demand.requester}'s key {key or '(none is agreed)'}", "sign with the agreed key")
+
+
+def request_fresh(terms: Terms, demand: Demand, facts: DemandFacts) -> Refusal | None:
+    """It is not a copy of an earlier request."""
+    if not facts.nonce_seen:
+        return None
+    return Refusal("request-fresh", f"nonce {demand.nonce[:16]} for the second time", "a nonce that was never used",
+                   "ask again with a new nonce")
+
+
+def kpis_permitted(terms: Terms, demand: Demand, facts: DemandFacts) -> Refusal | None:
+    """Every KPI is one that the requester's recipient may read."""
+    requester = _requester(terms, demand)
+    allowed = () if requester is None else next(
+        r.kpis for r in terms.draft.recipients if r.name == requester.recipient
+    )
+    strange = [kpi for kpi in demand.kpis if kpi not in allowed]
+    if not strange:
+        return None
+    reader = f"{requester.recipient} may read {', '.join(allowed)}" if requester else "an agreed requester"
+    return Refusal("kpis-permitted", strange[0], reader, "leave the KPI out, or agree on it in a new version")
+
+
+def window_sealed(terms: Terms, demand: Demand, facts: DemandFacts) -> Refusal | None:
+    """All inputs of the window are complete."""
+    if demand.stop <= facts.complete_panes:
+        return None
+    grid = terms.draft.panes
+    until = grid.first_day(min(max(facts.complete_panes, 0), grid.count))
+    needed = grid.first_day(demand.stop) if demand.stop <= grid.count else f"pane {demand.stop}"
+    return Refusal("window-sealed", f"inputs complete before {until}", f"complete before {needed}",
+                   "ask for an earlier window, or wait until all parties have delivered")
+
+
+def requester_quota(terms: Terms, demand: Demand, facts: DemandFacts) -> Refusal | None:
+    """The requester still has a new run left; what needs none costs none."""
+    requester = _requester(terms, demand)
+    most = 0 if requester is None else requester.runs
+    if not facts.needs_run or facts.runs_used < most:
+        return None
+    return Refusal("requester-quota", f"{facts.runs_used} new runs used", f"fewer than {most}",
+                   "ask for what was released before, or agree on more in a new version")
+
+
+def _requester(terms: Terms, demand: Demand) -> Requester | None:
+    return next((r for r in terms.draft.requesters if r.name == demand.requester), None)
+
+
 Rule = Callable[[Terms, AgreementFacts, RunRequest], Refusal | None]
 BEFORE: tuple[Rule, ...] = (
     agreement_active, terms_agreed, within_validity, plan_permitted, window_on_lattice, quota_left,
@@ -124,3 +212,31 @@ def before(terms: Terms, facts: AgreementFacts, request: RunRequest) -> tuple[Re
 def during(terms: Terms, facts: AgreementFacts, request: RunRequest) -> tuple[Refusal, ...]:
     """Refusals between phases, at the latest block: a revocation counts as soon as it is mined."""
     return tuple(r for rule in DURING if (r := rule(terms, facts, request)) is not None)
+
+
+DemandRule = Callable[[Terms, Demand, DemandFacts], Refusal | None]
+DEMAND: tuple[DemandRule, ...] = (
+    requester_known, request_agreement, request_signed, request_fresh, kpis_permitted, window_sealed, requester_quota,
+)
+
+
+def verdicts(
+    terms: Terms, facts: AgreementFacts, demand: Demand, known: DemandFacts
+) -> tuple[tuple[str, Refusal | None], ...]:
+    """(rule, its refusal or None) of every rule for a request: first whose it is, then whether the agreement lets it.
+
+    A request is admitted if no rule refuses it; otherwise the first refusal is the answer.
+    """
+    request = RunRequest(
+        plan_hashes=tuple(sorted(p.hash for p in demanded_plans(terms, demand))),
+        windows=((demand.start, demand.stop),), already_authorised=not known.needs_run,
+    )
+    return (
+        *((_name(rule), rule(terms, demand, known)) for rule in DEMAND),
+        *((_name(rule), rule(terms, facts, request)) for rule in BEFORE),
+    )
+
+
+def _name(rule: Rule | DemandRule) -> str:
+    """The rule's name as refusals give it."""
+    return {"quota_left": "quota"}.get(rule.__name__, rule.__name__.replace("_", "-"))

@@ -52,6 +52,8 @@ def results(recipient: str) -> str:
 
 RUNS = "runs"
 """What was proposed, authorised, refused, done; and why."""
+REQUESTS = "requests"
+"""What requesters ask for, signed; one partition, so that all nodes take requests in one order."""
 
 
 def all_topics(draft: Draft) -> tuple[Topic, ...]:
@@ -66,4 +68,4 @@ def all_topics(draft: Draft) -> tuple[Topic, ...]:
         ]
     found += [Topic(inbox(node, draft.name), draft.shards, SHARE_DAYS) for node in range(NODES)]
     found += [Topic(results(recipient.name), 1, RESULT_DAYS) for recipient in draft.recipients]
-    return (*found, Topic(RUNS, 1, RESULT_DAYS))
+    return (*found, Topic(RUNS, 1, RESULT_DAYS), Topic(REQUESTS, 1, RESULT_DAYS))

@@ -1,15 +1,20 @@
-"""Keys, and what a party signs (EIP-712). A key is 32 bytes; it is never logged or shown."""
+"""Keys, and what parties and requesters sign (EIP-712). A key is 32 bytes; it is never logged or shown."""
 
 from typing import Any, cast
 
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
+from eth_keys.constants import SECPK1_N
+from eth_keys.exceptions import BadSignature
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
+from eth_utils.exceptions import ValidationError as MalformedSignature
 
 from policy.chain.model import Deployment, Proposal, to_bytes32
+from policy.request import Demand
 
+_SIGNATURE_BYTES = 65
 _TYPES = {
     "Agreement": [
         {"name": "termsHash", "type": "bytes32"},
@@ -20,6 +25,18 @@ _TYPES = {
         {"name": "runQuota", "type": "uint32"},
     ]
 }
+_DEMAND_TYPES = {
+    "Demand": [
+        {"name": "agreement", "type": "bytes32"},
+        {"name": "termsHash", "type": "bytes32"},
+        {"name": "requester", "type": "string"},
+        {"name": "kpis", "type": "string[]"},
+        {"name": "start", "type": "uint32"},
+        {"name": "stop", "type": "uint32"},
+        {"name": "nonce", "type": "bytes32"},
+    ]
+}
+"""`agreement` is the id on chain; `start` and `stop` are panes."""
 
 
 def account_of(key: bytes) -> LocalAccount:
@@ -67,13 +84,67 @@ def sign_agreement(deployment: Deployment, proposal: Proposal, key: bytes) -> by
     return bytes(account_of(key).sign_message(_typed(deployment, proposal)).signature)
 
 
-def _typed(deployment: Deployment, proposal: Proposal) -> Any:
-    domain = {
+def demand_digest(deployment: Deployment, agreement: str, demand: Demand) -> str:
+    """The EIP-712 digest of a request under one agreement of one registry: its id, and what its requester signs.
+
+    Args:
+        deployment: the pinned registry; its chain and address are part of what is signed.
+        agreement: the agreement's id on chain.
+        demand: what is asked for.
+
+    Raises:
+        ValueError: a hash or an address is malformed.
+    """
+    message = _typed_demand(deployment, agreement, demand)
+    return keccak(b"\x19" + message.version + message.header + message.body).hex()
+
+
+def sign_demand(deployment: Deployment, agreement: str, demand: Demand, key: bytes) -> bytes:
+    """A requester's signature: 65 bytes, r ‖ s ‖ v.
+
+    Raises:
+        ValueError: a hash, an address or the key is malformed.
+    """
+    return bytes(account_of(key).sign_message(_typed_demand(deployment, agreement, demand)).signature)
+
+
+def demand_signer(deployment: Deployment, agreement: str, demand: Demand, signature: bytes) -> str | None:
+    """The address whose key made the signature, with checksum; None if these bytes are no signature.
+
+    Every signature has one spelling: v is 27 or 28, and s lies in the lower half of the order, as the contract asks.
+
+    Raises:
+        ValueError: a hash or an address is malformed.
+    """
+    message = _typed_demand(deployment, agreement, demand)
+    half = SECPK1_N // 2
+    if len(signature) != _SIGNATURE_BYTES or signature[-1] not in (27, 28) or int.from_bytes(signature[32:64]) > half:
+        return None
+    try:
+        return str(Account.recover_message(message, signature=signature))
+    except (BadSignature, MalformedSignature, ValueError):
+        return None
+
+
+def _typed_demand(deployment: Deployment, agreement: str, demand: Demand) -> Any:
+    content = {
+        "agreement": to_bytes32(agreement), "termsHash": to_bytes32(demand.agreement),
+        "requester": demand.requester, "kpis": list(demand.kpis), "start": demand.start, "stop": demand.stop,
+        "nonce": to_bytes32(demand.nonce),
+    }
+    return encode_typed_data(_domain(deployment), _DEMAND_TYPES, content)
+
+
+def _domain(deployment: Deployment) -> dict[str, Any]:
+    return {
         "name": "Winnow AgreementRegistry",
         "version": "1",
         "chainId": deployment.chain_id,
         "verifyingContract": to_checksum_address(deployment.address),
     }
+
+
+def _typed(deployment: Deployment, proposal: Proposal) -> Any:
     content = {
         "termsHash": to_bytes32(proposal.terms_hash),
         "parties": [to_checksum_address(a) for a in proposal.parties],
@@ -82,4 +153,4 @@ def _typed(deployment: Deployment, proposal: Proposal) -> Any:
         "validUntil": proposal.valid_until,
         "runQuota": proposal.run_quota,
     }
-    return encode_typed_data(domain, _TYPES, content)
+    return encode_typed_data(_domain(deployment), _TYPES, content)
