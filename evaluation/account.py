@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from evaluation.document import AlertRow, DateWindow, Document, Refusal, Release, Run, Status, settled
 from evaluation.document import Events as EventsRow
 from evaluation.errors import Tampered
-from evaluation.records import Done, Events, Failed, Refused
+from evaluation.records import Answered, AnyRecord, Done, Events, Failed, Missed, Refused, Skipped
 from evaluation.results import Released, ResultShares, combine, combine_alerts
 from policy.agreement import NODES, Terms
 from policy.window import Window
@@ -53,16 +53,16 @@ class Account:
         self._states: dict[str, dict[int, bool | None]] = {alert: {} for alert in self._alerts}
         """Alert → scheduled window → raised; None: no data."""
 
-    def add_record(self, record: Refused | Done | Failed | Events) -> None:
+    def add_record(self, record: AnyRecord) -> None:
         """Take a record whose signature was checked; repeats change nothing."""
         match record:
             case Done():
                 self._add_done(record)
-            case Refused():
+            case Refused() if record.request is None:
                 self._add_refused(record)
             case Events():
                 self._events[record.party] = record
-            case Failed():
+            case Failed() | Answered() | Missed() | Skipped():
                 pass  # an attempt that is tried again changes nothing of what came out; the topic keeps it
 
     def add_result(self, shares: ResultShares) -> None:

@@ -1,7 +1,7 @@
 """What nodes and parties say in the open: signed records on the `runs` topic.
 
-A record says that a run was authorised, done, refused or failed and why, which cells were suppressed, or how many
-events a party read. It holds no share, no result and nothing about a patient. Its fields have the bounds of the
+A record says that a run was done, refused or failed and why, which cells were suppressed, which windows were missed or
+skipped, how a request was answered, or how many events a party read. It holds no share, no result and nothing about a patient. Its fields have the bounds of the
 result document's, so that a signer who writes nonsense is ignored and cannot end a reader.
 """
 
@@ -9,15 +9,20 @@ from typing import Annotated, Literal
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from evaluation.document import Code, Count
 from evaluation.errors import Tampered
 from policy.agreement import Terms
 from policy.alert import MAX_ALERTS
+from policy.request import MAX_KPIS
+from policy.window import MAX_PANES
 
 MAX_RECORD_BYTES = 1 << 20
 _SIGNATURE_BYTES = 64
+MAX_RECORD_KPIS = 64
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Words = Annotated[str, Field(max_length=500)]
 
 
 class Record(BaseModel):
@@ -28,8 +33,13 @@ class Record(BaseModel):
     agreement: str
 
 
+Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Reason = Annotated[str, Field(max_length=2_000)]
+Windows = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=MAX_PANES)]
+
+
 class Refused(Record):
-    """A node refuses windows (or, with `windows` empty, everything) by a rule."""
+    """A node refuses a request, or windows (with `windows` empty: everything), by a rule."""
 
     kind: Literal["refused"] = "refused"
     node: int
@@ -39,6 +49,8 @@ class Refused(Record):
     found: str | None
     required: str
     next_step: str
+    request: Digest | None = None
+    """The request that is refused; the schedule goes on."""
 
 
 class Suppressed(BaseModel):
@@ -61,6 +73,8 @@ class Done(Record):
     run: str
     windows: tuple[int, ...]
     """Empty for a linkage run."""
+    kpis: tuple[Code, ...] = Field(default=(), max_length=MAX_KPIS)
+    """What was computed for every one of the windows."""
     sequence: Count
     seconds: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
     suppressed: tuple[Suppressed, ...] = ()
@@ -68,6 +82,18 @@ class Done(Record):
     """Number of released cells."""
     alerts: tuple[Code, ...] = Field(default=(), max_length=MAX_ALERTS)
     """Alerts whose states after these windows are on their way, released or not."""
+    due_at: AwareDatetime | None = None
+    """When the inputs of the last window were complete at this node."""
+    ended_at: AwareDatetime | None = None
+    late: Reason | None = None
+    """Why the run came later than its inputs, if it did."""
+    kpis: tuple[Code, ...] = Field(default=(), max_length=MAX_RECORD_KPIS)
+    """KPIs that were computed; empty: all of the agreement's. A request may have asked for some of them."""
+    due_at: AwareDatetime | None = None
+    """When this node had everything that the last window needs."""
+    ended_at: AwareDatetime | None = None
+    late: Words | None = None
+    """Why it ended long after it was due, such as that this node was down."""
 
 
 class Failed(Record):
@@ -77,6 +103,77 @@ class Failed(Record):
     node: int
     run: str | None
     reason: str
+
+
+class Answered(Record):
+    """What a node does about a request that it admits."""
+
+    kind: Literal["answered"] = "answered"
+    node: int
+    request: Digest
+    """The digest that its requester signed."""
+    outcome: Literal["run", "joined", "released"]
+    """run: a new run computes what is missing. joined: a run under way does. released: all of it ended before."""
+    run: Digest | None = None
+    window: Count
+    kpis: tuple[Code, ...] = Field(min_length=1, max_length=MAX_RECORD_KPIS)
+
+
+class Missed(Record):
+    """Windows that were due while they could not run; they run as soon as they can."""
+
+    kind: Literal["missed"] = "missed"
+    node: int
+    windows: tuple[int, ...]
+    reason: Words
+    since: AwareDatetime
+    until: AwareDatetime | None = None
+    """None: it lasts."""
+
+
+class Skipped(Record):
+    """Scheduled windows that do not run, since everything of them ended in another way."""
+
+    kind: Literal["skipped"] = "skipped"
+    node: int
+    windows: tuple[int, ...]
+    reason: Words
+
+
+class Missed(Record):
+    """Windows that were due and did not run in time; they run when they can."""
+
+    kind: Literal["missed"] = "missed"
+    node: int
+    windows: Windows
+    reason: Reason
+    since: AwareDatetime | None
+    """None: nobody knows from when on, as before a node's first start."""
+    until: AwareDatetime | None
+    """None: it lasts."""
+
+
+class Skipped(Record):
+    """Scheduled windows that do not run."""
+
+    kind: Literal["skipped"] = "skipped"
+    node: int
+    windows: Windows
+    reason: Reason
+
+
+class Answered(Record):
+    """A request that was admitted, and where its results come from."""
+
+    kind: Literal["answered"] = "answered"
+    node: int
+    request: Hex32
+    outcome: Literal["run", "joined", "released"]
+    """Computed for this request; computed anyway by a run under way; all of it had ended before."""
+    run: Hex32
+    """The run that ended last of those that computed what was asked for."""
+    window: Annotated[int, Field(ge=0)]
+    kpis: tuple[Code, ...] = Field(min_length=1, max_length=MAX_KPIS)
 
 
 class Events(Record):
@@ -97,8 +194,8 @@ class Events(Record):
         return self
 
 
-AnyRecord = Annotated[Refused | Done | Failed | Events, Field(discriminator="kind")]
-_ADAPTER: TypeAdapter[Refused | Done | Failed | Events] = TypeAdapter(AnyRecord)
+AnyRecord = Refused | Done | Failed | Answered | Missed | Skipped | Events
+_ADAPTER: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="kind")])
 
 
 def seal_record(record: Record, key: Ed25519PrivateKey) -> bytes:
@@ -107,7 +204,7 @@ def seal_record(record: Record, key: Ed25519PrivateKey) -> bytes:
     return key.sign(b"winnow-record\0" + body) + body
 
 
-def open_record(message: bytes, terms: Terms) -> Refused | Done | Failed | Events:
+def open_record(message: bytes, terms: Terms) -> AnyRecord:
     """Check a record's form, agreement and signature.
 
     Raises:
@@ -131,7 +228,7 @@ def open_record(message: bytes, terms: Terms) -> Refused | Done | Failed | Event
     return record
 
 
-def _signer(record: Refused | Done | Failed | Events, terms: Terms) -> str:
+def _signer(record: AnyRecord, terms: Terms) -> str:
     if isinstance(record, Events):
         keys = {p.name: p.batch_key for p in terms.parties}
         if record.party not in keys:
