@@ -63,7 +63,7 @@ class Account:
             case Events():
                 self._events[record.party] = record
             case Failed() | Answered() | Missed() | Skipped():
-                pass  # an attempt that is tried again changes nothing of what came out; the topic keeps it
+                pass  # these change nothing of what came out or will not; the topic keeps them
 
     def add_result(self, shares: ResultShares) -> None:
         """Take one node's shares; the third of a run recombines them.

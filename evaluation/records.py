@@ -1,8 +1,9 @@
 """What nodes and parties say in the open: signed records on the `runs` topic.
 
 A record says that a run was done, refused or failed and why, which cells were suppressed, which windows were missed or
-skipped, how a request was answered, or how many events a party read. It holds no share, no result and nothing about a patient. Its fields have the bounds of the
-result document's, so that a signer who writes nonsense is ignored and cannot end a reader.
+skipped, how a request was answered, or how many events a party read. It holds no share, no result and nothing about a
+patient. Its fields have the bounds of the result document's, so that a signer who writes nonsense is ignored and
+cannot end a reader.
 """
 
 from typing import Annotated, Literal
@@ -15,7 +16,6 @@ from evaluation.document import Code, Count
 from evaluation.errors import Tampered
 from policy.agreement import Terms
 from policy.alert import MAX_ALERTS
-from policy.request import MAX_KPIS
 from policy.window import MAX_PANES
 
 MAX_RECORD_BYTES = 1 << 20
@@ -23,6 +23,7 @@ _SIGNATURE_BYTES = 64
 MAX_RECORD_KPIS = 64
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Words = Annotated[str, Field(max_length=500)]
+Windows = Annotated[tuple[Count, ...], Field(min_length=1, max_length=MAX_PANES)]
 
 
 class Record(BaseModel):
@@ -31,11 +32,6 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     agreement: str
-
-
-Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Reason = Annotated[str, Field(max_length=2_000)]
-Windows = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=MAX_PANES)]
 
 
 class Refused(Record):
@@ -73,8 +69,6 @@ class Done(Record):
     run: str
     windows: tuple[int, ...]
     """Empty for a linkage run."""
-    kpis: tuple[Code, ...] = Field(default=(), max_length=MAX_KPIS)
-    """What was computed for every one of the windows."""
     sequence: Count
     seconds: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
     suppressed: tuple[Suppressed, ...] = ()
@@ -82,11 +76,6 @@ class Done(Record):
     """Number of released cells."""
     alerts: tuple[Code, ...] = Field(default=(), max_length=MAX_ALERTS)
     """Alerts whose states after these windows are on their way, released or not."""
-    due_at: AwareDatetime | None = None
-    """When the inputs of the last window were complete at this node."""
-    ended_at: AwareDatetime | None = None
-    late: Reason | None = None
-    """Why the run came later than its inputs, if it did."""
     kpis: tuple[Code, ...] = Field(default=(), max_length=MAX_RECORD_KPIS)
     """KPIs that were computed; empty: all of the agreement's. A request may have asked for some of them."""
     due_at: AwareDatetime | None = None
@@ -120,13 +109,14 @@ class Answered(Record):
 
 
 class Missed(Record):
-    """Windows that were due while they could not run; they run as soon as they can."""
+    """Windows that were due and could not run; they run as soon as they can."""
 
     kind: Literal["missed"] = "missed"
     node: int
-    windows: tuple[int, ...]
+    windows: Windows
     reason: Words
-    since: AwareDatetime
+    since: AwareDatetime | None
+    """None: nobody knows, as before a node's first start."""
     until: AwareDatetime | None = None
     """None: it lasts."""
 
@@ -136,44 +126,8 @@ class Skipped(Record):
 
     kind: Literal["skipped"] = "skipped"
     node: int
-    windows: tuple[int, ...]
+    windows: Windows
     reason: Words
-
-
-class Missed(Record):
-    """Windows that were due and did not run in time; they run when they can."""
-
-    kind: Literal["missed"] = "missed"
-    node: int
-    windows: Windows
-    reason: Reason
-    since: AwareDatetime | None
-    """None: nobody knows from when on, as before a node's first start."""
-    until: AwareDatetime | None
-    """None: it lasts."""
-
-
-class Skipped(Record):
-    """Scheduled windows that do not run."""
-
-    kind: Literal["skipped"] = "skipped"
-    node: int
-    windows: Windows
-    reason: Reason
-
-
-class Answered(Record):
-    """A request that was admitted, and where its results come from."""
-
-    kind: Literal["answered"] = "answered"
-    node: int
-    request: Hex32
-    outcome: Literal["run", "joined", "released"]
-    """Computed for this request; computed anyway by a run under way; all of it had ended before."""
-    run: Hex32
-    """The run that ended last of those that computed what was asked for."""
-    window: Annotated[int, Field(ge=0)]
-    kpis: tuple[Code, ...] = Field(min_length=1, max_length=MAX_KPIS)
 
 
 class Events(Record):
