@@ -57,8 +57,9 @@ class Session:
     Node i holds component i (with node i − 1) and component i + 1 (with node i + 1) of what is shared in threes.
     """
 
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire.channel(TAIL_CHANNEL)
+    def __init__(self, wire: Wire, channel: int = TAIL_CHANNEL) -> None:
+        """`channel`: each session of an attempt has its own, and with it keys of its own."""
+        self.wire = wire.channel(channel)
         self.number = wire.number
         self.up, self.down = (wire.number + 1) % 3, (wire.number - 1) % 3
         self.payload_bytes = 0
