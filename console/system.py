@@ -137,6 +137,7 @@ class LocalSystem:
             self.work, chain.url, leave_out=draft.parties[-1].name if self.drill == "unsigned" else None
         )
         self._roles = {role.name: role for role in self._processes(self.work, broker.address, self.onboarded)}
+        self.work.configure_requesters(broker.address, self.onboarded.settings())
 
     async def _end(self) -> None:
         stop_all([child.process for child in self._children.values()])

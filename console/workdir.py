@@ -19,6 +19,7 @@ from policy.agreement import (
     NodeIdentity,
     PartyIdentity,
     RecipientIdentity,
+    RequesterIdentity,
     Terms,
     compile_plans,
 )
@@ -52,7 +53,7 @@ class WorkDir:
         return self.root / recipient / "document.json"
 
     def keys(self, role: str) -> Path:
-        """Folder of a role's keys; a role is a party, `node-<j>` or a recipient."""
+        """Folder of a role's keys; a role is a party, `node-<j>`, a recipient or a requester."""
         return self.root / role / "keys"
 
     def configure(self, role: str, settings: dict[str, Any]) -> Path:
@@ -60,6 +61,19 @@ class WorkDir:
         path = self.root / role / "config.toml"
         path.write_text(tomli_w.dumps(_plain(settings)), encoding="utf-8")
         return path
+
+    def configure_requesters(self, broker: str, chain: dict[str, Any]) -> None:
+        """Write the configuration of every requester: nobody runs for them, they call `winnow request`.
+
+        Args:
+            broker: host:port.
+            chain: the agreement's place on chain, as in every configuration.
+        """
+        for requester in self.terms.draft.requesters:
+            self.configure(requester.name, {
+                "requester": requester.name, "terms": self.terms_file, "kpis": self.kpi_file, "broker": broker,
+                "keys": self.keys(requester.name), "recipient_keys": self.keys(requester.recipient), "chain": chain,
+            })
 
     def log(self, role: str) -> Path:
         """Where a role's process logs."""
@@ -114,10 +128,15 @@ def prepare(root: Path, draft: Draft, kpis: tuple[Kpi, ...], node_ports: tuple[i
         recipients.append(RecipientIdentity(
             name=recipient.name, sealing_key=sealing_public(new_secret(keys / SEALING))
         ))
+    requesters = tuple(
+        RequesterIdentity(
+            name=r.name, address=address_of(new_secret(_key_folder(root, r.name) / CHAIN))
+        ) for r in draft.requesters
+    )
     try:
         terms = Terms(
             draft=draft, parties=tuple(parties), nodes=tuple(nodes), recipients=tuple(recipients),
-            plans=compile_plans(draft, kpis),
+            plans=compile_plans(draft, kpis), requesters=requesters,
         )
     except ValidationError as error:
         raise AgreementError(f"agreement {draft.name}: {error.errors()[0]['msg']}") from error

@@ -75,6 +75,20 @@ class RecipientSettings(Settings):
     page_port: int = 0
 
 
+class RequesterSettings(Settings):
+    """A requester's commands: `winnow request` and `winnow schedule`. In `keys` lies `chain`: it signs requests."""
+
+    requester: str
+    terms: Path
+    kpis: Path
+    """The KPI programs (JSON), for their texts."""
+    broker: str
+    keys: Path
+    recipient_keys: Path
+    """Folder with the `sealing` key of the requester's recipient: whoever asks reads the answers as this recipient."""
+    chain: ChainSettings
+
+
 def load_settings(path: Path, model: type[MODEL]) -> MODEL:
     """Read a configuration.
 
