@@ -236,7 +236,7 @@ def _check_sources(party: Party, measures: tuple[Measure, ...]) -> None:
         if measure.needs is not None and measure.needs not in kinds:
             raise ValueError(
                 f"measure {measure.name} needs events of kind {measure.needs!r}; the sources of {party.name} have "
-                f"{', '.join(sorted(kinds))}"
+                f"{', '.join(sorted(kinds))}. Add the kind to one of them, or leave the measure out"
             )
 
 

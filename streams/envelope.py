@@ -152,9 +152,8 @@ class Heartbeat(Message):
         return self
 
 
-PatientEvent = (
-    EnrolmentEvent | ClaimEvent | SocialEvent | EncounterEvent | MonitoringEvent | PromEvent | WithdrawalEvent
-)
+RevisableEvent = EncounterEvent | MonitoringEvent | PromEvent
+PatientEvent = EnrolmentEvent | ClaimEvent | SocialEvent | RevisableEvent | WithdrawalEvent
 Envelope = Annotated[PatientEvent | Heartbeat, Field(discriminator="kind")]
 
 _ADAPTER: TypeAdapter[PatientEvent | Heartbeat] = TypeAdapter(Envelope)

@@ -31,7 +31,8 @@ async def ingest(
             outcome = _judge(record, validator)
             if isinstance(outcome, Heartbeat):
                 done -= 1
-                ends.end(record.partition, outcome.source)
+                if outcome.final:
+                    ends.end(record.partition, outcome.source)
                 outbox.put(sharded, record.partition, None, record.value)
             elif isinstance(outcome, bytes):
                 counts.accepted += 1

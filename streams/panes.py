@@ -10,6 +10,7 @@ from array import array
 from bisect import bisect_right
 from collections import defaultdict
 from datetime import datetime, time, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,13 +18,39 @@ from numpy.typing import NDArray
 
 from policy.agreement import Draft
 from policy.measure import LIMB_BITS, Measure
-from streams.envelope import REGISTERED, ClaimEvent, EnrolmentEvent, PatientEvent, SocialEvent
+from streams.answers import Answer, Answers
+from streams.counted import Key, counted, key_of
+from streams.envelope import (
+    REGISTERED,
+    ClaimEvent,
+    EncounterEvent,
+    EnrolmentEvent,
+    Heartbeat,
+    MonitoringEvent,
+    PatientEvent,
+    PromEvent,
+    RevisableEvent,
+    SocialEvent,
+    WithdrawalEvent,
+)
 from streams.errors import ConfigurationError
 from streams.intervals import LIMIT, Numbers, Programme
 from streams.register import Register
 from streams.watermark import Watermark
 
 NEVER = LIMIT
+COUNTED_KINDS = ("claim", "encounter", "monitoring", "prom")
+
+
+class Standing(NamedTuple):
+    """What an event that may be corrected has added."""
+
+    person: int
+    pane: int
+    adds: tuple[tuple[int, int], ...]
+    """(measure, value)"""
+    answer: tuple[Answers, int] | None
+    """Where a PROM answer stands."""
 
 
 class PaneEvents:
@@ -88,7 +115,11 @@ class ShardPanes:
         self.register = Register(draft.linkage.block_slots)
         self._programmes: defaultdict[str, Programme] = defaultdict(Programme)
         self._facts: defaultdict[str, Facts] = defaultdict(Facts)
-        self._events: dict[int, PaneEvents] = {}
+        self._events: defaultdict[int, PaneEvents] = defaultdict(PaneEvents)
+        self._counted: dict[Key, tuple[tuple[int, int], ...]] = {}
+        self._answers: defaultdict[str, Answers] = defaultdict(Answers)
+        self._standing: dict[str, Standing] = {}
+        self._withdrawn: set[int] = set()
         self.sealed = 0
         """Panes sealed: 0 ≤ pane < sealed."""
         self.late_pending = 0
@@ -99,10 +130,21 @@ class ShardPanes:
         if self._watermark.value == math.inf and not self.register.closed:
             self.register.close()
 
+    def hear(self, heartbeat: Heartbeat) -> None:
+        """A source says how far it is."""
+        if heartbeat.until is None or heartbeat.recorded_at is None:
+            self.finish(heartbeat.source)
+            return
+        self._look_at_the_clock(heartbeat.recorded_at)
+        self._watermark.hear(heartbeat.source, heartbeat.until.timestamp(), heartbeat.recorded_at.timestamp())
+
+    def _look_at_the_clock(self, recorded_at: datetime) -> None:
+        if not self.register.closed and recorded_at >= self._linkage:
+            self.register.close()
+
     def add(self, event: PatientEvent) -> None:
         """Take in an accepted event."""
-        if not self.register.closed and event.recorded_at >= self._linkage:
-            self.register.close()
+        self._look_at_the_clock(event.recorded_at)
         occurred = event.occurred_at.timestamp()
         person = self.register.person(event.patient)
         late = person is None
@@ -114,6 +156,10 @@ class ShardPanes:
                     late = self._enrolment(event, person, occurred)
                 case SocialEvent():
                     late = self._fact(event, person, occurred)
+                case EncounterEvent() | MonitoringEvent() | PromEvent():
+                    late = self._revisable(event, person, occurred)
+                case WithdrawalEvent():
+                    self._withdrawn.add(person)
         self.late_pending += late
         self._watermark.observe(event.source, occurred, event.recorded_at.timestamp())
 
@@ -129,13 +175,50 @@ class ShardPanes:
                 for index, m in enumerate(self._measures)
                 if m.kind == "claim" and m.care_type in (None, claim.care_type)
             )
-        events = self._events.get(pane)
-        if events is None:
-            events = self._events[pane] = PaneEvents()
+        events = self._events[pane]
         sign = -1 if claim.credit else 1
         for index, is_sum in targets:
             events.add(person, index, sign * claim.cents if is_sum else sign)
         return False
+
+    def _revisable(self, event: RevisableEvent, person: int, occurred: float) -> bool:
+        pane = bisect_right(self._stamps, occurred) - 1
+        ids = {event.event_id, event.corrects or event.event_id}
+        gone = {name: self._standing[name] for name in ids if name in self._standing}
+        cancels = event.payload.cancels
+        if cancels and not gone:
+            # What it takes back was late.
+            return True
+        touched = [earlier.pane for earlier in gone.values()] + ([] if cancels else [pane])
+        if any(0 <= number < self.sealed for number in touched):
+            return True
+        answers, answer = None, None
+        if isinstance(event, PromEvent):
+            answers = self._answers[event.payload.instrument]
+            answer = None if cancels else Answer(occurred, event.payload.score, pane)
+            removed = [earlier.answer[1] for earlier in gone.values() if earlier.answer is not None]
+            if answers.moves_sealed(person, removed, answer, self.sealed):
+                return True
+        for name, earlier in gone.items():
+            del self._standing[name]
+            for index, value in earlier.adds:
+                self._events[earlier.pane].add(person, index, -value)
+            if earlier.answer is not None:
+                earlier.answer[0].remove(earlier.answer[1])
+        if not cancels:
+            adds = self._adds(event) if pane >= 0 else ()
+            for index, value in adds:
+                self._events[pane].add(person, index, value)
+            row = None if answers is None or answer is None else (answers, answers.add(person, answer))
+            self._standing[event.event_id] = Standing(person, pane, adds, row)
+        return False
+
+    def _adds(self, event: RevisableEvent) -> tuple[tuple[int, int], ...]:
+        key = key_of(event)
+        found = self._counted.get(key)
+        if found is None:
+            found = self._counted[key] = counted(self._measures, key)
+        return found
 
     def _enrolment(self, event: EnrolmentEvent, person: int, occurred: float) -> bool:
         if event.payload.programme == REGISTERED:
@@ -192,8 +275,10 @@ class ShardPanes:
         self._events.pop(pane, None)
         self.sealed += 1
         rows: list[Numbers] = []
+        withdrawn = np.array(sorted(self._withdrawn), dtype=np.int64)
         for measure in self._measures:
             value = values[measure.name]
+            value[withdrawn] = 0
             limbs = (value >> LIMB_BITS, value & ((1 << LIMB_BITS) - 1)) if measure.aggregation == "sum" else (value,)
             rows += limbs
         content = np.zeros((len(rows), self.register.slots), dtype=np.int64)
@@ -229,11 +314,16 @@ class ShardPanes:
             case "nonzero":
                 twin = next(m for m in self._measures if m.name == measure.of)
                 value[self._evaluate(twin, pane, people, values) != 0] = 1
-            case "count" | "sum":
+            case "follow-ups" | "change":
+                who, change = self._answers[_named(measure.code)].follow_ups(pane)
+                np.add.at(value, who, change if measure.aggregation == "change" else 1)
+            case "count" | "sum" | "missed":
                 events = self._events.get(pane)
                 if events is not None:
                     mine = np.array(events.measure) == self._measures.index(measure)
                     np.add.at(value, np.array(events.person)[mine], np.array(events.value)[mine])
+                if measure.aggregation == "missed":
+                    np.maximum(value, 0, out=value)
         return value
 
 
@@ -250,9 +340,11 @@ def check_bounds(draft: Draft, party: str) -> None:
             raise ConfigurationError(
                 f"measure {measure.name} may reach {longest} days a pane, its bound is {measure.bound}. Raise it."
             )
-        if measure.aggregation in ("count", "sum") and measure.kind != "claim":
+        kinds = {"count": COUNTED_KINDS, "sum": ("claim",)}.get(measure.aggregation)
+        if kinds is not None and measure.kind not in kinds:
             raise ConfigurationError(
-                f"measure {measure.name} is a {measure.aggregation} of {measure.kind} events, expected claim events"
+                f"measure {measure.name} is a {measure.aggregation} of {measure.kind} events, expected "
+                f"{' or '.join(kinds)} events. Change its kind"
             )
         _check_acyclic(measure, measures, ())
 

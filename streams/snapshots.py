@@ -50,8 +50,9 @@ class PaneStage:
                         f"{consumer.topic}/{record.partition} offset {record.offset} is not an envelope"
                     ) from error
                 if isinstance(event, Heartbeat):
-                    self._shards[record.partition].finish(event.source)
-                    ends.end(record.partition, event.source)
+                    self._shards[record.partition].hear(event)
+                    if event.final:
+                        ends.end(record.partition, event.source)
                 else:
                     self._shards[record.partition].add(event)
             for shard in range(len(self._shards)):

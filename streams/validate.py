@@ -10,9 +10,21 @@ from datetime import datetime, timedelta
 
 from policy.agreement import Draft
 from policy.window import MAX_PANES
-from streams.envelope import REGISTERED, ClaimEvent, EnrolmentEvent, PatientEvent, SocialEvent
+from streams.envelope import (
+    REGISTERED,
+    ClaimEvent,
+    EncounterEvent,
+    EnrolmentEvent,
+    MonitoringEvent,
+    PatientEvent,
+    PromEvent,
+    RevisableEvent,
+    SocialEvent,
+    WithdrawalEvent,
+)
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason
+from streams.revisions import Revisions
 from streams.sources.agreed import programmes
 
 CARE_TYPES = frozenset({
@@ -60,13 +72,15 @@ class Validator:
         self._people: dict[str, int] = {}
         self._claims: dict[str, _Line | None] = {}
         self._social: set[str] = set()
+        self._withdrawals: set[str] = set()
+        self._revisions = Revisions(draft.panes, draft.party_measures(party))
         self._enrolments: dict[str, EnrolmentEvent] = {}
         self._totals: dict[int, int] = {}
 
     def check(self, event: PatientEvent, partition: int) -> PatientEvent | Reason:
         """The event as it may enter, or why not.
 
-        A credit line enters with the date and care type of the line that it cancels.
+        A credit line enters with the date and care type of the line that it cancels; see Revisions.check too.
         """
         try:
             if self._pseudonyms.shard(event.patient, self._shards) != partition:
@@ -84,8 +98,10 @@ class Validator:
                 return self._enrolment(event)
             case SocialEvent():
                 return self._social_fact(event)
-            case _:
-                return Reason.UNKNOWN_CODE
+            case EncounterEvent() | MonitoringEvent() | PromEvent():
+                return self._revisable(event)
+            case WithdrawalEvent():
+                return self._withdrawal(event)
 
     def _debit(self, event: ClaimEvent) -> ClaimEvent | Reason:
         claim = event.payload
@@ -161,6 +177,23 @@ class Validator:
             return Reason.DUPLICATE_ID
         self._social.add(event.event_id)
         self._know(event.patient)
+        return event
+
+    def _revisable(self, event: RevisableEvent) -> RevisableEvent | Reason:
+        person = self._people.get(event.patient)
+        if person is None and not self._needs_enrolment:
+            person = len(self._people)
+        outcome = self._revisions.check(event, person)
+        if not isinstance(outcome, Reason):
+            self._know(event.patient)
+        return outcome
+
+    def _withdrawal(self, event: WithdrawalEvent) -> WithdrawalEvent | Reason:
+        if event.event_id in self._withdrawals:
+            return Reason.DUPLICATE_ID
+        if event.patient not in self._people:
+            return Reason.UNKNOWN_PERSON
+        self._withdrawals.add(event.event_id)
         return event
 
     def _know(self, patient: str) -> int:

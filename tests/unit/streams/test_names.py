@@ -68,7 +68,8 @@ def test_rejects_open_for_the_party_only():
 
 @pytest.mark.parametrize(("value", "reason"), [
     (b"{", Reason.BROKEN_JSON), (b"{}", Reason.MISSING_FIELD), (b'{"kind": "other"}', Reason.UNKNOWN_CODE),
-    (b'{"kind": "heartbeat", "source": "x", "final": false}', Reason.UNKNOWN_CODE),
+    (b'{"kind": "heartbeat", "source": "x", "final": false}', Reason.WRONG_TYPE),
+    (b'{"kind": "heartbeat", "source": "x", "until": "2024-01-01T00:00:00Z"}', Reason.WRONG_TYPE),
     (b'{"kind": "heartbeat", "source": "x", "more": 1}', Reason.WRONG_TYPE), (b"\xff", Reason.BROKEN_JSON),
 ])
 def test_foreign_records_on_a_source_topic_have_a_reason(value, reason):

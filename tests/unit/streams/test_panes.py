@@ -243,7 +243,7 @@ def test_random_enrolments_against_days_counted_one_by_one():
 
 @pytest.mark.parametrize(("measure", "message"), [
     ({"name": "x", "party": "insurer", "aggregation": "days", "programme": "insured", "bound": 6}, "may reach 7 days"),
-    ({"name": "x", "party": "insurer", "aggregation": "count", "kind": "enrolment"}, "expected claim events"),
+    ({"name": "x", "party": "insurer", "aggregation": "count", "kind": "enrolment"}, "expected claim or encounter or .* events. Change its kind"),
     ({"name": "x", "party": "insurer", "aggregation": "nonzero", "of": "x"}, "depends on itself: x → x"),
 ])
 def test_agreements_that_cannot_be_served(measure, message):

@@ -1,0 +1,184 @@
+"""Which encounters, monitoring events and PROM answers may enter: each may be said again, corrected or cancelled.
+
+The bounds hold whatever the panes stage leaves out as late. So an event that is taken back frees its place only where
+it is the only one and what replaces it lies in the same pane; of scores the widest spread ever accepted counts.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from policy.measure import Measure
+from policy.window import PaneGrid
+from streams.counted import Key, counted, key_of, known_codes
+from streams.envelope import EncounterEvent, MonitoringEvent, PromEvent, RevisableEvent
+from streams.rejects import Reason
+
+BEFORE = -1
+"""The pane of what happened before the first one."""
+
+
+@dataclass(slots=True)
+class _Said:
+    """The last version of an event."""
+
+    kind: str
+    instrument: str | None
+    patient: str
+    occurred_at: datetime
+    recorded_at: datetime
+    pane: int
+    limited: tuple[int, ...]
+    """Measures whose bound it uses."""
+    stands: bool
+    taken_back_by: str | None = None
+    """The id of the event that cancelled it: its own, or that of another."""
+
+
+@dataclass(slots=True)
+class _Spread:
+    """One patient's answers to an instrument."""
+
+    least: int
+    most: int
+    in_a_pane: int
+    """Most answers in one pane."""
+
+    @property
+    def largest(self) -> int:
+        """No pane's changes add up to more, either way, whichever answer turns out to be the first."""
+        return (self.most - self.least) * self.in_a_pane
+
+
+class Revisions:
+    """Checks one party's events of these kinds in their order."""
+
+    def __init__(self, grid: PaneGrid, measures: Sequence[Measure]) -> None:
+        self._grid, self._measures = grid, measures
+        self._modules = known_codes(measures, "monitoring")
+        self._instruments = known_codes(measures, "prom")
+        self._limited: dict[Key, tuple[int, ...]] = {}
+        self._said: dict[str, _Said] = {}
+        self._totals: dict[tuple[int, int, int], int] = {}
+        """(person, pane, measure) → events, or an upper bound of them."""
+        self._spreads: dict[tuple[int, int], _Spread] = {}
+
+    def check(self, event: RevisableEvent, person: int | None) -> RevisableEvent | Reason:
+        """The event as it may enter, or why not.
+
+        Args:
+            event: of a patient of this partition, not in the future, from a source of its kind.
+            person: the number that the patient has or would have; None: is not known and may not be new.
+
+        An event that only cancels enters with the time of what it cancels.
+        """
+        if self._unknown(event):
+            return Reason.UNKNOWN_CODE
+        cancels = event.payload.cancels
+        pane = self._grid.pane_of(event.occurred_at)
+        if pane is None and not cancels:
+            if not isinstance(event, PromEvent) or event.occurred_at >= self._grid.edges[0]:
+                return Reason.OUTSIDE_AGREEMENT
+            pane = BEFORE
+        if person is None:
+            return Reason.UNKNOWN_PERSON
+        gone = self._taken_back(event)
+        if isinstance(gone, Reason):
+            return gone
+        made = self._version(event, BEFORE if pane is None or cancels else pane)
+        if (refused := self._count(event, made, gone, person)) is not None:
+            return refused
+        for earlier in gone:
+            earlier.stands, earlier.taken_back_by = False, event.event_id
+        if cancels and (own := self._said.get(event.event_id)) is not None:
+            own.recorded_at = event.recorded_at
+            made = own
+        self._said[event.event_id] = made
+        return event.model_copy(update={"occurred_at": gone[-1].occurred_at}) if cancels else event
+
+    def _unknown(self, event: RevisableEvent) -> bool:
+        match event:
+            case EncounterEvent():
+                return False
+            case MonitoringEvent():
+                return self._modules is not None and event.payload.module not in self._modules
+            case PromEvent():
+                return self._instruments is not None and event.payload.instrument not in self._instruments
+
+    def _version(self, event: RevisableEvent, pane: int) -> _Said:
+        key = key_of(event)
+        limited = self._limited.get(key)
+        if limited is None:
+            adds = {index for index, value in counted(self._measures, key) if value > 0}
+            limited = self._limited[key] = tuple(
+                index for index, m in enumerate(self._measures)
+                if index in adds or (m.aggregation in ("follow-ups", "change") and m.code == key[1])
+            )
+        return _Said(
+            event.kind, _instrument(event), event.patient, event.occurred_at, event.recorded_at, pane, limited,
+            stands=not event.payload.cancels,
+        )
+
+    def _taken_back(self, event: RevisableEvent) -> list[_Said] | Reason:
+        """What stands and would no longer."""
+        gone: list[_Said] = []
+        own = self._said.get(event.event_id)
+        if own is not None:
+            if not _alike(own, event) or event.recorded_at <= own.recorded_at:
+                return Reason.DUPLICATE_ID
+            if own.taken_back_by not in (None, event.event_id):
+                return Reason.ALREADY_CANCELLED
+            if own.stands:
+                gone.append(own)
+        if event.corrects is not None and event.corrects != event.event_id:
+            other = self._said.get(event.corrects)
+            if other is None or not _alike(other, event) or (not other.stands and other.taken_back_by is None):
+                return Reason.UNKNOWN_REFERENCE
+            if other.taken_back_by not in (None, event.event_id):
+                return Reason.ALREADY_CANCELLED
+            if other.stands:
+                gone.append(other)
+        if event.payload.cancels and not gone:
+            return Reason.UNKNOWN_REFERENCE if own is None else Reason.ALREADY_CANCELLED
+        return gone
+
+    def _count(self, event: RevisableEvent, made: _Said, gone: list[_Said], person: int) -> Reason | None:
+        """Keep count of what the bounds allow, or say which one would be broken."""
+        changes: Counter[int] = Counter()
+        pane = made.pane
+        if made.stands:
+            changes.update(made.limited)
+        if len(gone) == 1 and (not made.stands or gone[0].pane == pane):
+            pane = gone[0].pane
+            changes.subtract(gone[0].limited)
+        after = {index: self._totals.get((person, pane, index), 0) + change for index, change in changes.items()}
+        if pane == BEFORE:
+            after = dict.fromkeys(after, 0)
+        spreads: dict[int, _Spread] = {}
+        for index, number in after.items():
+            measure = self._measures[index]
+            if isinstance(event, PromEvent) and made.stands and measure.aggregation == "change":
+                spreads[index] = self._spread(person, index, event.payload.score, number)
+                if spreads[index].largest > measure.bound:
+                    return Reason.AMOUNT_TOO_LARGE
+            elif number > measure.bound and changes[index] > 0:
+                return Reason.TOO_MANY_EVENTS
+        for index, number in after.items():
+            self._totals[person, pane, index] = number
+        for index, spread in spreads.items():
+            self._spreads[person, index] = spread
+        return None
+
+    def _spread(self, person: int, index: int, score: int, number: int) -> _Spread:
+        """A patient's spread with one more score, and `number` answers in its pane."""
+        old = self._spreads.get((person, index)) or _Spread(score, score, 0)
+        return _Spread(min(old.least, score), max(old.most, score), max(old.in_a_pane, number))
+
+
+def _instrument(event: RevisableEvent) -> str | None:
+    return event.payload.instrument if isinstance(event, PromEvent) else None
+
+
+def _alike(said: _Said, event: RevisableEvent) -> bool:
+    return (said.kind, said.instrument, said.patient) == (event.kind, _instrument(event), event.patient)
