@@ -13,8 +13,11 @@ from policy.errors import PolicyError
 from streams.errors import StreamsError
 from streams.rejects import Reason
 from streams.sources.agreed import source_faults
-from streams.survey import FileSurvey, survey
+from streams.survey import FileSurvey, Survey, survey
+from streams.tally import MANY_PERSONS, CodeTally
 
+MOST_UNREAD = 10
+"""Files that are named although nothing is read from them."""
 REASONS = {
     Reason.TOO_LARGE: "longer than 1 MiB",
     Reason.NOT_TEXT: "not UTF-8 text",
@@ -47,52 +50,87 @@ def check_source(folder: Path, agreement: Path, party: str, *, as_json: bool) ->
             raise ConsoleError(f"{folder} is not a folder.")
         draft.party(party)
         faults = [str(fault) for fault in source_faults(draft, party, folder)]
-        files = [] if faults else survey(draft, party, folder)
+        found = Survey() if faults else survey(draft, party, folder)
     except (PolicyError, ConsoleError, StreamsError) as error:
-        faults, files = [str(error)], []
+        faults, found = [str(error)], Survey()
     with standard_output():
         if as_json:
-            sys.stdout.write(json.dumps(_document(party, files, faults), indent=1) + "\n")
+            sys.stdout.write(json.dumps(_document(party, found, faults), indent=1) + "\n")
         else:
-            for line in _words(files):
+            for line in _words(found):
                 sys.stdout.write(line + "\n")
     for fault in faults:
         sys.stderr.write(f"winnow: {fault}\n")
-    if not faults and not any(f.accepted for f in files):
+    accepted = any(f.accepted for f in found.files)
+    if not faults and not accepted:
         sys.stderr.write("winnow: no line would be accepted. The reasons above say what to correct.\n")
-    return 0 if any(f.accepted for f in files) else EXIT_USAGE
+    return 0 if accepted else EXIT_USAGE
 
 
-def _words(files: list[FileSurvey]) -> list[str]:
-    lines: list[str] = []
-    for file in files:
+def _words(found: Survey) -> list[str]:
+    lines = [line for file in found.files for line in _file_words(file)]
+    for name, tally in found.unused.items():
         lines.append(
-            f"{file.file}: {file.read:,} lines, {file.accepted:,} accepted, {file.rejected.total():,} rejected"
+            f"Accepted, but counted by no measure of the agreement: {tally.lines:,} × {name}{_codes_told(tally)}"
         )
-        if file.accepted:
-            lines.append(f"  {len(file.patients):,} persons, from {file.first} to {file.last}")
-        for reason, count in file.rejected.most_common():
-            examples = file.examples[reason]
-            places = ", ".join(examples) + (" …" if count > len(examples) else "")
-            lines.append(f"  {count:,} × {reason}: {REASONS[reason]} ({places})")
+    if found.idle:
+        lines.append(f"No accepted line counts for {', '.join(found.idle)}: 0 for everyone.")
+    if found.unread:
+        more = f" and {len(found.unread) - MOST_UNREAD:,} more" if len(found.unread) > MOST_UNREAD else ""
+        lines.append(f"Nothing is read from {', '.join(found.unread[:MOST_UNREAD])}{more}.")
     return lines
 
 
-def _document(party: str, files: list[FileSurvey], faults: list[str]) -> dict[str, Any]:
+def _file_words(file: FileSurvey) -> list[str]:
+    lines = [f"{file.file}: {file.read:,} lines, {file.accepted:,} accepted, {file.rejected.total():,} rejected"]
+    if file.accepted:
+        kinds = ", ".join(f"{count:,} × {kind}" for kind, count in file.events.items())
+        lines.append(f"  {kinds}; {len(file.patients):,} persons, from {file.first} to {file.last}")
+    for reason, count in file.rejected.most_common():
+        examples = file.examples[reason]
+        places = ", ".join(examples) + (" …" if count > len(examples) else "")
+        lines.append(f"  {count:,} × {reason}: {REASONS[reason]} ({places})")
+        if reason is Reason.UNKNOWN_CODE:
+            lines += [f"    {tally.lines:,} of {name}{_codes_told(tally)}" for name, tally in file.unknown.items()]
+    return lines
+
+
+def _codes_told(tally: CodeTally) -> str:
+    """The codes that may be shown, and how many lines have others."""
+    told = [f"{code} ({lines:,})" for code, lines in tally.shown.items()]
+    if tally.hidden_lines:
+        told.append(
+            f"{tally.hidden_lines:,} not shown (codes of fewer than {MANY_PERSONS} persons, or of no code's form)"
+        )
+    return f": {', '.join(told)}" if told else ""
+
+
+def _document(party: str, found: Survey, faults: list[str]) -> dict[str, Any]:
     return {
         "party": party,
         "faults": faults,
         "files": [
             {
-                "file": f.file, "source": f.source, "read": f.read, "accepted": f.accepted,
+                "file": f.file, "source": f.source, "read": f.read, "accepted": f.accepted, "events": dict(f.events),
                 "rejected": {
                     str(reason): {"lines": count, "examples": f.examples[reason]}
                     for reason, count in sorted(f.rejected.items())
                 },
+                "unknown_codes": _tallies(f.unknown),
                 "persons": len(f.patients),
                 "first": f.first.isoformat() if f.first else None,
                 "last": f.last.isoformat() if f.last else None,
             }
-            for f in files
+            for f in found.files
         ],
+        "unused_codes": _tallies(found.unused),
+        "idle_measures": found.idle,
+        "unread_files": found.unread[:MOST_UNREAD],
+    }
+
+
+def _tallies(tallies: dict[str, CodeTally]) -> dict[str, Any]:
+    return {
+        name: {"lines": tally.lines, "codes": tally.shown, "not_shown": tally.hidden_lines}
+        for name, tally in tallies.items()
     }

@@ -43,11 +43,17 @@ class Reason(StrEnum):
 
 
 class RefusedLineError(Exception):
-    """One line or event is refused; the stream goes on."""
+    """One line or event is refused; the stream goes on.
 
-    def __init__(self, reason: Reason) -> None:
+    Args:
+        reason: why.
+        field: the field that holds an unknown code.
+        code: that code, as the source wrote it. It may be anything: no part of the message.
+    """
+
+    def __init__(self, reason: Reason, field: str = "", code: str = "") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.field, self.code = reason, field, code
 
 
 class Position(NamedTuple):

@@ -79,6 +79,14 @@ def source_faults(draft: Draft, party: str, folder: Path) -> Iterator[SourceErro
             yield fault
 
 
+def unread_files(folder: Path, read: set[str]) -> list[str]:
+    """Names of the files in a party's folder that are neither data files nor belong to them."""
+    mapping = load_mapping(folder)
+    crosswalks = {f.crosswalk.path for f in mapping.file if f.crosswalk is not None} if mapping else set()
+    there = (entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    return sorted({*there} - read - crosswalks - {MAPPING_FILE})
+
+
 def _forms(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms) -> list[Form]:
     mapping = load_mapping(folder)
     if mapping is None:

@@ -31,7 +31,7 @@ from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason, RefusedLineError, reason_of
 from streams.sources.claims import cents_of
 from streams.sources.lines import FieldReader
-from streams.sources.mapping import CANCELLED, CREDIT, DEBIT, FIELDS, OURS, VALID, FileMapping
+from streams.sources.mapping import CANCELLED, CREDIT, FIELDS, OURS, VALID, FileMapping
 
 _CODE = re.compile(CODE_PATTERN)
 _AMOUNT = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,12})?", re.ASCII)
@@ -131,16 +131,27 @@ class Mapping:
             return text
         if text in codes:
             return codes[text]
-        raise RefusedLineError(Reason.UNKNOWN_CODE if text else Reason.MISSING_FIELD)
+        raise _unknown(field, text)
+
+    def _one_of(self, row: Row, field: str) -> str:
+        """A field whose codes are fixed."""
+        code = self._coded(row, field)
+        if code not in OURS[field]:
+            raise _unknown(field, code)
+        return code
 
     def _code(self, row: Row, field: str) -> str:
         code = self._coded(row, field)
         if not _CODE.fullmatch(code):
-            raise RefusedLineError(Reason.UNKNOWN_CODE if code else Reason.MISSING_FIELD)
+            raise _unknown(field, code)
         return code
 
-    def _person(self, row: Row) -> str:
-        """The pseudonym of the person whom a row is about."""
+    def person(self, row: Row) -> str:
+        """The pseudonym of the person whom a row is about.
+
+        Raises:
+            RefusedLineError: nobody, or somebody who is in no crosswalk.
+        """
         text, prefix = self.raw(row, "person"), self.rules.person_prefix
         if not text:
             raise RefusedLineError(Reason.MISSING_FIELD)
@@ -161,7 +172,7 @@ class Mapping:
         """What all events have."""
         read = self._read
         return {
-            "event_id": self._event_id(self.raw(row, "id")), "patient": self._person(row),
+            "event_id": self._event_id(self.raw(row, "id")), "patient": self.person(row),
             "occurred_at": read.start(self.raw(row, occurred)), "recorded_at": read.start(self.raw(row, "recorded")),
             "source": self.source,
         }
@@ -169,9 +180,7 @@ class Mapping:
     def _correction(self, row: Row) -> tuple[str | None, bool]:
         """The record that a row replaces, if it names one, and whether it takes back what was said."""
         previous = self.raw(row, "previous")
-        state = self._coded(row, "state") if self.raw(row, "state") else VALID
-        if state not in OURS["state"]:
-            raise RefusedLineError(Reason.UNKNOWN_CODE)
+        state = self._one_of(row, "state") if self.raw(row, "state") else VALID
         return self._event_id(previous) if previous else None, state == CANCELLED
 
     def _enrolment(self, row: Row) -> EnrolmentEvent:
@@ -182,13 +191,13 @@ class Mapping:
 
     def _encounter(self, row: Row) -> EncounterEvent:
         common, (corrects, cancels) = self._common(row), self._correction(row)
-        payload = Encounter.model_validate({"type": self._code(row, "class"), "cancels": cancels})
+        payload = Encounter.model_validate({"type": self._one_of(row, "class"), "cancels": cancels})
         return EncounterEvent(**common, corrects=corrects, payload=payload)
 
     def _monitoring(self, row: Row) -> MonitoringEvent:
         common, (corrects, cancels) = self._common(row), self._correction(row)
         payload = Monitoring.model_validate({
-            "module": self._code(row, "module"), "status": self._code(row, "status"), "cancels": cancels,
+            "module": self._code(row, "module"), "status": self._one_of(row, "status"), "cancels": cancels,
         })
         return MonitoringEvent(**common, corrects=corrects, payload=payload)
 
@@ -204,7 +213,7 @@ class Mapping:
         common = self._common(row)
         value = self._coded(row, "value") if self.raw(row, "value") or "" in self.rules.codes.get("value", ()) else ""
         if value and not _CODE.fullmatch(value):
-            raise RefusedLineError(Reason.UNKNOWN_CODE)
+            raise _unknown("value", value)
         return SocialEvent(**common, payload=Social(field=self._code(row, "field"), value=value or None))
 
     def _claim(self, row: Row) -> ClaimEvent:
@@ -227,10 +236,11 @@ class Mapping:
             return cents_of(text.removeprefix("-")), text.startswith("-")
         if "side" not in rules.fields and "side" not in rules.constants:
             return cents_of(text), False
-        side = self._coded(row, "side")
-        if side not in (DEBIT, CREDIT):
-            raise RefusedLineError(Reason.UNKNOWN_CODE if side else Reason.MISSING_FIELD)
-        return cents_of(text), side == CREDIT
+        return cents_of(text), self._one_of(row, "side") == CREDIT
+
+
+def _unknown(field: str, code: str) -> RefusedLineError:
+    return RefusedLineError(Reason.UNKNOWN_CODE, field, code) if code else RefusedLineError(Reason.MISSING_FIELD)
 
 
 def _hundredths(amount: str, *, decimal_comma: bool) -> str:

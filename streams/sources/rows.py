@@ -77,6 +77,15 @@ class MappedForm:
             raise RefusedLineError(Reason.NOT_MAPPED)
         return entry.event(row)
 
+    def person(self, text: str) -> str | None:
+        """The pseudonym of the person whom a line is about, as far as that can be told."""
+        try:
+            row = self._rows.row(text)
+            entry = self._taking(row)
+            return None if entry is None else entry.person(row)
+        except RefusedLineError:
+            return None
+
     def _entry(self, line: bytes) -> tuple[Mapping | None, Row | None]:
         try:
             row = self._rows.row(line.decode("utf-8").rstrip("\r\n"))
