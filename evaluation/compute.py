@@ -12,15 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.results import KpiShares, ReleasedCell
+from evaluation.results import AlertShares, KpiShares, ReleasedCell
 from mpc.aes import draw_key, expand_key
 from mpc.disclosure import atom_ranges, releasable
 from mpc.engine import Engine
 from mpc.linkage import LinkedShard, align, link, repeatable
 from mpc.share import Bits, Share
 from mpc.statistics import ShardStatistics, cell_statistics
-from mpc.tail import CellBatch, estimate
+from mpc.tail import AlertBatch, CellBatch, alert_states, estimate
 from policy.agreement import NODES, Terms
+from policy.alert import Alert
 from policy.plan import Plan
 from policy.window import Window
 from streams.store import ShareStore
@@ -40,6 +41,15 @@ class ReleaseBits:
         """Positions of the strata of a plan that come out for a window, the total first."""
         total, table = self.bits[plan, window]
         return (*((0,) if total else ()), *(range(1, strata) if table else ()))
+
+    def of(self, plan: int, stratum: int) -> NDArray[np.bool_]:
+        """(windows,) whether a stratum comes out."""
+        found: NDArray[np.bool_] = self.bits[plan, :, 1 if stratum else 0]
+        return found
+
+    def after(self, windows: int) -> "ReleaseBits":
+        """Without the first windows."""
+        return ReleaseBits(self.bits[:, windows:])
 
 
 class Computation:
@@ -67,7 +77,7 @@ class Computation:
         Commitments are salted, so a digest tells a node that lacks the component nothing. Without windows: the
         registers.
         """
-        panes = range(windows[0].start, windows[-1].stop) if windows else None
+        panes = range(min(w.start for w in windows), max(w.stop for w in windows)) if windows else None
         batches = self._store.commitments(panes)
         digest = hashlib.sha256()
         components = {c: hashlib.sha256() for c in (self._number, (self._number + 1) % NODES)}
@@ -93,11 +103,21 @@ class Computation:
                 engine, keys, registers, self._terms.draft.linkage.dummies,
                 repeatable(self._noise_key, f"dummies {self._terms.hash} {shard}".encode()),
             )
-        self._linked = linked
-        self.linkage = engine.wire.attempt.hex()
-        self.forget_totals()
+        self.resume(engine.wire.attempt.hex(), linked)
         for plan in self._plans:
             plan.check_bounds(self.patients, self._terms.draft.lattice.largest)
+        for alert in self._terms.draft.alerts:
+            alert.check_bounds(self._plans[self._plan_of(alert)], self.patients, self._terms.draft.windows.size)
+
+    @property
+    def linked(self) -> Mapping[int, LinkedShard]:
+        """Shard → its linkage; kept from one start of the process to the next."""
+        return self._linked
+
+    def resume(self, linkage: str, linked: Mapping[int, LinkedShard]) -> None:
+        """Go on with a linkage made before, in the attempt `linkage`; with "" and none, be unlinked."""
+        self._linked, self.linkage = dict(linked), linkage
+        self.forget_totals()
 
     async def extend(self, engine: Engine, stop: int) -> None:
         """Bring the running totals of all shards up to pane `stop` (exclusive)."""
@@ -146,22 +166,21 @@ class Computation:
         """The party's shared columns that a plan needs, in the agreement's order."""
         return [c for m in self._terms.draft.party_measures(party) for c in m.columns if c in self._needed]
 
-    async def releasable(self, engine: Engine, windows: Sequence[Window]) -> ReleaseBits:
-        """Decide on shares what may come out, and open only that."""
+    async def releasable(self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window]) -> ReleaseBits:
+        """Decide on shares what may come out of the run's plans and windows, and open only that."""
         draft = self._terms.draft
         counts = [
-            _total([statistics.contributors(plan) for statistics in self._statistics.values()])
-            for plan in self._plans
+            _total([statistics.contributors(plan) for statistics in self._statistics.values()]) for plan in plans
         ]
         ranges = atom_ranges(windows, self._atoms)
         return ReleaseBits(await releasable(engine, counts, ranges, draft.disclosure.minimum_cohort))
 
     async def estimate(
-        self, engine: Engine, windows: Sequence[Window], released: ReleaseBits
+        self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits
     ) -> tuple[KpiShares, ...]:
-        """This node's shares of the outputs of every released cell."""
+        """This node's shares of the outputs of every released cell; `released`: of these plans and windows."""
         batches, cells = [], []
-        for position, plan in enumerate(self._plans):
+        for position, plan in enumerate(plans):
             kept = [
                 (w, s) for w in range(len(windows)) for s in released.strata(position, w, len(plan.strata))
             ]
@@ -172,8 +191,53 @@ class Computation:
         return tuple(
             KpiShares(plan=plan.hash, cells=places,
                       outputs={name: tuple(f"{v:x}" for v in values) for name, values in found.items()})
-            for plan, places, found in zip(self._plans, cells, outputs, strict=True)
+            for plan, places, found in zip(plans, cells, outputs, strict=True)
         )
+
+    async def alerts(
+        self, engine: Engine, windows: Sequence[Window], released: ReleaseBits, shown: int
+    ) -> tuple[AlertShares, ...]:
+        """This node's shares of the state of every alert after the last `shown` windows.
+
+        No state is kept: it follows from the sums of all windows so far, so an attempt that fails leaves none behind.
+
+        Args:
+            engine: the ring engine.
+            windows: the scheduled windows so far, in order.
+            released: their release bits.
+            shown: how many at the end are the run's own.
+        """
+        batches, rows = [], []
+        for alert in self._terms.draft.alerts:
+            position = self._plan_of(alert)
+            plan = self._plans[position]
+            stratum = alert.stratum(plan)
+            known = released.of(position, stratum)
+            own = {w.index: bool(bit) for w, bit in zip(windows[-shown:], known[-shown:], strict=True)}
+            sums = self._sums(plan, stratum, [w for w, bit in zip(windows, known, strict=True) if bit])
+            batches.append(AlertBatch(alert, plan, sums, sum(own.values())))
+            rows.append((alert.id, own))
+        states = await alert_states(
+            engine.wire, batches, self.patients, self._terms.draft.windows.size, TAIL_SECONDS
+        )
+        return tuple(
+            AlertShares(alert=alert, windows=tuple(w for w, bit in own.items() if bit),
+                        states=tuple(f"{v:x}" for v in values),
+                        no_data=tuple(w for w, bit in own.items() if not bit))
+            for (alert, own), values in zip(rows, states, strict=True)
+        )
+
+    def _plan_of(self, alert: Alert) -> int:
+        """Position of the plan of an alert's KPI."""
+        return next(i for i, plan in enumerate(self._plans) if plan.kpi == alert.kpi)
+
+    def _sums(self, plan: Plan, stratum: int, windows: Sequence[Window]) -> NDArray[np.uint64]:
+        """(2, windows, q) sums over the patients of all shards."""
+        sums = np.zeros((2, len(windows), len(plan.quantities)), np.uint64)
+        for statistics in self._statistics.values():
+            for place, window in enumerate(windows):
+                sums[:, place] += statistics.window(plan, window.start, window.stop)[stratum].sum().parts
+        return sums
 
     @property
     def patients(self) -> int:

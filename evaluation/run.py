@@ -113,9 +113,9 @@ class NodeRun:
         async with self._phase("aggregate"):
             await self.computation.extend(engine, windows[-1].stop)
         async with self._phase("disclosure"):
-            bits = await self.computation.releasable(engine, windows)
+            bits = await self.computation.releasable(engine, self.plans, windows)
         async with self._phase("estimate"):
-            shares = await self.computation.estimate(engine, windows, bits)
+            shares = await self.computation.estimate(engine, self.plans, windows, bits)
         async with self._phase("release"):
             sealed = {
                 recipient.name: seal_result(
