@@ -21,7 +21,6 @@ from mpc.share import Bits, Share
 from mpc.statistics import ShardStatistics, cell_statistics
 from mpc.tail import AlertBatch, CellBatch, alert_states, estimate
 from policy.agreement import NODES, Terms
-from policy.alert import Alert
 from policy.plan import Plan
 from policy.window import Window
 from streams.store import ShareStore
@@ -107,7 +106,8 @@ class Computation:
         for plan in self._plans:
             plan.check_bounds(self.patients, self._terms.draft.lattice.largest)
         for alert in self._terms.draft.alerts:
-            alert.check_bounds(self._plans[self._plan_of(alert)], self.patients, self._terms.draft.windows.size)
+            plan = next(p for p in self._terms.plans if p.kpi == alert.kpi)
+            alert.check_bounds(plan, self.patients, self._terms.draft.windows.size)
 
     @property
     def linked(self) -> Mapping[int, LinkedShard]:
@@ -195,22 +195,25 @@ class Computation:
         )
 
     async def alerts(
-        self, engine: Engine, windows: Sequence[Window], released: ReleaseBits, shown: int
+        self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits, shown: int
     ) -> tuple[AlertShares, ...]:
-        """This node's shares of the state of every alert after the last `shown` windows.
+        """This node's shares of the states, after the last `shown` windows, of all alerts about these plans.
 
         No state is kept: it follows from the sums of all windows so far, so an attempt that fails leaves none behind.
 
         Args:
             engine: the ring engine.
+            plans: the run's.
             windows: the scheduled windows so far, in order.
             released: their release bits.
             shown: how many at the end are the run's own.
         """
         batches, rows = [], []
         for alert in self._terms.draft.alerts:
-            position = self._plan_of(alert)
-            plan = self._plans[position]
+            position = next((i for i, plan in enumerate(plans) if plan.kpi == alert.kpi), None)
+            if position is None:
+                continue
+            plan = plans[position]
             stratum = alert.stratum(plan)
             known = released.of(position, stratum)
             own = {w.index: bool(bit) for w, bit in zip(windows[-shown:], known[-shown:], strict=True)}
@@ -226,10 +229,6 @@ class Computation:
                         no_data=tuple(w for w, bit in own.items() if not bit))
             for (alert, own), values in zip(rows, states, strict=True)
         )
-
-    def _plan_of(self, alert: Alert) -> int:
-        """Position of the plan of an alert's KPI."""
-        return next(i for i, plan in enumerate(self._plans) if plan.kpi == alert.kpi)
 
     def _sums(self, plan: Plan, stratum: int, windows: Sequence[Window]) -> NDArray[np.uint64]:
         """(2, windows, q) sums over the patients of all shards."""

@@ -22,7 +22,7 @@ from evaluation.coordination import Council, PeerRefused, Ready, Sealed, Stance,
 from evaluation.errors import EvaluationError
 from evaluation.merkle import merkle_root
 from evaluation.records import Done, Suppressed
-from evaluation.results import ResultShares, seal_result
+from evaluation.results import AlertShares, ResultShares, seal_result
 from evaluation.status import StatusLine
 from mpc.engine import Engine
 from mpc.errors import ProtocolError
@@ -113,20 +113,28 @@ class NodeRun:
         async with self._phase("aggregate"):
             await self.computation.extend(engine, windows[-1].stop)
         async with self._phase("disclosure"):
-            bits = await self.computation.releasable(engine, self.plans, windows)
+            before = every[:following] if self.terms.draft.alerts else ()
+            history = await self.computation.releasable(engine, self.plans, (*before, *windows))
+            bits = history.after(len(before))
         async with self._phase("estimate"):
             shares = await self.computation.estimate(engine, self.plans, windows, bits)
+        alerts: tuple[AlertShares, ...] = ()
+        if self.terms.draft.alerts:
+            async with self._phase("alerts"):
+                alerts = await self.computation.alerts(engine, self.plans, (*before, *windows), history, len(windows))
         async with self._phase("release"):
             sealed = {
                 recipient.name: seal_result(
                     ResultShares(
                         agreement=self.terms.hash, recipient=recipient.name, node=self.wire.number,
                         run=self._run or "", kpis=tuple(k for k in shares if k.plan in permitted),
+                        alerts=tuple(a for a in alerts if a.alert in watched),
                     ),
                     identity.sealing_key, self.signing_key,
                 )
                 for recipient, identity in zip(self.terms.draft.recipients, self.terms.recipients, strict=True)
                 if (permitted := {p.hash for p in self.plans if p.kpi in recipient.kpis})
+                | (watched := {a.id for a in self.terms.draft.alerts if a.recipient == recipient.name})
             }
         await self._attest(engine, tuple(sealed[name] for name in sorted(sealed)))
         minimum = self.terms.draft.disclosure.minimum_cohort
@@ -138,7 +146,7 @@ class NodeRun:
             for s, stratum in enumerate(plan.strata)
             if s not in bits.strata(p, w, len(plan.strata))
         )
-        return Outcome(self._done(windows, sequence, suppressed), sealed)
+        return Outcome(self._done(windows, sequence, suppressed, tuple(a.alert for a in alerts)), sealed)
 
     async def _authorise(self, windows: Sequence[Window], leader: int, head: int | None = None) -> int:
         """Agree on what runs over which data, ask the gate, and get the run onto the chain."""
@@ -233,11 +241,14 @@ class NodeRun:
             await asyncio.sleep(0.1)
         return None
 
-    def _done(self, windows: Sequence[Window], sequence: int, suppressed: tuple[Suppressed, ...] = ()) -> Done:
+    def _done(
+        self, windows: Sequence[Window], sequence: int, suppressed: tuple[Suppressed, ...] = (),
+        alerts: tuple[str, ...] = (),
+    ) -> Done:
         assert self._run is not None
         cells = sum(len(p.strata) for p in self.plans) * len(windows)
         return Done(
             agreement=self.terms.hash, node=self.wire.number, run=self._run,
             windows=tuple(w.index for w in windows), sequence=sequence, seconds=self._seconds, suppressed=suppressed,
-            released=cells - len(suppressed),
+            released=cells - len(suppressed), alerts=alerts,
         )
