@@ -1,0 +1,123 @@
+"""Alerts through three nodes' runs: states, retries, suppressed windows, who gets what."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from evaluation.results import combine, combine_alerts, open_result
+from evaluation.run import Outcome
+from tests.support import runs
+from tests.support.runs import PANES, RECIPIENT_KEY, ThreeNodes, run_terms
+
+VISITS = np.array([[2, 2], [5, 2], [2, 2], [1, 2], [9, 2], [1, 2]])
+"""Visits per patient by pane: users, not-yet users."""
+EMPTY_PANE = 3
+RULE = {"kpi": "gp-visit-rate-ratio", "recipient": "watch", "when": "above", "raise_at": "1.75", "clear_at": "0.75"}
+ALERTS = [
+    RULE | {"id": "busy"}, RULE | {"id": "group", "cell": {"income": "2"}, "recipient": "innovation-team"},
+    RULE | {"id": "cheap", "kpi": "cost-difference", "when": "below", "raise_at": "0", "clear_at": "0.01"},
+]
+
+
+def values(visits):
+    def of(column, patient):
+        user = (patient % 2 == 1).astype(np.int64)
+        by_pane = np.where(user == 1, visits[:, :1], visits[:, 1:])
+        if column == "gp_visits":
+            return by_pane
+        return (by_pane > 0).astype(np.int64) if column == "gp_any" else PLAIN(column, patient)
+    return of
+
+
+PLAIN = runs._values
+
+
+def expected(visits, raise_at=Fraction("1.75"), clear_at=Fraction("0.75")):
+    """States by window, from the table of visits: arms are equally large, so days cancel out."""
+    raised, found = False, []
+    for window in range(PANES - 1):
+        users, others = visits[window:window + 2].sum(axis=0)
+        if (visits[window:window + 2] == 0).any():
+            found.append(None)
+            continue
+        ratio = Fraction(int(users), int(others))
+        raised = ratio >= raise_at or (raised and ratio > clear_at)
+        found.append(raised)
+    return found
+
+
+def nodes_with(monkeypatch, visits):
+    monkeypatch.setattr(runs, "_values", values(visits))
+    return ThreeNodes(run_terms(
+        alerts=ALERTS, recipients=[{"name": "innovation-team", "kpis": ["cost-difference"]}, {"name": "watch", "kpis": []}],
+    ))
+
+
+def opened(nodes, outcomes, recipient):
+    assert all(isinstance(o, Outcome) for o in outcomes), outcomes
+    return [open_result(o.sealed[recipient], recipient, RECIPIENT_KEY, nodes.terms) for o in outcomes]
+
+
+async def states(nodes, splits, recipient="watch"):
+    """alert → window → state, over runs of these sizes."""
+    found, following = {}, 0
+    for due in splits:
+        outcomes = await nodes.attempt(following, due)
+        for state in combine_alerts(opened(nodes, outcomes, recipient)):
+            assert found.setdefault(state.alert, {}).setdefault(state.window, state.raised) == state.raised
+        following += due
+    return {alert: [by_window[w] for w in range(following)] for alert, by_window in found.items()}
+
+
+@pytest.mark.parametrize("splits", [[5], [1, 1, 1, 1, 1], [2, 3], [4, 1]])
+async def test_states_do_not_depend_on_how_windows_come_in_runs(monkeypatch, splits):
+    nodes = nodes_with(monkeypatch, VISITS)
+    assert all(isinstance(o, Outcome) for o in await nodes.attempt())
+    wanted = expected(VISITS)
+    assert wanted == [True, True, False, True, True]
+    assert await states(nodes, splits) == {"busy": wanted, "cheap": [True] * 5}
+
+
+async def test_a_suppressed_window_leaves_the_state_and_shows_none(monkeypatch):
+    visits = VISITS.copy()
+    visits[EMPTY_PANE] = 0
+    nodes = nodes_with(monkeypatch, visits)
+    await nodes.attempt()
+    wanted = expected(visits)
+    assert wanted == [True, True, None, None, True]
+    assert (await states(nodes, [3, 2]))["busy"] == wanted
+
+
+async def test_after_totals_are_lost_the_states_are_the_same(monkeypatch):
+    nodes = nodes_with(monkeypatch, VISITS)
+    await nodes.attempt()
+    first = await nodes.attempt(0, 4)
+    for lost in nodes.computations:
+        lost.forget_totals()
+    again = await nodes.attempt(4, 1)
+    assert [s.raised for s in combine_alerts(opened(nodes, again, "watch")) if s.alert == "busy"] == expected(VISITS)[4:]
+    repeat = await nodes.attempt(0, 4)
+    assert combine_alerts(opened(nodes, repeat, "watch")) == combine_alerts(opened(nodes, first, "watch"))
+
+
+async def test_each_recipient_gets_its_own_alerts_and_kpis(monkeypatch):
+    nodes = nodes_with(monkeypatch, VISITS)
+    await nodes.attempt()
+    outcomes = await nodes.attempt(0, 2)
+    watch, team = (opened(nodes, outcomes, name) for name in ("watch", "innovation-team"))
+    assert combine(watch, nodes.terms.plans) == []
+    assert {s.alert for s in combine_alerts(watch)} == {"busy", "cheap"}
+    assert {c.kpi for c in combine(team, nodes.terms.plans)} == {"cost-difference"}
+    assert {s.alert for s in combine_alerts(team)} == {"group"}
+    assert all(o.done.alerts == ("busy", "group", "cheap") for o in outcomes)
+    assert all(o.done.seconds["alerts"] > 0 for o in outcomes)
+    assert len({s.alerts for s in watch}) == 3
+
+
+async def test_a_bound_that_leaves_the_field_with_these_patients_ends_the_linkage(monkeypatch):
+    monkeypatch.setattr("policy.alert.FIELD_BITS", 60)
+    nodes = nodes_with(monkeypatch, VISITS)
+    outcomes = await nodes.attempt()
+    assert any("alert busy: comparing KPI" in str(o) for o in outcomes)
+    assert not any(isinstance(o, Outcome) for o in outcomes)
