@@ -7,6 +7,7 @@ Keys, one file each: sealing. It can read results meant for this recipient and n
 
 import asyncio
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -23,6 +24,7 @@ from evaluation.keys import read_secret
 from evaluation.process import run_process
 from evaluation.records import open_record
 from evaluation.results import open_result
+from evaluation.schedule import local_today
 from evaluation.status import StatusLine
 from streams.broker import Broker, Consumer, watch
 from streams.topics import RUNS, results
@@ -42,7 +44,9 @@ async def recipient(settings: RecipientSettings, status: StatusLine) -> None:
     terms = load_terms(settings.terms)
     key = X25519PrivateKey.from_private_bytes(read_secret(settings.keys / "sealing"))
     broker, account, store = Broker(settings.broker), Account(terms, settings.recipient), MemoryStore()
-    app = create_app(store, KPIS.validate_json(settings.kpis.read_bytes()), terms.draft)
+    app = create_app(
+        store, KPIS.validate_json(settings.kpis.read_bytes()), terms.draft, settings.recipient
+    )
 
     async def follow() -> None:
         told = False
@@ -65,7 +69,7 @@ async def recipient(settings: RecipientSettings, status: StatusLine) -> None:
                         account.add_result(shares)
                 if not news:
                     continue
-                store.publish(account.document())
+                store.publish(account.document(local_today(terms.draft, datetime.now(UTC))))
                 _write(settings.document, store)
                 status.say("windows", *account.progress)
                 if account.complete and not told:

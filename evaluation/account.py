@@ -1,13 +1,16 @@
 """A recipient's account of an evaluation: signed records and recombined results become the result document."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from datetime import date
 
+from evaluation.answers import Answer, Answers
 from evaluation.document import AlertRow, DateWindow, Document, Refusal, Release, Run, Status, settled
 from evaluation.document import Events as EventsRow
 from evaluation.errors import Tampered
 from evaluation.records import Answered, AnyRecord, Done, Events, Failed, Missed, Refused, Skipped
 from evaluation.results import Released, ResultShares, combine, combine_alerts
+from evaluation.schedule import Timetable
 from policy.agreement import NODES, Terms
 from policy.window import Window
 
@@ -21,7 +24,9 @@ BELIEVED = 2
 
 @dataclass
 class _RunAccount:
+    id: str
     windows: tuple[int, ...]
+    kpis: frozenset[str]
     done: dict[int, Done] = field(default_factory=dict)
 
 
@@ -41,8 +46,11 @@ class Account:
         self._scheduled = range(len(self._lattice.scheduled))
         self._most_runs = 2 * len(self._scheduled) + sum(r.runs for r in terms.draft.requesters)
         """Runs that one node is believed to have done: more is a flood."""
-        self._runs: dict[tuple[str, tuple[int, ...]], _RunAccount] = {}
-        """By run and windows, so that nobody can claim a run for other windows before the rest has spoken."""
+        self._kpis = frozenset(p.kpi for p in terms.plans)
+        self._mine = self._kpis.intersection(next(r.kpis for r in terms.draft.recipients if r.name == recipient))
+        self._runs: dict[tuple[str, tuple[int, ...], frozenset[str]], _RunAccount] = {}
+        """By run, windows and KPIs, so that nobody can claim a run for others before the rest has spoken."""
+        self._answers, self._timetable = Answers(), Timetable(terms)
         self._refusals: dict[tuple[object, ...], _RefusalAccount] = {}
         self._refused_windows: dict[int, set[int]] = {}
         self._refused_all: set[int] = set()
@@ -55,14 +63,19 @@ class Account:
 
     def add_record(self, record: AnyRecord) -> None:
         """Take a record whose signature was checked; repeats change nothing."""
+        self._timetable.add(record)
         match record:
             case Done():
                 self._add_done(record)
+            case Answered():
+                self._answers.add(record)
             case Refused() if record.request is None:
                 self._add_refused(record)
+            case Refused():
+                self._answers.add(record)
             case Events():
                 self._events[record.party] = record
-            case Failed() | Answered() | Missed() | Skipped():
+            case Failed() | Missed() | Skipped():
                 pass  # these change nothing of what came out or will not; the topic keeps them
 
     def add_result(self, shares: ResultShares) -> None:
@@ -100,21 +113,56 @@ class Account:
             return True
         if {p for p, e in self._events.items() if e.final} != {p.name for p in self._terms.draft.parties}:
             return False
-        ended: dict[int, set[int]] = {w: set(nodes) | self._refused_all for w, nodes in self._refused_windows.items()}
-        for (run_id, _), run in self._runs.items():
-            if len(run.done) == NODES and self._expects(run) and run_id not in self._released:
-                return False
-            for window in run.windows:
-                ended.setdefault(window, set(self._refused_all)).update(run.done)
-        return all(ended.get(w, self._refused_all) == everybody for w in self._scheduled)
+        if any(
+            len(run.done) == NODES and self._expects(run) and run.id not in self._released
+            for run in self._runs.values()
+        ):
+            return False
+        ended = self._computed()
+        refused = [self._refused_all | self._refused_windows.get(w, set()) for w in self._scheduled]
+        return all(
+            refused[w] | {j for j in everybody if ended.get((j, w), frozenset()) >= self._kpis} == everybody
+            for w in self._scheduled
+        )
 
     @property
     def progress(self) -> tuple[int, int]:
         """(scheduled windows that ended at every node, scheduled windows of the agreement)."""
         return len(self._ended().intersection(self._scheduled)), len(self._scheduled)
 
-    def document(self) -> Document:
-        """The account so far."""
+    def answer(self, request: str) -> Answer:
+        """What the nodes say about a request (its digest)."""
+        return self._answers.about(request)
+
+    def settled(self, kpi: str, window: int) -> bool:
+        """Whether a KPI of this recipient ended for a window at two nodes or more, and what came out of it is here."""
+        return any(
+            kpi in run.kpis and window in run.windows and len(run.done) >= BELIEVED
+            and (run.id in self._released or not self._expects(run, {kpi}, {window}))
+            for run in self._runs.values()
+        )
+
+    def covered(self) -> set[tuple[str, int]]:
+        """(KPI, window) of all that ended or that a request made run, as two nodes say."""
+        believed = [run for run in self._runs.values() if len(run.done) >= BELIEVED]
+        found = {(kpi, window) for run in believed for kpi in run.kpis for window in run.windows}
+        return found | {(kpi, window) for _, _, _, window, kpis in self._answers.admitted() for kpi in kpis}
+
+    def runs_used(self, requester: str) -> int:
+        """New runs of a requester, as two nodes say."""
+        return sum(who == requester and outcome == "run" for _, who, outcome, _, _ in self._answers.admitted())
+
+    @property
+    def complete_panes(self) -> int:
+        """Panes whose inputs are surely complete: those of windows that ended, or all when every party has finished."""
+        if {p for p, e in self._events.items() if e.final} == {p.name for p in self._terms.draft.parties}:
+            return self._terms.draft.panes.count
+        return max((
+            self._window(w).stop for run in self._runs.values() if len(run.done) >= BELIEVED for w in run.windows
+        ), default=0)
+
+    def document(self, today: date | None = None) -> Document:
+        """The account so far; `today` (local) tells which windows the calendar makes due."""
         releases = tuple(self._releases())
         refusals = tuple(
             a.refusal.model_copy(update={"nodes": tuple(sorted(a.nodes))})
@@ -125,6 +173,7 @@ class Account:
         status: Status = settled(releases, refusals, alerts) if self.complete else "running"
         return Document(
             status=status, releases=releases, refusals=refusals, runs=tuple(self._run_rows()), alerts=alerts,
+            schedule=self._timetable.rows(today),
             events={
                 p.name: self._events_row(p.name) for p in self._terms.draft.parties if p.name in self._events
             },
@@ -133,10 +182,13 @@ class Account:
     def _add_done(self, record: Done) -> None:
         if any(self._lattice.window(w) is None for w in record.windows):
             return
-        key = (record.run, record.windows)
+        if not self._kpis.issuperset(record.kpis):
+            return
+        kpis = frozenset(record.kpis) or self._kpis
+        key = (record.run, record.windows, kpis)
         if key not in self._runs and sum(record.node in r.done for r in self._runs.values()) > self._most_runs:
             return
-        run = self._runs.setdefault(key, _RunAccount(record.windows))
+        run = self._runs.setdefault(key, _RunAccount(*key))
         run.done[record.node] = record
         for cell in record.suppressed:
             window = self._lattice.window(cell.window)
@@ -174,16 +226,33 @@ class Account:
         return refusal.window in [self._dates(self._window(w)) for w in done]
 
     def _ended(self) -> set[int]:
-        """Windows that are done at every node."""
-        return {w for run in self._runs.values() if len(run.done) == NODES for w in run.windows}
+        """Windows of which every KPI is done at every node."""
+        computed = self._computed()
+        return {
+            w for w in {w for _, w in computed}
+            if all(computed.get((j, w), frozenset()) >= self._kpis for j in range(NODES))
+        }
 
-    def _expects(self, run: _RunAccount) -> bool:
-        """Whether this recipient gets something from the run: what nodes say they released."""
-        mine = next(r.kpis for r in self._terms.draft.recipients if r.name == self._recipient)
-        plans = [p for p in self._terms.plans if p.kpi in mine]
-        cells = sum(len(p.strata) for p in plans) * len(run.windows)
+    def _computed(self) -> dict[tuple[int, int], set[str]]:
+        """(node, window) → the KPIs that it computed for it."""
+        found: dict[tuple[int, int], set[str]] = {}
+        for run in self._runs.values():
+            for node in run.done:
+                for window in run.windows:
+                    found.setdefault((node, window), set()).update(run.kpis)
+        return found
+
+    def _expects(
+        self, run: _RunAccount, kpis: Collection[str] | None = None, windows: Collection[int] | None = None
+    ) -> bool:
+        """Whether this recipient gets something from the run, or from these KPIs and windows: as two nodes say."""
+        mine = self._mine & run.kpis & (run.kpis if kpis is None else frozenset(kpis))
+        asked = [w for w in run.windows if windows is None or w in windows]
+        cells = sum(len(p.strata) for p in self._terms.plans if p.kpi in mine) * len(asked)
+        alerts = set() if kpis is not None else set(self._alerts)
         return sum(
-            cells > sum(1 for s in done.suppressed if s.kpi in mine) or not self._alerts.keys().isdisjoint(done.alerts)
+            cells > sum(1 for s in done.suppressed if s.kpi in mine and s.window in asked)
+            or not alerts.isdisjoint(done.alerts)
             for done in run.done.values()
         ) >= BELIEVED
 
@@ -201,17 +270,17 @@ class Account:
         rows: list[tuple[tuple[int, str, str], Release]] = []
         for cells in self._released.values():
             for cell in cells:
-                dates = self._dates(self._window(cell.window))
+                dates, asked = self._dates(self._window(cell.window)), cell.window not in self._scheduled
                 order = (cell.window, cell.kpi, str(sorted(cell.cell.items())))
                 result = cell.result
                 if result.value is not None:
                     rows.append((order, Release(
                         kpi=cell.kpi, window=dates, cell=cell.cell, output="value", value=result.value,
-                        low=result.low, high=result.high, unit=cell.unit,
+                        low=result.low, high=result.high, unit=cell.unit, on_demand=asked,
                     )))
                 rows += [
                     (order, Release(kpi=cell.kpi, window=dates, cell=cell.cell, output=f"sums.{name}",
-                                    value=value, unit=self._unit(cell.kpi, name)))
+                                    value=value, unit=self._unit(cell.kpi, name), on_demand=asked))
                     for name, value in result.sums.items()
                 ]
         return (release for _, release in sorted(rows, key=lambda row: row[0]))
@@ -235,12 +304,12 @@ class Account:
         return "count" if plan.estimator == "rate-ratio" else "cents"
 
     def _run_rows(self) -> Iterable[Run]:
-        believed = [(run_id, run) for (run_id, _), run in self._runs.items() if len(run.done) >= BELIEVED]
-        for run_id, run in sorted(believed, key=lambda item: min(d.sequence for d in item[1].done.values())):
+        believed = [run for run in self._runs.values() if len(run.done) >= BELIEVED]
+        for run in sorted(believed, key=lambda run: min(d.sequence for d in run.done.values())):
             phases = list(dict.fromkeys(phase for done in run.done.values() for phase in done.seconds))
             released = sum(done.released > 0 for done in run.done.values()) >= BELIEVED
             yield Run(
-                id=run_id, windows=tuple(self._dates(self._window(w)) for w in run.windows),
+                id=run.id, windows=tuple(self._dates(self._window(w)) for w in run.windows),
                 outcome="linked" if not run.windows else "released" if released else "suppressed",
                 seconds={p: round(max(d.seconds.get(p, 0) for d in run.done.values()), 3) for p in phases},
             )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from evaluation.errors import (
     EXIT_BUG,
@@ -73,6 +73,8 @@ class Release(Frozen):
     high: Number | None = None
     """Bounds of the 95 % interval; None where the output has none."""
     unit: str
+    on_demand: bool = False
+    """Whether the window is one that only runs when somebody asks for it."""
 
     @model_validator(mode="after")
     def _interval(self) -> "Release":
@@ -150,6 +152,26 @@ class AlertRow(Frozen):
     """Whether it was raised or cleared by this window; before the first it is clear."""
 
 
+class ScheduleRow(Frozen):
+    """One scheduled window and what became of it."""
+
+    window: DateWindow
+    expected: date
+    """First local day on which all its inputs can be complete."""
+    state: Literal["ran", "due", "waiting", "missed", "skipped", "refused"]
+    """waiting: for its panes. due: they must be complete by now. missed: due, but it could not run, and runs when it
+    can. skipped: everything of it ended in another way, such as by a request."""
+    due_at: AwareDatetime | None = None
+    """When the nodes had all that it needs."""
+    ended_at: AwareDatetime | None = None
+    nodes: tuple[Annotated[int, Field(ge=0, le=2)], ...] = ()
+    """The nodes that say so."""
+    said: dict[Annotated[str, Field(pattern=r"^[0-2]$")], str] = {}
+    """Node → why it was late, missed or skipped, in that node's words."""
+    rule: Code | None = None
+    """By which it was refused."""
+
+
 class Document(Frozen):
     """An evaluation, so far or as it ended."""
 
@@ -161,6 +183,8 @@ class Document(Frozen):
     runs: tuple[Run, ...] = ()
     alerts: tuple[AlertRow, ...] = ()
     """Those whose recipient this document is made for."""
+    schedule: tuple[ScheduleRow, ...] = ()
+    """Every scheduled window, in order."""
 
 
 def settled(

@@ -101,6 +101,7 @@ class Answered(Record):
     node: int
     request: Digest
     """The digest that its requester signed."""
+    requester: Code | None = None
     outcome: Literal["run", "joined", "released"]
     """run: a new run computes what is missing. joined: a run under way does. released: all of it ended before."""
     run: Digest | None = None

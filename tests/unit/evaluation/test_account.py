@@ -13,6 +13,7 @@ from evaluation.records import Done, Events, Refused, Suppressed
 from evaluation.results import KpiShares, ReleasedCell, ResultShares, open_result, seal_result
 from mpc.errors import IntegrityError
 from mpc.tail.decode import output_names
+from policy.window import OnDemand
 from tests.support.terms import make_terms
 
 PRIME = 2**256 - 189
@@ -152,3 +153,12 @@ def test_only_its_recipient_opens_a_result_and_only_unchanged(terms):
         changed[place] ^= 1
         with pytest.raises(Tampered):
             open_result(bytes(changed), "innovation-team", RECIPIENT, terms)
+
+
+def test_releases_of_windows_asked_for_are_marked(terms):
+    asked = terms.draft.model_copy(update={"on_demand": OnDemand(largest=5)})
+    terms = terms.model_copy(update={"draft": asked})
+    account = Account(terms, "innovation-team")
+    feed(account, shares(terms, "run", (1, asked.lattice.at(0, 5).index)))
+    found = {(r.window.start.isoformat(), r.window.end.isoformat()): r.on_demand for r in account.document().releases}
+    assert found == {("2024-01-08", "2024-02-05"): False, ("2024-01-01", "2024-02-05"): True}

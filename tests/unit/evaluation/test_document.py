@@ -29,10 +29,10 @@ def test_the_document_has_the_agreed_keys():
         events={"hospital": Events(read=3, accepted=2, rejected={"broken-json": 1}, late_pending=1)},
     )
     plain = json.loads(written.model_dump_json())
-    assert list(plain) == ["status", "releases", "refusals", "events", "runs", "alerts"]
+    assert list(plain) == ["status", "releases", "refusals", "events", "runs", "alerts", "schedule"]
     assert plain["releases"][0] == {
         "kpi": "k", "window": {"start": "2025-01-06", "end": "2025-02-03"}, "revision": 0, "cell": {},
-        "output": "value", "value": 0.9, "low": 0.8, "high": 1.0, "unit": "ratio",
+        "output": "value", "value": 0.9, "low": 0.8, "high": 1.0, "unit": "ratio", "on_demand": False,
     }
     assert plain["refusals"][0] == {
         "kpi": "k", "window": {"start": "2025-01-06", "end": "2025-02-03"}, "cell": {},
