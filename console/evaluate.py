@@ -185,6 +185,9 @@ async def _run(
             shown.close()
             _print(document, kpis, options)
             if options.serve:
+                for recipient in draft.recipients[1:]:
+                    (line, *_) = evaluation.lines(recipient.name, "page")
+                    sys.stderr.write(f"The pages of {recipient.name} are at {line['facts']['url']}\n")
                 sys.stderr.write(f"The pages are at {evaluation.page} — Ctrl-C ends.\n")
                 await evaluation.stay()
     return exit_code(document.status)

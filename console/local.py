@@ -124,5 +124,9 @@ class LocalEvaluation(LocalSystem):
             raise error
 
     def _document(self) -> Document:
-        first = self.work.terms.draft.recipients[0].name
-        return Document.model_validate_json(self.work.document(first).read_bytes())
+        """The first recipient's; everybody is on this machine, so with everybody's alerts."""
+        first, *others = (
+            Document.model_validate_json(self.work.document(r.name).read_bytes())
+            for r in self.work.terms.draft.recipients
+        )
+        return first.model_copy(update={"alerts": (*first.alerts, *(row for other in others for row in other.alerts))})

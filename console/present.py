@@ -1,6 +1,6 @@
 """Print a result document for people: what came out, what did not and why, and what became of the events."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rich import box
@@ -9,9 +9,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from console.alerting import bounds, standings
 from console.locale import number, period, quantity
 from console.series import cells, series
 from console.telling import cell_name, gap, interval, unit_name
+from console.texts import translator
 from console.words import OUTCOMES, REASONS, RULES, plain
 from evaluation.document import DateWindow, Document, Refusal, Status
 from policy.kpi import Kpi
@@ -30,7 +32,7 @@ STATUS: Final[dict[Status, tuple[str, str]]] = {
 }
 
 
-def present(document: Document, kpis: Iterable[Kpi], console: Console, latest: int = LATEST_WINDOWS) -> None:
+def present(document: Document, kpis: Sequence[Kpi], console: Console, latest: int = LATEST_WINDOWS) -> None:
     """Print the document.
 
     Args:
@@ -46,6 +48,7 @@ def present(document: Document, kpis: Iterable[Kpi], console: Console, latest: i
     if document.releases:
         for kpi in kpis:
             _kpi(document, kpi, windows, latest, console)
+    _alerts(document, kpis, console)
     _refusals(document, console)
     _events(document, console)
     _runs(document, console)
@@ -89,6 +92,26 @@ def _kpi(document: Document, kpi: Kpi, windows: list[DateWindow], latest: int, c
         said = f"Categories of the other {len(windows) - len(full)} windows: {rest.count('released')} values released, "
         said += f"{len(rest) - rest.count('released')} not; the pages and --json have them all."
         console.print(Text(said, style="dim"))
+    console.print()
+
+
+def _alerts(document: Document, kpis: Sequence[Kpi], console: Console) -> None:
+    if not document.alerts:
+        return
+    by_id = {kpi.id: kpi for kpi in kpis}
+    t = translator("en")
+    console.print(Text(t("alerts"), style="bold"))
+    table = _table(*(t(f"alert{name}") for name in ("", "_about", "_bounds")), t("state"), t("alert_since"),
+                   t("alert_changes"), numbers=(t("alert_changes"),))
+    for standing in standings(document.alerts):
+        row, kpi = standing.row, by_id[standing.row.kpi]
+        since = t("alert_always") if standing.since is None else period(standing.since, "en")
+        table.add_row(
+            Text(row.id), Text(f"{kpi.title.en}: {cell_name(kpi, row.cell, 'en')}"), Text(bounds(row, kpi, "en")),
+            Text(t(f"alert_{standing.state}"), style="bold red" if standing.state == "raised" else ""), Text(since),
+            Text(str(standing.changes)),
+        )
+    console.print(table)
     console.print()
 
 

@@ -287,8 +287,8 @@ class LocalSystem:
     def _react(self, child: Child, status: Mapping[str, Any]) -> None:
         phase, facts = status["phase"], status["facts"]
         child.phase = phase
-        if phase == "page":
-            self.page = self.page or facts["url"]
+        if phase == "page" and child.name == self.draft.recipients[0].name:
+            self.page = facts["url"]
         elif phase in {"refused", "failed"}:
             child.refused = phase == "refused"
             child.last_words = facts["reason"]

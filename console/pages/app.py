@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.staticfiles import StaticFiles
 
-from console import locale, telling
+from console import alerting, locale, telling
 from console.locale import LANGS, NAMES, Lang, preferred
 from console.pages import view
 from console.pages.security import Guard
@@ -34,8 +34,9 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )
     environment.globals |= {
-        "view": view, "telling": telling, "locale": locale, "plain": plain, "described": described,
-        "RULES": RULES, "REASONS": REASONS, "OUTCOMES": OUTCOMES, "LANGS": LANGS, "NAMES": NAMES,
+        "view": view, "telling": telling, "alerting": alerting, "locale": locale, "plain": plain,
+        "described": described, "RULES": RULES, "REASONS": REASONS, "OUTCOMES": OUTCOMES, "LANGS": LANGS,
+        "NAMES": NAMES,
     }
     return environment
 
@@ -74,15 +75,18 @@ class _Pages:
         return f"{locale.day(local.date(), lang)}, {local:%H:%M:%S}"
 
 
-def create_app(store: Store, kpis: Iterable[Kpi], draft: Draft) -> FastAPI:
+def create_app(store: Store, kpis: Iterable[Kpi], draft: Draft, reader: str | None = None) -> FastAPI:
     """The pages over a store.
 
     Args:
         store: holds the document; may change at any time.
         kpis: the agreement's KPI programs, in the order in which they are shown.
         draft: the agreement: its windows, recipients and minimum are shown.
+        reader: the recipient whose pages they are: only its KPIs have one; None shows all.
     """
-    by_id = {kpi.id: kpi for kpi in kpis}
+    named = {kpi.id: kpi for kpi in kpis}
+    readable = {k for r in draft.recipients if reader in {None, r.name} for k in r.kpis}
+    by_id = {kpi_id: kpi for kpi_id, kpi in named.items() if kpi_id in readable}
     expected = expected_windows(draft)
     pages = _Pages(store, draft)
     app = FastAPI(title="Winnow", docs_url=None, redoc_url=None, openapi_url=None)
@@ -98,7 +102,9 @@ def create_app(store: Store, kpis: Iterable[Kpi], draft: Draft) -> FastAPI:
     async def overview(request: Request) -> HTMLResponse:
         document = store.current()
         totals = [series(document, kpi, {}, expected) for kpi in by_id.values()]
-        return pages.render(request, "overview.html", totals=totals, refused=view.refused_rules(document))
+        return pages.render(
+            request, "overview.html", totals=totals, refused=view.refused_rules(document), named=named,
+        )
 
     @app.get("/kpi/{kpi_id}/data.csv")
     async def kpi_csv(kpi_id: str) -> Response:
