@@ -90,6 +90,36 @@ def schema() -> int:
     return 0
 
 
+@app.command
+def init_source(
+    *file: Path,
+    kind: str | None = None,
+    agreement: Path | None = None,
+    party: str | None = None,
+    out: Path | None = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Look at data files and propose a source.toml for them.
+
+    Reads the beginning of each file: CSV, NDJSON or Parquet. Shows names of columns and common codes, never an
+    identifier or what a line says. What is not clear is marked "?", and refused by `winnow source check` until it is
+    filled in.
+
+    Exit codes: 0 proposed, 2 a file cannot be read or holds no table.
+
+    Args:
+        file: data files of one party.
+        kind: what the lines are: enrolment, encounter, monitoring, prom, claim, social or withdrawal.
+        agreement: the agreement, a TOML file: its codes are proposed then.
+        party: the party's name in the agreement.
+        out: write to this file, which must not be there yet, instead of standard output.
+        json: print one JSON document on standard output.
+    """
+    from console.init_source import init_source as look
+
+    return look(file, kind, agreement, party, out, as_json=json)
+
+
 @source.command
 def check(
     folder: Path,

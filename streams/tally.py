@@ -19,8 +19,16 @@ _DATE = re.compile(r"\d{1,4}[-.]\d{1,2}[-.]\d{1,4}|(?:18|19|20)\d{6}|\d{4}(?:0[1
 
 
 def is_code(text: str) -> bool:
-    """Whether a text has the form of a code: short, one word, no date."""
-    return _CODE.fullmatch(text) is not None and _DATE.fullmatch(text) is None
+    """Whether a text has the form of a code: short, one word, no date and no Dutch citizen's number."""
+    return _CODE.fullmatch(text) is not None and _DATE.fullmatch(text) is None and not _is_bsn(text)
+
+
+def _is_bsn(text: str) -> bool:
+    """The test that every burgerservicenummer passes, and one in eleven other numbers."""
+    if not (text.isascii() and text.isdecimal() and len(text) in (8, 9)):
+        return False
+    digits = [int(digit) for digit in text.zfill(9)]
+    return (sum(weight * digit for weight, digit in zip(range(9, 1, -1), digits, strict=False)) - digits[8]) % 11 == 0
 
 
 @dataclass

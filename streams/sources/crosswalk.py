@@ -15,7 +15,8 @@ MAX_PERSONS = 5_000_000
 """Lines of a crosswalk, which stays in memory: about 200 bytes each."""
 _HELP = "docs/sources.md says what a crosswalk holds"
 
-FileName = Annotated[str, Field(pattern=r"^[^/\\:\x00-\x1f]{1,120}$")]
+FILE_NAME = r"^[^/\\:\x00-\x1f\x7f]{1,120}$"
+FileName = Annotated[str, Field(pattern=FILE_NAME)]
 Column = Annotated[str, Field(min_length=1, max_length=200)]
 
 

@@ -22,6 +22,8 @@ MAX_FILES = 64
 MOST_FAULTS = 5
 """Faults named in one message: more, and it is probably another kind of file."""
 DEBIT, CREDIT = "D", "C"
+OPEN = "?"
+"""Stands in a proposal for what its reader must fill in; it is no column, code or value."""
 VALID, CANCELLED = "valid", "cancelled"
 """States of a record: what a cancelled one says did not happen."""
 _HELP = "docs/sources.md describes every key and holds examples to copy"
@@ -128,6 +130,10 @@ class FileMapping(BaseModel):
                 if name not in (known.codes if table == "codes" else known.all):
                     names = ", ".join(known.codes if table == "codes" else known.all)
                     raise ValueError(f"{table}.{name}: not a field for kind {self.kind!r}, expected one of {names}")
+        for table, given in (("fields", self.fields), ("constants", self.constants)):
+            for name, value in given.items():
+                if value == OPEN:
+                    raise ValueError(f"{table}.{name}: still {OPEN!r}; fill it in")
         for name in self.constants:
             if name in self.fields:
                 raise ValueError(f"constants.{name}: fields.{name} is given too; keep one of them")
@@ -148,6 +154,8 @@ class FileMapping(BaseModel):
             for code in ours:
                 if not _is_ours(name, code):
                     fixed = OURS.get(name)
+                    if code == OPEN:
+                        raise ValueError(f"{table}.{name}: still {OPEN!r} for a code; fill in ours")
                     expected = f"one of {', '.join(fixed)}" if fixed else "lower-case letters, digits, '-' and '_'"
                     raise ValueError(f"{table}.{name}: found our code {code!r}, expected {expected}")
 

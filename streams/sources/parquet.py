@@ -69,7 +69,7 @@ class ParquetSource:
         offset = 0
         for batch in table.iter_batches(BATCH_ROWS, columns=_columns(self.form)):
             names = batch.schema.names
-            for values in zip(*(_texts(column) for column in batch.columns), strict=True):
+            for values in zip(*(texts_of(column) for column in batch.columns), strict=True):
                 line = json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False).encode()
                 kept = line[: MAX_LINE_BYTES + 1]
                 if len(kept) == len(line):
@@ -154,7 +154,7 @@ def _columns(form: ParquetForm) -> list[str]:
     return sorted(form.columns_of)
 
 
-def _texts(column: Any) -> list[str | None]:
+def texts_of(column: Any) -> list[str | None]:
     """(rows,) values of an Arrow column as text; None where there is none. Arrow's own text is never out of range."""
     if pa.types.is_timestamp(column.type) and column.type.tz is not None:
         # Only in UTC is the offset written with any zone rules or none.
