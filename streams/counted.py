@@ -1,6 +1,7 @@
 """Which measures an encounter, a monitoring event or a PROM answer counts for."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from policy.measure import Measure
 from streams.envelope import EncounterEvent, MonitoringEvent, PromEvent, RevisableEvent
@@ -18,6 +19,16 @@ def key_of(event: RevisableEvent) -> Key:
             return event.kind, event.payload.status, event.payload.module
         case PromEvent():
             return event.kind, event.payload.instrument, None
+
+
+def moments(event: RevisableEvent) -> list[tuple[datetime, Key]]:
+    """What an event that is no cancellation says happened, and when."""
+    if event.payload.cancels:
+        return []
+    said = [(event.occurred_at, key_of(event))]
+    if isinstance(event, MonitoringEvent) and event.payload.due is not None:
+        said.append((event.payload.due, (event.kind, "due", event.payload.module)))
+    return said
 
 
 def counted(measures: Sequence[Measure], key: Key) -> tuple[tuple[int, int], ...]:

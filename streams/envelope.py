@@ -97,14 +97,25 @@ class EncounterEvent(Event):
 class Monitoring(Message):
     module: Code
     status: MonitoringStatus
+    due: AwareDatetime | None = None
+    """Of one completed: when it was due, if no event of another id says so. It then counts as due there too."""
     cancels: bool = False
 
 
 class MonitoringEvent(Event):
-    """A module of home monitoring became due, or was completed: an event each, when it happened."""
+    """A module of home monitoring became due, or was completed, when it happened.
+
+    A source tells of a module either in two events, or in one whose later version, completed, has payload.due.
+    """
 
     kind: Literal["monitoring"] = "monitoring"
     payload: Monitoring
+
+    @model_validator(mode="after")
+    def _due_once(self) -> Self:
+        if self.payload.due is not None and self.payload.status == "due":
+            raise ValueError("what is due occurs when it is due")
+        return self
 
 
 class Prom(Message):

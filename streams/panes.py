@@ -8,7 +8,7 @@ late and stays on the sharded topic.
 import math
 from array import array
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from policy.agreement import Draft
 from policy.measure import LIMB_BITS, Measure
 from streams.answers import Answer, Answers
-from streams.counted import Key, counted, key_of
+from streams.counted import Key, counted, moments
 from streams.envelope import (
     REGISTERED,
     ClaimEvent,
@@ -42,15 +42,21 @@ NEVER = LIMIT
 COUNTED_KINDS = ("claim", "encounter", "monitoring", "prom")
 
 
+class Place(NamedTuple):
+    """What an event says happened in a pane."""
+
+    pane: int
+    key: Key
+    answer: Answer | None
+
+
 class Standing(NamedTuple):
-    """What an event that may be corrected has added."""
+    """What stands of an event that may be corrected."""
 
     person: int
-    pane: int
-    adds: tuple[tuple[int, int], ...]
-    """(measure, value)"""
-    answer: tuple[Answers, int] | None
-    """Where a PROM answer stands."""
+    places: tuple[Place, ...]
+    row: int | None
+    """Of a PROM answer."""
 
 
 class PaneEvents:
@@ -157,7 +163,7 @@ class ShardPanes:
                 case SocialEvent():
                     late = self._fact(event, person, occurred)
                 case EncounterEvent() | MonitoringEvent() | PromEvent():
-                    late = self._revisable(event, person, occurred)
+                    late = self._revisable(event, person)
                 case WithdrawalEvent():
                     self._withdrawn.add(person)
         self.late_pending += late
@@ -181,40 +187,44 @@ class ShardPanes:
             events.add(person, index, sign * claim.cents if is_sum else sign)
         return False
 
-    def _revisable(self, event: RevisableEvent, person: int, occurred: float) -> bool:
-        pane = bisect_right(self._stamps, occurred) - 1
+    def _revisable(self, event: RevisableEvent, person: int) -> bool:
         ids = {event.event_id, event.corrects or event.event_id}
         gone = {name: self._standing[name] for name in ids if name in self._standing}
         cancels = event.payload.cancels
         if cancels and not gone:
             # What it takes back was late.
             return True
-        touched = [earlier.pane for earlier in gone.values()] + ([] if cancels else [pane])
-        if any(0 <= number < self.sealed for number in touched):
+        answer, places = None, []
+        for moment, key in moments(event):
+            pane = bisect_right(self._stamps, moment.timestamp()) - 1
+            if isinstance(event, PromEvent):
+                answer = Answer(moment.timestamp(), event.payload.score, pane)
+            if 0 <= pane < self._grid.count:
+                places.append(Place(pane, key, answer))
+        changes = Counter(places)
+        for earlier in gone.values():
+            changes.subtract(earlier.places)
+        if any(number != 0 and place.pane < self.sealed for place, number in changes.items()):
             return True
-        answers, answer = None, None
-        if isinstance(event, PromEvent):
-            answers = self._answers[event.payload.instrument]
-            answer = None if cancels else Answer(occurred, event.payload.score, pane)
-            removed = [earlier.answer[1] for earlier in gone.values() if earlier.answer is not None]
-            if answers.moves_sealed(person, removed, answer, self.sealed):
-                return True
-        for name, earlier in gone.items():
+        answers = self._answers[event.payload.instrument] if isinstance(event, PromEvent) else None
+        removed = [earlier.row for earlier in gone.values() if earlier.row is not None]
+        if answers is not None and answers.moves_sealed(person, removed, answer, self.sealed):
+            return True
+        for name in gone:
             del self._standing[name]
-            for index, value in earlier.adds:
-                self._events[earlier.pane].add(person, index, -value)
-            if earlier.answer is not None:
-                earlier.answer[0].remove(earlier.answer[1])
+        for place, number in changes.items():
+            for index, value in self._adds(place.key):
+                self._events[place.pane].add(person, index, number * value)
+        row = None
+        if answers is not None:
+            for old in removed:
+                answers.remove(old)
+            row = None if answer is None else answers.add(person, answer)
         if not cancels:
-            adds = self._adds(event) if pane >= 0 else ()
-            for index, value in adds:
-                self._events[pane].add(person, index, value)
-            row = None if answers is None or answer is None else (answers, answers.add(person, answer))
-            self._standing[event.event_id] = Standing(person, pane, adds, row)
+            self._standing[event.event_id] = Standing(person, tuple(places), row)
         return False
 
-    def _adds(self, event: RevisableEvent) -> tuple[tuple[int, int], ...]:
-        key = key_of(event)
+    def _adds(self, key: Key) -> tuple[tuple[int, int], ...]:
         found = self._counted.get(key)
         if found is None:
             found = self._counted[key] = counted(self._measures, key)

@@ -1,7 +1,8 @@
 """Which encounters, monitoring events and PROM answers may enter: each may be said again, corrected or cancelled.
 
-The bounds hold whatever the panes stage leaves out as late. So an event that is taken back frees its place only where
-it is the only one and what replaces it lies in the same pane; of scores the widest spread ever accepted counts.
+The bounds hold whatever the panes stage leaves out as late: a late correction leaves what it corrects in its pane. So
+something taken back frees its place only when that is all that changes, in one pane, and the event was never revised
+before; of scores the widest spread ever accepted counts.
 """
 
 from collections import Counter
@@ -11,12 +12,9 @@ from datetime import datetime
 
 from policy.measure import Measure
 from policy.window import PaneGrid
-from streams.counted import Key, counted, key_of, known_codes
+from streams.counted import Key, counted, key_of, known_codes, moments
 from streams.envelope import EncounterEvent, MonitoringEvent, PromEvent, RevisableEvent
 from streams.rejects import Reason
-
-BEFORE = -1
-"""The pane of what happened before the first one."""
 
 
 @dataclass(slots=True)
@@ -28,10 +26,10 @@ class _Said:
     patient: str
     occurred_at: datetime
     recorded_at: datetime
-    pane: int
-    limited: tuple[int, ...]
-    """Measures whose bound it uses."""
+    places: tuple[tuple[int, int], ...]
+    """(pane, measure) whose bounds it uses."""
     stands: bool
+    revised: bool = False
     taken_back_by: str | None = None
     """The id of the event that cancelled it: its own, or that of another."""
 
@@ -76,21 +74,21 @@ class Revisions:
         if self._unknown(event):
             return Reason.UNKNOWN_CODE
         cancels = event.payload.cancels
-        pane = self._grid.pane_of(event.occurred_at)
-        if pane is None and not cancels:
-            if not isinstance(event, PromEvent) or event.occurred_at >= self._grid.edges[0]:
-                return Reason.OUTSIDE_AGREEMENT
-            pane = BEFORE
+        # An answer from before the first pane may be what later ones are compared with.
+        outside = self._grid.pane_of(event.occurred_at) is None
+        if outside and not cancels and (not isinstance(event, PromEvent) or event.occurred_at >= self._grid.edges[0]):
+            return Reason.OUTSIDE_AGREEMENT
         if person is None:
             return Reason.UNKNOWN_PERSON
         gone = self._taken_back(event)
         if isinstance(gone, Reason):
             return gone
-        made = self._version(event, BEFORE if pane is None or cancels else pane)
+        made = self._version(event)
+        made.revised = event.event_id in self._said
         if (refused := self._count(event, made, gone, person)) is not None:
             return refused
         for earlier in gone:
-            earlier.stands, earlier.taken_back_by = False, event.event_id
+            earlier.stands, earlier.taken_back_by, earlier.revised = False, event.event_id, True
         if cancels and (own := self._said.get(event.event_id)) is not None:
             own.recorded_at = event.recorded_at
             made = own
@@ -106,19 +104,26 @@ class Revisions:
             case PromEvent():
                 return self._instruments is not None and event.payload.instrument not in self._instruments
 
-    def _version(self, event: RevisableEvent, pane: int) -> _Said:
-        key = key_of(event)
-        limited = self._limited.get(key)
-        if limited is None:
+    def _version(self, event: RevisableEvent) -> _Said:
+        places = [
+            (pane, index) for moment, key in moments(event) if (pane := self._grid.pane_of(moment)) is not None
+            for index in self._limits(key)
+        ]
+        return _Said(
+            event.kind, _instrument(event), event.patient, event.occurred_at, event.recorded_at, tuple(places),
+            stands=not event.payload.cancels,
+        )
+
+    def _limits(self, key: Key) -> tuple[int, ...]:
+        """The measures of which an event uses up some of the bound."""
+        found = self._limited.get(key)
+        if found is None:
             adds = {index for index, value in counted(self._measures, key) if value > 0}
-            limited = self._limited[key] = tuple(
+            found = self._limited[key] = tuple(
                 index for index, m in enumerate(self._measures)
                 if index in adds or (m.aggregation in ("follow-ups", "change") and m.code == key[1])
             )
-        return _Said(
-            event.kind, _instrument(event), event.patient, event.occurred_at, event.recorded_at, pane, limited,
-            stands=not event.payload.cancels,
-        )
+        return found
 
     def _taken_back(self, event: RevisableEvent) -> list[_Said] | Reason:
         """What stands and would no longer."""
@@ -145,27 +150,28 @@ class Revisions:
 
     def _count(self, event: RevisableEvent, made: _Said, gone: list[_Said], person: int) -> Reason | None:
         """Keep count of what the bounds allow, or say which one would be broken."""
-        changes: Counter[int] = Counter()
-        pane = made.pane
-        if made.stands:
-            changes.update(made.limited)
-        if len(gone) == 1 and (not made.stands or gone[0].pane == pane):
-            pane = gone[0].pane
-            changes.subtract(gone[0].limited)
-        after = {index: self._totals.get((person, pane, index), 0) + change for index, change in changes.items()}
-        if pane == BEFORE:
-            after = dict.fromkeys(after, 0)
+        changes = Counter(made.places)
+        if len(gone) == 1:
+            changes.subtract(gone[0].places)
+        panes = {pane for (pane, _), change in changes.items() if change}
+        frees = len(gone) == 1 and len(panes) == 1 and not gone[0].revised
+        after = {
+            place: self._totals.get((person, *place), 0) + change
+            for place, change in changes.items() if change >= 0 or frees
+        }
         spreads: dict[int, _Spread] = {}
-        for index, number in after.items():
-            measure = self._measures[index]
-            if isinstance(event, PromEvent) and made.stands and measure.aggregation == "change":
-                spreads[index] = self._spread(person, index, event.payload.score, number)
-                if spreads[index].largest > measure.bound:
-                    return Reason.AMOUNT_TOO_LARGE
-            elif number > measure.bound and changes[index] > 0:
+        if isinstance(event, PromEvent) and made.stands:
+            for index in self._limits(key_of(event)):
+                if self._measures[index].aggregation == "change":
+                    most = max((number for (_, of), number in after.items() if of == index), default=0)
+                    spreads[index] = self._spread(person, index, event.payload.score, most)
+                    if spreads[index].largest > self._measures[index].bound:
+                        return Reason.AMOUNT_TOO_LARGE
+        for place, number in after.items():
+            measure = self._measures[place[1]]
+            if changes[place] > 0 and measure.aggregation != "change" and number > measure.bound:
                 return Reason.TOO_MANY_EVENTS
-        for index, number in after.items():
-            self._totals[person, pane, index] = number
+        self._totals.update({(person, *place): number for place, number in after.items()})
         for index, spread in spreads.items():
             self._spreads[person, index] = spread
         return None

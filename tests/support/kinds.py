@@ -72,10 +72,12 @@ def encounter(number, event, occurred, recorded=None, code="outpatient", correct
     )
 
 
-def monitoring(number, event, occurred, recorded=None, status="due", module="diary", corrects=None, cancels=False):
+def monitoring(
+    number, event, occurred, recorded=None, status="due", module="diary", due=None, corrects=None, cancels=False,
+):
     return MonitoringEvent(
         **common(number, event, occurred, recorded, corrects),
-        payload=Monitoring(module=module, status=status, cancels=cancels),
+        payload=Monitoring(module=module, status=status, due=None if due is None else at(due), cancels=cancels),
     )
 
 

@@ -153,6 +153,54 @@ def test_changes_stay_within_their_bound_whichever_answer_is_first(validator):
     assert validator.check(prom(1, "old", -90, score=-9_000), 0) is Reason.AMOUNT_TOO_LARGE
 
 
+def test_a_correction_that_comes_too_late_frees_no_place_for_others():
+    hospital = Hospital()
+    hospital.add(*(encounter(1, f"e{i}", 36) for i in range(7)))
+    hospital.hear(21, 37)
+    hospital.seal()
+    hospital.add(encounter(1, "e0", 15, recorded=38))
+    assert hospital.panes.late_pending == 1
+    assert hospital.validator.check(encounter(1, "e7", 36, recorded=38), 0) is Reason.TOO_MANY_EVENTS
+    assert hospital.end()["outpatient"] == padded(0, 0, 0, 0, 0, 7)
+
+
+def test_a_second_correction_frees_no_place_either():
+    hospital = Hospital()
+    hospital.hear(14, 14)
+    hospital.seal()
+    hospital.add(
+        *(monitoring(1, f"m{i}", 36, status="completed") for i in range(5)),
+        monitoring(1, "m5", 36, status="completed", due=15),
+    )
+    hospital.add(monitoring(1, "m5", 36, recorded=37, status="completed", due=8))
+    hospital.hear(21, 38)
+    hospital.seal()
+    # The panes stage still has m5 as it was first said: due in what is now a sealed pane.
+    hospital.add(monitoring(1, "m5", 8, recorded=39))
+    assert hospital.panes.late_pending == 2
+    assert hospital.validator.check(monitoring(1, "m6", 36, 39, status="completed"), 0) is Reason.TOO_MANY_EVENTS
+    found = hospital.end()
+    assert (found["due"], found["done"]) == (padded(0, 0, 1), padded(0, 0, 0, 0, 0, 6))
+
+
+def test_one_record_of_a_module_counts_as_due_and_as_completed():
+    hospital = Hospital()
+    hospital.add(
+        monitoring(1, "a", 2), monitoring(1, "b", 3), monitoring(1, "c", 15, status="completed", due=-3),
+        monitoring(2, "d", 16, status="completed", due=4), monitoring(1, "e", 9, recorded=16, status="completed", due=84),
+    )
+    hospital.hear(7, 17)
+    hospital.seal()
+    # That it was completed changes no sealed pane, nor does another day of the same pane on which it was due.
+    hospital.add(monitoring(1, "a", 17, status="completed", due=2), monitoring(1, "b", 18, status="completed", due=4))
+    hospital.add(monitoring(1, "b", 18, recorded=19, status="completed", due=7))
+    assert hospital.panes.late_pending == 1
+    found = hospital.end()
+    assert (found["due"], found["done"], found["missed"]) == (padded(2), padded(0, 1, 3), padded(2))
+    other = hospital.end(2)
+    assert (other["due"], other["done"]) == (padded(1), padded(0, 0, 1))
+
+
 def test_panes_count_what_happened_in_them():
     hospital = Hospital()
     hospital.add(
