@@ -101,17 +101,16 @@ def _alerts(document: Document, kpis: Sequence[Kpi], console: Console) -> None:
     by_id = {kpi.id: kpi for kpi in kpis}
     t = translator("en")
     console.print(Text(t("alerts"), style="bold"))
-    table = _table(*(t(f"alert{name}") for name in ("", "_about", "_bounds")), t("state"), t("alert_since"),
-                   t("alert_changes"), numbers=(t("alert_changes"),))
     for standing in standings(document.alerts):
         row, kpi = standing.row, by_id[standing.row.kpi]
-        since = t("alert_always") if standing.since is None else period(standing.since, "en")
-        table.add_row(
-            Text(row.id), Text(f"{kpi.title.en}: {cell_name(kpi, row.cell, 'en')}"), Text(bounds(row, kpi, "en")),
-            Text(t(f"alert_{standing.state}"), style="bold red" if standing.state == "raised" else ""), Text(since),
-            Text(str(standing.changes)),
-        )
-    console.print(table)
+        heading = Text(row.id, style="bold red" if standing.state == "raised" else "")
+        since = t("alert_always") if standing.since is None else f"since window {period(standing.since, 'en')}"
+        heading.append(f": {t(f'alert_{standing.state}')}", style="bold")
+        heading.append(f" {since}", style="not bold default")
+        cell, changes = cell_name(kpi, row.cell, "en"), number(standing.changes, "en", 0)
+        about = f"{kpi.title.en}, {cell}: {bounds(row, kpi, 'en')}; {changes} changes"
+        console.print(Padding(heading, (0, 0, 0, 2)))
+        console.print(Padding(Text(about, style="dim"), (0, 0, 0, 4)))
     console.print()
 
 

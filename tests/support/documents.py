@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 from console.series import cells, expected_windows
-from evaluation.document import Document, Events, Refusal, Release, Run, settled
+from evaluation.document import AlertRow, Document, Events, Refusal, Release, Run, settled
 from policy.agreement import Draft, load_draft, load_kpis
 from policy.kpi import Kpi
 from policy.plan import Estimator
@@ -31,7 +31,7 @@ def _value(rng: random.Random, estimator: Estimator, drift: float, users: float,
 
 
 def made_up(seed: int = 1, *, until: int | None = None, revoked_from: int | None = None) -> Document:
-    """A document of the demonstration's agreement: 75 windows, 2 KPIs, 6 cells.
+    """A document of the demonstration's agreement: 75 windows, 2 KPIs, 6 cells, its alert raised or cleared every 20.
 
     The first windows, and one in the middle, are suppressed; categories more often than the total.
 
@@ -85,7 +85,14 @@ def made_up(seed: int = 1, *, until: int | None = None, revoked_from: int | None
         ))
     return Document(
         status="running" if until is not None else settled(releases, refusals),
-        releases=tuple(releases), refusals=tuple(refusals), runs=tuple(runs),
+        releases=tuple(releases), refusals=tuple(refusals), runs=tuple(runs), alerts=tuple(
+            AlertRow(
+                id=alert.id, kpi=alert.kpi, cell=alert.cell, window=window, when=alert.when, raise_at=alert.raise_at,
+                clear_at=alert.clear_at, changed=index % 20 == 10,
+                state="no-data" if index < 5 else "raised" if (index - 10) // 20 % 2 == 0 else "clear",
+            )
+            for alert in draft.alerts for index, window in enumerate(windows[:until])
+        ),
         events={
             "hospital": Events(read=8_731, accepted=8_719, rejected={"broken-json": 3, "unknown-code": 9}),
             "insurer": Events(

@@ -30,7 +30,7 @@ def test_every_window_is_printed_with_its_interval_and_the_latest_with_their_cat
     line = next(line for line in lines if "Income quintile 1 (lowest)" in line)
     assert f"{release.value:.2f}" not in line  # the one before the last comes first
     assert any(f"{release.low:.2f} to {release.high:.2f}" in line and f"{release.value:.2f}" in line for line in lines)
-    totals = [line for line in lines if "All patients" in line]
+    totals = [line for line in lines if "All patients " in line]
     windows = {r.window for r in document.releases} | {r.window for r in document.refusals}
     assert len(totals) == len(KPIS) * len(windows) == 150
     suppressed = sum("Suppressed" in line for line in totals)
