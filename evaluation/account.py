@@ -153,6 +153,14 @@ class Account:
         return sum(who == requester and outcome == "run" for _, who, outcome, _, _ in self._answers.admitted())
 
     @property
+    def stopped(self) -> Refusal | None:
+        """The rule by which two nodes or more refuse everything that is left."""
+        return next((
+            a.refusal.model_copy(update={"nodes": tuple(sorted(a.nodes))}) for a in self._refusals.values()
+            if a.refusal.window is None and not a.refusal.suppression and len(a.nodes) >= BELIEVED
+        ), None)
+
+    @property
     def complete_panes(self) -> int:
         """Panes whose inputs are surely complete: those of windows that ended, or all when every party has finished."""
         if {p for p, e in self._events.items() if e.final} == {p.name for p in self._terms.draft.parties}:
@@ -298,10 +306,9 @@ class Account:
                 before = after
 
     def _unit(self, kpi: str, quantity: str) -> str:
-        if quantity.endswith(".time"):
-            return "days"
         plan = next(p for p in self._terms.plans if p.kpi == kpi)
-        return "count" if plan.estimator == "rate-ratio" else "cents"
+        column = plan.time if quantity.endswith(".time") else plan.outcome[0]
+        return next(m.unit for m in self._terms.draft.measures if column.name in m.columns)
 
     def _run_rows(self) -> Iterable[Run]:
         believed = [run for run in self._runs.values() if len(run.done) >= BELIEVED]

@@ -18,7 +18,7 @@ from mpc.disclosure import atom_ranges, releasable
 from mpc.engine import Engine
 from mpc.linkage import LinkedShard, align, link, repeatable
 from mpc.share import Bits, Share
-from mpc.statistics import ShardStatistics, cell_statistics
+from mpc.statistics import ShardStatistics, capped, cell_statistics
 from mpc.tail import AlertBatch, CellBatch, alert_states, estimate
 from policy.agreement import NODES, Terms
 from policy.plan import Plan
@@ -250,15 +250,18 @@ class Computation:
         quantities = len(plan.quantities)
         sums = np.zeros((2, len(kept), quantities), np.uint64)
         gram = np.zeros((2, len(kept), quantities, quantities), np.uint64)
-        by_window: Mapping[int, list[tuple[int, int]]] = {
-            w: [(place, s) for place, (x, s) in enumerate(kept) if x == w] for w in dict.fromkeys(w for w, _ in kept)
-        }
+        strata, shown = len(plan.strata), list(dict.fromkeys(w for w, _ in kept))
         for statistics in self._statistics.values():
-            for w, places in by_window.items():
-                strata = np.array([s for _, s in places])
-                totals = statistics.window(plan, windows[w].start, windows[w].stop).take(strata, axis=0)
-                cell_sums, cell_gram = await cell_statistics(engine, totals)
-                at = [place for place, _ in places]
+            step = max(1, VALUES_AT_ONCE // max(strata * len(plan.totals) * statistics.linked, 1))
+            for start in range(0, len(shown), step):
+                chosen = shown[start : start + step]
+                totals = Share.stack([statistics.window(plan, windows[w].start, windows[w].stop) for w in chosen])
+                if plan.cap is not None:
+                    totals = await capped(engine, plan, totals)
+                at = [place for place, (w, _) in enumerate(kept) if w in chosen]
+                rows = np.array([chosen.index(kept[place][0]) * strata + kept[place][1] for place in at])
+                cells = totals.reshape(len(chosen) * strata, quantities, statistics.linked).take(rows, axis=0)
+                cell_sums, cell_gram = await cell_statistics(engine, cells)
                 sums[:, at] += cell_sums.parts
                 gram[:, at] += cell_gram.parts
         return sums, gram

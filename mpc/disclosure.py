@@ -3,7 +3,8 @@
 A release is a window of a plan, in two parts: the total (all patients) and the table (its strata). Windows overlap, so
 rules hold for atoms, the pieces into which all windows' endpoints cut the panes: no combination of releases reaches
 below an atom.
-- total: in every atom of the window both arms have at least the minimum of contributors, of time and of outcome.
+- total: in every atom of the window every arm has at least the minimum of contributors, of each kind that the plan
+  names: to its time, to its outcome, to what was missed.
 - table: the total is releasable, every stratum obeys the same rule, and so does the remainder (contributors outside
   all strata), which may also be empty: the total minus the strata tells about it.
 Every rule is evaluated for every atom and window, whatever the counts; one bit for each part is opened, all plans and
@@ -43,7 +44,7 @@ async def releasable(
 
     Args:
         engine: the ring engine.
-        counts: per plan (atoms, counted cells, arms, 2) contributors of all shards together, as
+        counts: per plan (atoms, counted cells, arms, kinds) contributors of all shards together, as
             `ShardStatistics.contributors` orders them.
         windows: the atoms first ≤ atom < last of each window.
         minimum: fewest contributors, ≥ 1.

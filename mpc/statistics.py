@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mpc.engine import Engine
 from mpc.errors import MpcError
 from mpc.share import Share
+from policy.measure import LIMB_BITS
 from policy.plan import Column, Plan
 
 VALUES_PER_STEP = 1 << 20
@@ -64,13 +65,13 @@ def counted_masks(plan: Plan) -> tuple[Mask, ...]:
 
 
 def value_products(plan: Plan) -> list[list[Product]]:
-    """Cells × quantities, the quantities in the order of `plan.quantities`."""
+    """Cells × totals, in the order of `plan.totals`."""
     return _table(cell_masks(plan), plan.arms, (plan.time, *plan.outcome))
 
 
 def contributor_products(plan: Plan) -> list[list[Product]]:
-    """Counted cells × 4: exposed time, exposed outcome, comparator time, comparator outcome."""
-    return _table(counted_masks(plan), plan.arms, (plan.time_contributor, plan.outcome_contributor))
+    """Counted cells × (arms · contributors): for each arm the plan's contributor columns."""
+    return _table(counted_masks(plan), plan.arms, plan.contributors)
 
 
 def _table(masks: Sequence[Mask], arms: Sequence[Column], columns: Sequence[Column]) -> list[list[Product]]:
@@ -108,7 +109,8 @@ class ShardStatistics:
         if not atoms or apart or any(start >= stop for start, stop in atoms):
             raise StatisticsError(f"found atoms {list(atoms)}; expected one or more, each starting where one ends")
         self._atoms = tuple(atoms)
-        self._linked = linked
+        self.linked = linked
+        """Rows of the linked order."""
         self._values = _distinct(p for plan in plans for row in value_products(plan) for p in row)
         self._counted = _distinct(p for plan in plans for row in contributor_products(plan) for p in row)
         products = (*self._values, *self._counted)
@@ -144,9 +146,9 @@ class ShardStatistics:
         atoms = [atom for atom in self._atoms[self._done :] if atom[0] < stop]
         if atoms and atoms[-1][1] > stop:
             raise StatisticsError(f"the panes end at {stop}, inside {atoms[-1]}; add whole atoms, when all are sealed")
-        for step in batches(atoms, (len(self._values) + len(self._counted)) * self._linked):
+        for step in batches(atoms, (len(self._values) + len(self._counted)) * self.linked):
             span = slice(step[0][0] - first_pane, step[-1][1] - first_pane)
-            shape = (len(step), step[0][1] - step[0][0], self._linked)
+            shape = (len(step), step[0][1] - step[0][0], self.linked)
             await self._add(engine, {n: aligned[n][span].reshape(*shape) for n in self._columns}, shape)
 
     def _check(self, first_pane: int, aligned: Mapping[str, Share]) -> int:
@@ -156,8 +158,8 @@ class ShardStatistics:
             raise StatisticsError(f"the plans need columns that are not here: {', '.join(missing)}")
         shapes = {aligned[name].shape for name in self._columns}
         panes = min(shapes)[0]
-        if shapes != {(panes, self._linked)}:
-            raise StatisticsError(f"found columns of shapes {sorted(shapes)}, expected (panes, {self._linked}) alike")
+        if shapes != {(panes, self.linked)}:
+            raise StatisticsError(f"found columns of shapes {sorted(shapes)}, expected (panes, {self.linked}) alike")
         skipped = self._done < len(self._atoms) and first_pane > self.next_pane
         if skipped or (self._done and first_pane < self.next_pane):
             raise StatisticsError(f"found panes from {first_pane}, expected {self.next_pane}: each once and in order")
@@ -186,7 +188,7 @@ class ShardStatistics:
         """Per-patient totals over the panes start ≤ pane < stop; its cost does not depend on their number.
 
         Returns:
-            (cells, quantities, linked), in the order of `plan.strata` and `plan.quantities`.
+            (cells, totals, linked), in the order of `plan.strata` and `plan.totals`.
 
         Raises:
             StatisticsError: not endpoints of atoms, or panes that were not added yet.
@@ -203,12 +205,54 @@ class ShardStatistics:
         """Numbers of contributors so far.
 
         Returns:
-            (atoms, counted cells, arms, 2): cells as in `plan.strata`, then the remainder if there are strata; arms
-            exposed, comparator; last time, outcome. Atoms that were not added yet have zeros.
+            (atoms, counted cells, arms, kinds): cells as in `plan.strata`, then the remainder if there are strata;
+            kinds as `plan.contributors`. Atoms that were not added yet have zeros.
         """
         places = np.array([[self._counted.index(p) for p in row] for row in contributor_products(plan)])
         found = np.moveaxis(self._counts[:, :, places], 1, 0)
-        return Share(found.reshape(*found.shape[:-1], 2, 2))
+        return Share(found.reshape(*found.shape[:-1], len(plan.arms), len(plan.contributors)))
+
+
+async def capped(engine: Engine, plan: Plan, totals: Share) -> Share:
+    """Cap each patient's outcome in every window and category at `plan.cap`, and at 0 from below.
+
+    A patient's capped outcome in the total is the sum of those in the categories and outside them all. So a total
+    less its categories is what it was without a cap: the patients outside, of whom there are none or enough
+    (mpc.disclosure). Were the total capped by itself, it would show who passes the cap in no category but in all.
+    What a patient beyond the cap adds is not additive over windows either: policy.lattice permits a cap only where no
+    window is a sum of others.
+
+    11 rounds; at most 104 bytes a patient, arm, category and window from node 0, 72 from the others; nothing opens.
+
+    Args:
+        engine: the ring engine.
+        plan: has a cap.
+        totals: (windows, cells, totals, linked), all cells of the plan.
+
+    Returns:
+        (windows, cells, quantities, linked): `plan.quantities`, whose outcome is in one piece.
+
+    Raises:
+        StatisticsError: the plan has no cap.
+    """
+    if plan.cap is None:
+        raise StatisticsError(f"KPI {plan.kpi} has no cap")
+    windows, cells, _, linked = totals.shape
+    by_arm = totals.reshape(windows, cells, len(plan.arms), -1, linked)
+    amounts = by_arm[:, :, :, -1]
+    if len(plan.outcome) > 1:
+        amounts = amounts + by_arm[:, :, :, 1] * (1 << LIMB_BITS)
+    if cells > 1:
+        named = amounts[:, 1:]
+        outside = amounts[:, 0] - named.sum(axis=1)
+        amounts = Share.concat([named, outside.reshape(windows, 1, len(plan.arms), linked)], axis=1)
+    sides = await engine.less(Share.stack([plan.cap - amounts, amounts]), 0)
+    above, below = sides[0], sides[1]
+    kept = await engine.multiply(amounts, 1 - above - below) + above * plan.cap
+    if cells > 1:
+        whole = kept.sum(axis=1).reshape(windows, 1, len(plan.arms), linked)
+        kept = Share.concat([whole, kept[:, :-1]], axis=1)
+    return Share.stack([by_arm[:, :, :, 0], kept], axis=3).reshape(windows, cells, -1, linked)
 
 
 async def cell_statistics(engine: Engine, totals: Share) -> tuple[Share, Share]:

@@ -328,7 +328,7 @@ class Terms(Frozen):
                     f"it computes {', '.join(kpis)}"
                 )
         try:
-            check_lattice({m.name: m for m in self.draft.measures}, self.plans)
+            check_lattice({m.name: m for m in self.draft.measures}, self.plans, self.draft.lattice)
             check_alerts(self.draft.alerts, self.plans)
         except PlanError as error:
             raise ValueError(str(error)) from error
@@ -383,6 +383,6 @@ def compile_plans(draft: Draft, kpis: tuple[Kpi, ...]) -> tuple[Plan, ...]:
     """
     measures = {m.name: m for m in draft.measures}
     plans = tuple(compile_plan(k, measures) for k in kpis)
-    check_lattice(measures, plans)
+    check_lattice(measures, plans, draft.lattice)
     check_alerts(draft.alerts, plans)
     return plans

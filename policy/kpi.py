@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
+from fractions import Fraction
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,15 @@ from policy.plan import (
 
 DAYS_PER_MONTH = (487, 16)
 """30.4375 days, a twelfth of a Julian year, as an exact fraction."""
+HUNDREDTHS = 100
+"""Cents in a euro; scores are shared as hundredths of a point."""
+ROLES: dict[Estimator, tuple[tuple[str, str | None], ...]] = {
+    "rate-ratio": (("days", "count"), ("days", "sum")),
+    "mean-difference": (("days", "sum"), ("follow-ups", "change")),
+    "share": (("days", None),),
+    "completion": (("count", "count"),),
+}
+"""Aggregations of time and outcome that an estimator makes sense of."""
 
 
 class Text(BaseModel):
@@ -45,9 +55,13 @@ class Kpi(BaseModel):
     better: str = Field(pattern="^(lower|higher)$")
     estimator: Estimator
     exposed: str
-    comparator: str
+    comparator: str | None = None
     time: str
-    outcome: str
+    outcome: str | None = None
+    missed: str | None = None
+    """Of a completion: what of `time` is not in `outcome`. Enough patients must have some of it too."""
+    cap: int | None = Field(default=None, ge=1)
+    """Cents per patient, window and category: more count as this many, less than 0 as 0."""
     strata: dict[str, dict[str, str]] = {}
     """Dimension → category → 0/1 measure. At most one dimension."""
     outputs: tuple[Output, ...] = ("value", "interval")
@@ -96,7 +110,7 @@ def compile_plan(kpi: Kpi, measures: Mapping[str, Measure]) -> Plan:
             raise PlanError(f"KPI {kpi.id} needs measure {name!r}; the agreement has {', '.join(sorted(measures))}.")
         if found.aggregation not in kinds:
             raise PlanError(
-                f"KPI {kpi.id}: measure {name!r} is a {found.aggregation}, expected {' or '.join(kinds)}."
+                f"KPI {kpi.id}: measure {name!r} is a {found.aggregation}, expected {' or '.join(kinds) or 'none'}."
             )
         return found
 
@@ -112,7 +126,18 @@ def compile_plan(kpi: Kpi, measures: Mapping[str, Measure]) -> Plan:
             f'Add a measure with aggregation = "nonzero" and of = "{of.name}".'
         )
 
-    time, outcome = measure(kpi.time, "days"), measure(kpi.outcome, "count", "sum")
+    roles = ROLES[kpi.estimator]
+    time = measure(kpi.time, *(time for time, _ in roles))
+    fitting = [outcome for kind, outcome in roles if kind == time.aggregation and outcome is not None]
+    outcome = None if kpi.outcome is None else measure(kpi.outcome, *fitting)
+    arms = [column(measure(kpi.exposed, "exposed"))]
+    if kpi.comparator is not None:
+        arms.append(column(measure(kpi.comparator, "not-yet-exposed")))
+    counted = [time]
+    if outcome is not None and outcome.aggregation != "change":
+        counted.append(outcome)
+    if kpi.missed is not None:
+        counted.append(measure(kpi.missed, "missed"))
     if len(kpi.strata) > 1:
         raise PlanError(f"KPI {kpi.id} has {len(kpi.strata)} dimensions of strata; at most one is supported.")
     strata = [Stratum(cell={})]
@@ -121,16 +146,23 @@ def compile_plan(kpi: Kpi, measures: Mapping[str, Measure]) -> Plan:
             Stratum(cell={dimension: category}, column=column(measure(name, "category")))
             for category, name in categories.items()
         ]
-    days, months = DAYS_PER_MONTH
-    unit, scale = ("ratio", (1, 1)) if kpi.estimator == "rate-ratio" else ("EUR/patient-month", (days, months * 100))
+    unit, scale = _unit(kpi, outcome)
     return _plan(
-        kpi=kpi.id, estimator=kpi.estimator,
-        arms=(column(measure(kpi.exposed, "exposed")), column(measure(kpi.comparator, "not-yet-exposed"))),
-        time=column(time), time_contributor=contributor(time),
-        outcome=columns_of(outcome), outcome_contributor=contributor(outcome), strata=tuple(strata),
+        kpi=kpi.id, estimator=kpi.estimator, arms=tuple(arms), time=column(time),
+        outcome=() if outcome is None else columns_of(outcome), cap=kpi.cap,
+        contributors=tuple(contributor(of) for of in counted), strata=tuple(strata),
         outputs=kpi.outputs, significant_bits=kpi.significant_bits, unit=unit,
-        scale_numerator=scale[0], scale_denominator=scale[1],
+        scale_numerator=scale.numerator, scale_denominator=scale.denominator,
     )
+
+
+def _unit(kpi: Kpi, outcome: Measure | None) -> tuple[str, Fraction]:
+    """The value's unit, and how many of it one of the tail's is."""
+    if kpi.estimator != "mean-difference" or outcome is None:
+        return ("ratio" if kpi.estimator == "rate-ratio" else "share"), Fraction(1)
+    if outcome.aggregation == "change":
+        return "points", Fraction(1, HUNDREDTHS)
+    return "EUR/patient-month", Fraction(*DAYS_PER_MONTH) / HUNDREDTHS
 
 
 def _plan(**fields: Any) -> Plan:

@@ -21,6 +21,9 @@ EventKind = Literal[
 EncounterClass = Literal["outpatient", "admission", "ed", "tele", "procedure"]
 MonitoringStatus = Literal["due", "completed"]
 
+Unit = Literal["days", "cents", "hundredths", "count"]
+"""hundredths: of a point of a score."""
+
 Code = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 """As in events; a code that none can have would match nothing in silence."""
 CODES: dict[EventKind, tuple[str, ...]] = {
@@ -123,6 +126,19 @@ class Measure(BaseModel):
                 return "prom"
             case _:
                 return self.kind
+
+    @property
+    def unit(self) -> Unit:
+        """What its sums are counted in."""
+        match self.aggregation:
+            case "days":
+                return "days"
+            case "sum":
+                return "cents"
+            case "change":
+                return "hundredths"
+            case _:
+                return "count"
 
     @property
     def columns(self) -> tuple[str, ...]:

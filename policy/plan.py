@@ -1,8 +1,15 @@
 """Plans: what the nodes compute for a KPI, canonical and hashable.
 
 A plan says: for each arm and stratum, form per patient and pane the products arm · stratum · column for the
-time column and the outcome's limbs; add them over the window's panes; over patients take sums and the matrix of
-second moments; count contributors per atom. The tail turns these into the outputs.
+time column and the outcome's limbs; add them over the window's panes; cap the outcome if the plan has a cap; over
+patients take sums and the matrix of second moments; count contributors per atom. The tail turns these into the outputs.
+
+With t and y a patient's time and outcome in a window, capitals the sums over patients, u exposed and c comparator:
+
+    rate-ratio        (Yu/Tu) / (Yc/Tc)
+    mean-difference   Yu/Tu − Yc/Tc
+    share             Tu / (Tu + Tc)      no outcome
+    completion        Yu / Tu             no comparator: y of t were done
 """
 
 from typing import Literal
@@ -13,7 +20,8 @@ from policy.canonical import canonical_hash
 from policy.errors import PlanError
 from policy.measure import LIMB_BITS, Measure
 
-Estimator = Literal["rate-ratio", "mean-difference"]
+Estimator = Literal["rate-ratio", "mean-difference", "share", "completion"]
+ARMS = ("exposed", "comparator")
 Output = Literal["value", "interval", "sums"]
 RING_BITS = 62
 """Signed values of the ring stay below 2^62 so that the lift to the field is exact."""
@@ -65,13 +73,16 @@ class Plan(BaseModel):
 
     kpi: str
     estimator: Estimator
-    arms: tuple[Column, Column]
-    """0/1 columns: exposed, comparator."""
+    arms: tuple[Column, ...] = Field(min_length=1, max_length=2)
+    """0/1 columns: exposed, then the comparator unless the estimator has none."""
     time: Column
-    time_contributor: Column
-    outcome: tuple[Column, ...]
-    """One column, or two limbs: outcome = outcome[0]·2^LIMB_BITS + outcome[1]."""
-    outcome_contributor: Column
+    """What is divided by, or (share) shared out: days, answers, modules."""
+    outcome: tuple[Column, ...] = Field(max_length=2)
+    """None, one column, or two limbs: outcome = outcome[0]·2^LIMB_BITS + outcome[1]."""
+    cap: int | None = Field(default=None, ge=1)
+    """A patient's outcome in a window and category counts as 0 below 0 and as `cap` above it."""
+    contributors: tuple[Column, ...] = Field(min_length=1, max_length=3)
+    """0/1 columns, each 1 where a patient adds something to one of the sums: every atom needs enough of each."""
     strata: tuple[Stratum, ...]
     outputs: tuple[Output, ...]
     significant_bits: int = Field(ge=LEAST_SIGNIFICANT_BITS, le=MOST_SIGNIFICANT_BITS)
@@ -80,6 +91,20 @@ class Plan(BaseModel):
     scale_numerator: int
     scale_denominator: int
     """value · scale_numerator / scale_denominator is in `unit`; public, applied by the recipient."""
+
+    @model_validator(mode="after")
+    def _formed(self) -> "Plan":
+        arms, outcome = 1 if self.estimator == "completion" else 2, self.estimator != "share"
+        if len(self.arms) != arms or bool(self.outcome) != outcome:
+            raise ValueError(
+                f"KPI {self.kpi}: a {self.estimator} has {arms} arms and {'an' if outcome else 'no'} outcome; found "
+                f"{len(self.arms)} and {len(self.outcome)} columns of outcome."
+            )
+        if self.estimator == "completion" and len(self.outcome) != 1:
+            raise ValueError(f"KPI {self.kpi}: what is done is counted, so it is one column and no amount.")
+        if self.cap is not None and self.estimator != "mean-difference":
+            raise ValueError(f"KPI {self.kpi}: only the outcome of a mean-difference can be capped.")
+        return self
 
     @model_validator(mode="after")
     def _rounded(self) -> "Plan":
@@ -100,19 +125,35 @@ class Plan(BaseModel):
         """Every column the plan reads, each once, in a fixed order."""
         found: dict[str, Column] = {}
         for column in (
-            *self.arms, self.time, self.time_contributor, *self.outcome, self.outcome_contributor,
+            *self.arms, self.time, *self.outcome, *self.contributors,
             *(s.column for s in self.strata if s.column is not None),
         ):
             found.setdefault(column.name, column)
         return tuple(found.values())
 
     @property
+    def totals(self) -> tuple[str, ...]:
+        """Names of a patient's window totals in a cell: for each arm the time, then the outcome's limbs."""
+        return self._by_arm(("outcome",) if len(self.outcome) == 1 else ("outcome.high", "outcome.low"))
+
+    @property
     def quantities(self) -> tuple[str, ...]:
-        """Names of the per-patient window totals of a cell: for each arm the time, then the outcome's limbs."""
-        arms = ("exposed", "comparator")
-        limbs = ("outcome",) if len(self.outcome) == 1 else ("outcome.high", "outcome.low")
-        parts = ("time", *limbs)
-        return tuple(f"{arm}.{part}" for arm in arms for part in parts)
+        """Names of what is summed over patients: the totals, but a capped outcome has no limbs."""
+        return self.totals if self.cap is None else self.sums
+
+    @property
+    def sums(self) -> tuple[str, ...]:
+        """Names of the sums that may be outputs: for each arm the time, then the outcome, limbs joined."""
+        return self._by_arm(("outcome",))
+
+    def _by_arm(self, outcome: tuple[str, ...]) -> tuple[str, ...]:
+        parts = ("time", *outcome) if self.outcome else ("time",)
+        return tuple(f"{arm}.{part}" for arm in ARMS[: len(self.arms)] for part in parts)
+
+    @property
+    def as_odds(self) -> bool:
+        """Whether the tail computes a share as its odds: one part against the rest, s / (1 − s)."""
+        return self.estimator in {"share", "completion"}
 
     def check_bounds(self, patients: int, panes: int) -> None:
         """Refuse a plan whose sums may leave the ring, or whose estimator may leave the field.
@@ -124,13 +165,17 @@ class Plan(BaseModel):
         Raises:
             PlanError: names the quantity, its bits, the limit and what to lower.
         """
-        for column in (self.time, *self.outcome):
-            bits = (patients * (column.bound * panes) ** 2).bit_length()
+        largest = {column.name: column.bound * panes for column in (self.time, *self.outcome)}
+        if self.cap is not None:
+            capped = f"the capped {self.outcome[0].name}"
+            largest = {self.time.name: self.time.bound * panes, capped: self._capped(panes)}
+        for name, most in largest.items():
+            bits = (patients * most**2).bit_length()
             if bits > RING_BITS:
                 raise PlanError(
-                    f"KPI {self.kpi}: the sum of squares of {column.name} may need {bits} bits, the ring has "
-                    f"{RING_BITS}. Lower the measure's bound ({column.bound}), the window ({panes} panes) or the "
-                    f"number of patients ({patients})."
+                    f"KPI {self.kpi}: the sum of squares of {name} may need {bits} bits, the ring has {RING_BITS}. "
+                    f"Lower the measure's bound or the cap (a patient may have {most}), the window ({panes} panes) or "
+                    f"the number of patients ({patients})."
                 )
         limit = FIELD_BITS - MASK_BITS - 4
         bits = max(self.variance_bits(patients, panes), self.product_bits(patients, panes) + 1)
@@ -152,11 +197,19 @@ class Plan(BaseModel):
         of means. The root of a sum of n squares below b² is below √n·b, and four such terms add.
         """
         time, outcome = self._largest_sums(patients, panes)
-        weight = time * outcome if self.estimator == "rate-ratio" else time * time
+        weight = time * time if self.estimator == "mean-difference" else time * outcome
         return (16 * (weight * time * outcome) ** 2 // patients).bit_length()
 
     def _largest_sums(self, patients: int, panes: int) -> tuple[int, int]:
-        """Largest sizes of a cell's time and outcome."""
+        """Largest sizes of a cell's time and outcome; of odds, which are rates with time 1, the parts' size."""
         limbs = [column.bound for column in self.outcome]
-        outcome = limbs[0] if len(limbs) == 1 else (limbs[0] << LIMB_BITS) + limbs[1]
+        outcome = (limbs[0] << LIMB_BITS) + limbs[1] if len(limbs) == 2 else sum(limbs)
+        if self.as_odds:
+            return 1, patients * panes * max(self.time.bound, outcome)
+        if self.cap is not None:
+            return patients * panes * self.time.bound, patients * self._capped(panes)
         return patients * panes * self.time.bound, patients * panes * outcome
+
+    def _capped(self, panes: int) -> int:
+        """Most of a patient's capped outcome: the cap holds in each category, and categories change between panes."""
+        return (self.cap or 0) * min(panes, len(self.strata))

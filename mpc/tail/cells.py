@@ -15,6 +15,8 @@ CELLS_AT_ONCE = 512
 """Larger runs go in slices, so that no step keeps the event loop for long."""
 TU, YU, TC, YC = range(4)
 """Columns of `Cells`: time and outcome, exposed then comparator."""
+SUMS = ("exposed.time", "exposed.outcome", "comparator.time", "comparator.outcome")
+"""Their names in a plan's quantities."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +49,15 @@ class CellBatch:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Cells of all plans in the field, limbs joined: sums (n, 4), gram (n, 4, 4), columns TU, YU, TC, YC.
+    """Cells of all plans in the field, limbs joined: sums and declared (n, 4), gram (n, 4, 4), columns TU, YU, TC, YC.
 
+    `declared` holds the window's sums, 0 where the plan has none. `sums` and `gram` are what the estimators read. They
+    differ for shares: the odds of two parts are a ratio of rates with public times of 1.
     `gram` is 0 for plans without an interval. |products of two sums| < 2^product_bits, numerators of variances <
     2^variance_bits.
     """
 
+    declared: Residues
     sums: Residues
     gram: Residues
     plans: tuple[Plan, ...]
@@ -90,18 +95,22 @@ async def to_field(vectors: Vectors, batches: Sequence[CellBatch], patients: int
         flat.append(np.concatenate((batch.sums, batch.gram[:, :, i, j]), axis=2).reshape(2, -1))
     converted = await vectors.from_ring(np.concatenate(flat, axis=1))
     parts = np.split(converted, np.cumsum([part.shape[1] for part in flat])[:-1])
-    sums, gram = [], []
+    declared, sums, gram = [], [], []
     for batch, part in zip(batches, parts, strict=True):
         n, q = len(batch), batch.sums.shape[2]
         rows = part.reshape(n, -1)
         i, j = _second_moments(batch)
         square = np.zeros((n, q, q), dtype=object)
         square[:, i, j] = square[:, j, i] = rows[:, q:]
-        join = _joined_limbs(q)
-        sums.append(rows[:, :q] @ join.T)
-        gram.append(join @ square @ join.T)
+        join = _joined_limbs(batch.plan)
+        declared.append(rows[:, :q] @ join.T)
+        parts_of, times = _as_rates(batch.plan)
+        sums.append(declared[-1] @ parts_of.T + times)
+        read = parts_of @ join
+        gram.append(read @ square @ read.T)
     plans = [batch.plan for batch in batches]
     return Cells(
+        declared=np.concatenate(declared) % PRIME,
         sums=np.concatenate(sums) % PRIME,
         gram=np.concatenate(gram) % PRIME,
         plans=tuple(batch.plan for batch in batches for _ in range(len(batch))),
@@ -115,10 +124,24 @@ def _second_moments(batch: CellBatch) -> tuple[NDArray[np.intp], NDArray[np.intp
     return np.triu_indices(batch.sums.shape[2] if "interval" in batch.plan.outputs else 0)
 
 
-def _joined_limbs(q: int) -> Residues:
+def _joined_limbs(plan: Plan) -> Residues:
     """(4, q): the columns of `Cells` from the plan's quantities; outcome = high · 2^LIMB_BITS + low."""
-    arm = [[1, 0], [0, 1]] if q == 4 else [[1, 0, 0], [0, 1 << LIMB_BITS, 1]]
-    rows, columns = 2, q // 2
-    join = np.zeros((4, q), dtype=object)
-    join[:rows, :columns] = join[rows:, columns:] = np.array(arm, dtype=object)
+    join = np.zeros((len(SUMS), len(plan.quantities)), dtype=object)
+    for column, name in enumerate(plan.quantities):
+        whole = name.removesuffix(".high").removesuffix(".low")
+        join[SUMS.index(whole), column] = 1 << LIMB_BITS if name.endswith(".high") else 1
     return join
+
+
+def _as_rates(plan: Plan) -> tuple[Residues, Residues]:
+    """(4, 4), (4,): what the estimators read, from the declared sums, plus a public number."""
+    if not plan.as_odds:
+        return np.identity(len(SUMS), dtype=object), np.zeros(len(SUMS), dtype=object)
+    parts = np.zeros((len(SUMS), len(SUMS)), dtype=object)
+    if plan.estimator == "share":
+        parts[YU, TU] = parts[YC, TC] = 1
+    else:
+        parts[YU, YU], parts[YC, TU], parts[YC, YU] = 1, 1, -1
+    times = np.zeros(len(SUMS), dtype=object)
+    times[[TU, TC]] = 1
+    return parts, times

@@ -65,21 +65,30 @@ def output_names(plan: Plan) -> tuple[str, ...]:
     if "interval" in plan.outputs:
         names += ["variance.mantissa", "variance.exponent"]
     if "sums" in plan.outputs:
-        names += [f"sums.{arm}.{part}" for arm in ("exposed", "comparator") for part in ("time", "outcome")]
+        names += [f"sums.{name}" for name in plan.sums]
     return tuple(names)
 
 
 def _estimate(plan: Plan, cell: Mapping[str, int]) -> tuple[Fraction | None, float | None, float | None]:
-    value = _number(cell, "value") if "value.mantissa" in cell else _from_sums(plan, cell)
+    if "value.mantissa" not in cell:
+        return _from_sums(plan, cell), None, None
+    value = _number(cell, "value")
     variance = _number(cell, "variance") if "variance.mantissa" in cell else None
-    if value is None or variance is None:
-        return value, None, None
+    shown = _share(value) if plan.as_odds else value
+    if shown is None or value is None or variance is None:
+        return shown, None, None
     half = Z_95 * math.sqrt(variance)
     if plan.estimator == "mean-difference":
-        return value, float(value) - half, float(value) + half
+        return shown, float(value) - half, float(value) + half
     if value <= 0 or half > WIDEST_LOG_HALF:
-        return value, None, None
-    return value, float(value) * math.exp(-half), float(value) * math.exp(half)
+        return shown, None, None
+    low, high = float(value) * math.exp(-half), float(value) * math.exp(half)
+    return (shown, low / (1 + low), high / (1 + high)) if plan.as_odds else (shown, low, high)
+
+
+def _share(odds: Fraction | None) -> Fraction | None:
+    """One part of the whole, from that part against the other; None where there is no other part."""
+    return None if odds is None or odds == -1 else odds / (1 + odds)
 
 
 def _number(cell: Mapping[str, int], name: str) -> Fraction | None:
@@ -95,9 +104,14 @@ def _number(cell: Mapping[str, int], name: str) -> Fraction | None:
 def _from_sums(plan: Plan, cell: Mapping[str, int]) -> Fraction | None:
     if "sums.exposed.time" not in cell:
         return None
-    times = [cell[f"sums.{arm}.time"] for arm in ("exposed", "comparator")]
-    outcomes = [cell[f"sums.{arm}.outcome"] for arm in ("exposed", "comparator")]
-    if 0 in times or (plan.estimator == "rate-ratio" and outcomes[1] == 0):
-        return None
+    times = [cell[f"sums.{name}"] for name in plan.sums if name.endswith(".time")]
+    outcomes = [cell[f"sums.{name}"] for name in plan.sums if name.endswith(".outcome")]
+    match plan.estimator:
+        case "share":
+            return Fraction(times[0], sum(times)) if sum(times) else None
+        case "completion":
+            return Fraction(outcomes[0], times[0]) if times[0] else None
+        case _ if 0 in times or (plan.estimator == "rate-ratio" and outcomes[1] == 0):
+            return None
     exposed, comparator = (Fraction(o, t) for o, t in zip(outcomes, times, strict=True))
     return exposed - comparator if plan.estimator == "mean-difference" else exposed / comparator

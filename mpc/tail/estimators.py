@@ -10,6 +10,9 @@ exact integer until one division:
 
 For the ratio that is the variance of its logarithm, Σ (yu/Yu − tu/Tu − yc/Yc + tc/Tc)². Qu·Qc is numerator times
 denominator of the ratio, and the squared denominator of the difference.
+
+A share s = A/(A + B) leaves as its odds A/B, a ratio with T = 1 and t = 0 (`Cells`), with the variance of its logit,
+Σ (a/A − b/B)²: for a share A = Tu and B = Tc, for a completion A = Yu and B = Tu − Yu.
 """
 
 from collections.abc import Sequence
@@ -19,7 +22,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from mpc.tail.cells import TC, TU, YC, YU, CellBatch, Cells, slices, to_field
+from mpc.tail.cells import SUMS, TC, TU, YC, YU, CellBatch, Cells, slices, to_field
 from mpc.tail.decode import output_names
 from mpc.tail.field import PRIME, Residues
 from mpc.tail.session import Session
@@ -82,10 +85,7 @@ async def _released(
     vectors: Vectors, cells: Cells, batches: Sequence[CellBatch],
 ) -> list[dict[str, list[int]]]:
     """Exactly the declared outputs, re-randomised for the recipient, in one round."""
-    table = await _derived(vectors, cells) | {
-        "sums.exposed.time": cells.sums[:, TU], "sums.exposed.outcome": cells.sums[:, YU],
-        "sums.comparator.time": cells.sums[:, TC], "sums.comparator.outcome": cells.sums[:, YC],
-    }
+    table = await _derived(vectors, cells) | {f"sums.{name}": cells.declared[:, at] for at, name in enumerate(SUMS)}
     start, wanted = 0, []
     for batch in batches:
         wanted += [table[name][start:start + len(batch)] for name in output_names(batch.plan)]
@@ -120,8 +120,10 @@ async def _derived(vectors: Vectors, cells: Cells) -> dict[str, Residues]:
     if not valued.size:
         return table
     plans = [cells.plans[at] for at in valued]
-    ratio = np.array([plan.estimator == "rate-ratio" for plan in plans])
-    signed = np.array([any(column.signed for column in plan.outcome) for plan in plans])
+    ratio = np.array([plan.estimator != "mean-difference" for plan in plans])
+    signed = np.array([
+        plan.estimator == "completion" or any(column.signed for column in plan.outcome) for plan in plans
+    ])
     varied = np.flatnonzero(["interval" in plan.outputs for plan in plans])
 
     sums = cells.sums[valued]

@@ -9,9 +9,11 @@ from pydantic import ValidationError
 from mpc.disclosure import atom_ranges, releasable
 from mpc.engine import Engine
 from mpc.statistics import ShardStatistics
-from policy.agreement import Terms, compile_plans
+from policy.agreement import Draft, Terms, compile_plans
 from policy.errors import PlanError
 from policy.kpi import compile_plan, load_kpi
+from policy.lattice import check_lattice
+from policy.plan import columns_of
 from policy.window import WindowSpec
 from tests.support.dealing import deal
 from tests.support.terms import draft_data, make_terms
@@ -22,14 +24,39 @@ GP = load_kpi("gp-visit-rate-ratio")
 INCOME = {str(q): f"income_{q}" for q in range(1, 6)}
 
 
-def compiled(*kpis, measures=()):
-    draft = make_terms().draft
-    changed = [*draft_data()["measures"], *measures]
-    return compile_plans(type(draft).model_validate(draft_data(measures=changed)), kpis)
+MONITORING = [
+    {"name": "due", "aggregation": "count", "kind": "monitoring", "code": "due", "bound": 15},
+    {"name": "completed", "aggregation": "count", "kind": "monitoring", "code": "completed", "bound": 15},
+    {"name": "missed", "aggregation": "missed", "bound": 15},
+    {"name": "answers", "aggregation": "count", "kind": "prom", "code": "ibd-control-8", "bound": 15},
+    {"name": "follow_ups", "aggregation": "follow-ups", "code": "ibd-control-8", "bound": 15},
+    {"name": "change", "aggregation": "change", "code": "ibd-control-8", "bound": 20_000},
+]
+MONITORING = [{**m, "party": "hospital"} for m in MONITORING]
+MONITORING += [
+    {"name": f"{m['name']}_any", "party": "hospital", "aggregation": "nonzero", "of": m["name"]} for m in MONITORING
+]
 
 
-def kpi(name, strata=None, **changes):
-    return GP.model_copy(update={"id": name, "strata": {} if strata is None else {"income": strata}, **changes})
+def draft_of(measures=(), **changes):
+    data = draft_data(measures=[*draft_data()["measures"], *MONITORING, *measures], **changes)
+    data["parties"][0]["sources"][0]["kinds"] = ["enrolment", "encounter", "monitoring", "prom"]
+    return Draft.model_validate(data)
+
+
+def compiled(*kpis, measures=(), **changes):
+    return compile_plans(draft_of(measures, **changes), kpis)
+
+
+def kpi(name, strata=None, like=GP, **changes):
+    return like.model_copy(update={"id": name, "strata": {} if strata is None else {"income": strata}, **changes})
+
+
+COST = load_kpi("cost-difference")
+UPTAKE = kpi("uptake", estimator="share", outcome=None)
+ADHERENCE = kpi("adherence", estimator="completion", comparator=None, time="due", outcome="completed", missed="missed")
+CHANGE = kpi("change", estimator="mean-difference", time="follow_ups", outcome="change")
+CAPPED = kpi("capped", like=COST, cap=2_000_000)
 
 
 def some(*quintiles):
@@ -38,7 +65,7 @@ def some(*quintiles):
 
 def alias(name, original, /, **changes):
     """A measure that is another under a new name."""
-    found = next(m for m in draft_data()["measures"] if m["name"] == original)
+    found = next(m for m in [*draft_data()["measures"], *MONITORING] if m["name"] == original)
     return {**found, "name": name, **changes}
 
 
@@ -63,7 +90,32 @@ def alias(name, original, /, **changes):
      (alias("risk", "gp_visits", at_risk=None), alias("risk_any", "gp_any", of="risk")), "may be a part of the other"),
     ((kpi("a"), kpi("b", time="some_days")),
      (alias("some_days", "insured_days", programme="ibd"), alias("days_any", "insured_any", of="some_days")),
-     "different time measures"),
+     "may be a part of the other"),
+    # Cost with and without a cap: what one patient had beyond it.
+    ((kpi("a", like=COST), kpi("b", like=CAPPED)), (), "cost capped at 2000000, of which one may be a part"),
+    ((kpi("a", like=CAPPED, cap=1_000_000), kpi("b", like=CAPPED)), (), "cost capped at 1000000"),
+    ((kpi("a", like=CAPPED), kpi("b", INCOME, like=CAPPED)), (), "cap the same in different strata"),
+    # Few missed a module: shown by all that were due, and in another KPI those completed.
+    ((ADHERENCE, kpi("b", outcome="completed")), (), "due and completed, of which one may be a part"),
+    ((kpi("a", outcome="due"), kpi("b", outcome="completed")), (), "may be a part of the other"),
+    ((ADHERENCE, kpi("b", like=ADHERENCE, time="due_2", missed="missed")),
+     (alias("due_2", "due", at_risk="app_user"), alias("due_2_any", "due_any", of="due_2")),
+     "not the modules due, completed and missed"),
+    # Every answer, and those after the first: who answered for the first time.
+    ((CHANGE, kpi("b", outcome="answers")), (), "follow_ups and answers, of which one may be a part"),
+    # Uptake among others than those whom the rest compares.
+    ((kpi("a"), kpi("b", like=UPTAKE, exposed="o", comparator="n")),
+     (alias("o", "app_user", programme="x"), alias("n", "app_not_yet", programme="x")), "different exposed arms"),
+    ((kpi("a"), kpi("b", like=UPTAKE, comparator="n")),
+     (alias("n", "app_not_yet", cohort="all"),), "different comparator arms"),
+    ((kpi("a"), kpi("b", like=UPTAKE, time="care_days")),
+     (alias("care_days", "insured_days", party="hospital", programme="ibd-care"),
+      alias("care_any", "due_any", of="care_days")), "may be a part of the other"),
+    # The same care in the claims and in the hospital's own books: one visit that was not claimed.
+    ((kpi("a", outcome="seen"), kpi("b", outcome="claimed")),
+     ({"name": "seen", "party": "hospital", "aggregation": "count", "kind": "encounter", "code": "outpatient"},
+      alias("seen_any", "due_any", of="seen"), alias("claimed", "gp_visits", care_type="outpatient"),
+      alias("claimed_any", "gp_any", of="claimed")), "may be a part of the other"),
 ])
 def test_kpis_whose_difference_could_be_a_few_patients_are_refused_together(kpis, measures, found):
     with pytest.raises(PlanError, match=found):
@@ -73,14 +125,32 @@ def test_kpis_whose_difference_could_be_a_few_patients_are_refused_together(kpis
 def test_kpis_on_one_lattice_are_permitted_together():
     hospital = alias("hospital_visits", "gp_visits", care_type="hospital")
     plans = compiled(
-        kpi("a", INCOME), kpi("b", some(1, 2)), kpi("c"), load_kpi("cost-difference"),
-        kpi("d", INCOME, outcome="hospital_visits"), measures=(hospital, alias("h_any", "gp_any", of="hospital_visits")),
+        kpi("a", INCOME), kpi("b", some(1, 2)), kpi("c"), COST, kpi("d", INCOME, outcome="hospital_visits"),
+        kpi("e", INCOME, like=UPTAKE), kpi("f", INCOME, like=ADHERENCE), ADHERENCE, kpi("g", INCOME, like=CHANGE),
+        measures=(hospital, alias("h_any", "gp_any", of="hospital_visits")),
     )
-    assert len(plans) == 5
+    assert len(plans) == 9
+
+
+def test_a_cap_and_windows_on_demand_are_refused_together():
+    """Two weeks, and the two weeks after, minus the four: all that adds up cancels, and what is beyond the cap stays."""
+    assert compiled(CAPPED)[0].cap == 2_000_000
+    with pytest.raises(PlanError, match="beyond the cap only"):
+        compiled(CAPPED, on_demand={"largest": 8})
+
+
+def test_scheduled_windows_never_cancel():
+    """No sum and difference of them is about no pane at all, so that none is about the cap alone."""
+    for size, step, panes in ((4, 1, 30), (4, 2, 31), (4, 3, 30), (3, 5, 40), (13, 13, 60), (6, 4, 50)):
+        windows = WindowSpec(size=size, step=step).windows(panes)
+        rows = np.array([[w.start <= pane < w.stop for pane in range(panes)] for w in windows], dtype=float)
+        assert np.linalg.matrix_rank(rows) == len(windows)
 
 
 @pytest.mark.parametrize("forge", [
-    {"outcome_contributor": "insured_any"}, {"time_contributor": "gp_any"}, {"bound": 1}, {"strata": "no total"},
+    {"contributors": ("insured_any", "insured_any")}, {"contributors": ("gp_any", "gp_any")},
+    {"contributors": ("insured_any",)}, {"contributors": ("gp_any", "insured_any")}, {"time": "gp_any"},
+    {"time": "gp_visits"}, {"outcome": ("insured_days",)}, {"bound": 1}, {"strata": "no total"},
     {"strata": "contributor"}, {"party": "statistics"},
 ])
 def test_terms_with_a_plan_that_says_less_than_its_name_are_refused_by_every_reader(forge):
@@ -89,7 +159,8 @@ def test_terms_with_a_plan_that_says_less_than_its_name_are_refused_by_every_rea
     plan = terms.plans[0]
     columns = {c.name: c for p in terms.plans for c in p.columns}
     changes = {
-        name: columns[value] for name, value in forge.items() if name.endswith("contributor")
+        name: columns[value] if isinstance(value, str) else tuple(columns[v] for v in value)
+        for name, value in forge.items() if name in ("contributors", "time", "outcome")
     }
     if "bound" in forge:
         changes["time"] = plan.time.model_copy(update={"bound": 1})
@@ -103,6 +174,21 @@ def test_terms_with_a_plan_that_says_less_than_its_name_are_refused_by_every_rea
     data["plans"][0] = plan.model_copy(update=changes).model_dump(mode="json")
     with pytest.raises(ValidationError, match=r"Compile again|not a category"):
         Terms.model_validate(data)
+
+
+@pytest.mark.parametrize("counted", [
+    ("due_any", "completed_any"), ("due_any", "completed_any", "due_any"), ("due_any", "completed_any", "insured_any"),
+    ("due_any", "missed_any", "completed_any"),
+])
+def test_adherence_that_does_not_count_who_missed_is_refused(counted):
+    draft = draft_of()
+    (plan,) = compile_plans(draft, (ADHERENCE,))
+    columns = {c.name: c for m in draft.measures for c in columns_of(m)}
+    forged = plan.model_copy(update={"contributors": tuple(columns[name] for name in counted)})
+    measures = {m.name: m for m in draft.measures}
+    check_lattice(measures, [plan], draft.lattice)
+    with pytest.raises(PlanError, match=r"who missed|who contributes"):
+        check_lattice(measures, [forged], draft.lattice)
 
 
 SPEC, PANES, PATIENTS = WindowSpec(size=3, step=2), 7, 90

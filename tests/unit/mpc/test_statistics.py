@@ -1,11 +1,16 @@
 """Statistics on shares against plain numpy on the values."""
 
+import asyncio
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from mpc import statistics
 from mpc.engine import Engine
-from mpc.statistics import ShardStatistics, StatisticsError, batches, cell_statistics
+from mpc.statistics import ShardStatistics, StatisticsError, batches, capped, cell_statistics
 from policy.kpi import compile_plan, load_kpi
 from policy.measure import Measure
 from policy.window import WindowSpec
@@ -23,12 +28,33 @@ MEASURES = {
         {"name": "gp_any", "party": "insurer", "aggregation": "nonzero", "of": "gp_visits"},
         {"name": "cost", "party": "insurer", "aggregation": "sum", "kind": "claim", "bound": 2**26 - 1},
         {"name": "cost_any", "party": "insurer", "aggregation": "nonzero", "of": "cost"},
+        {"name": "due", "party": "hospital", "aggregation": "count", "kind": "monitoring", "code": "due", "bound": 9},
+        {"name": "completed", "party": "hospital", "aggregation": "count", "kind": "monitoring", "code": "completed",
+         "bound": 9},
+        {"name": "missed", "party": "hospital", "aggregation": "missed", "bound": 9},
+        {"name": "follow_ups", "party": "hospital", "aggregation": "follow-ups", "code": "q", "bound": 9},
+        {"name": "change", "party": "hospital", "aggregation": "change", "code": "q", "bound": 9_000},
+        *({"name": f"{name}_any", "party": "hospital", "aggregation": "nonzero", "of": name}
+          for name in ("due", "completed", "missed", "follow_ups")),
         *({"name": f"income_{q}", "party": "statistics", "aggregation": "category", "field": "income",
            "value": str(q)} for q in range(1, 6)),
     )
 }
+RATE_KPI = load_kpi("gp-visit-rate-ratio")
 RATE, COST = (compile_plan(load_kpi(name), MEASURES) for name in ("gp-visit-rate-ratio", "cost-difference"))
 PLAIN = RATE.model_copy(update={"strata": RATE.strata[:1]})
+SHARE = compile_plan(RATE_KPI.model_copy(update={"id": "share", "estimator": "share", "outcome": None}), MEASURES)
+DONE = compile_plan(RATE_KPI.model_copy(update={
+    "id": "done", "estimator": "completion", "comparator": None, "time": "due", "outcome": "completed",
+    "missed": "missed",
+}), MEASURES)
+CHANGE = compile_plan(RATE_KPI.model_copy(update={
+    "id": "change", "estimator": "mean-difference", "time": "follow_ups", "outcome": "change",
+}), MEASURES)
+CAP = 2_000_000
+CAPPED = COST.model_copy(update={"kpi": "capped", "cap": CAP})
+CAPPED_PLAIN = CAPPED.model_copy(update={"strata": CAPPED.strata[:1]})
+CAPPED_VISITS = RATE.model_copy(update={"kpi": "visits", "estimator": "mean-difference", "cap": 3})
 
 
 def columns_of(rng, panes, patients):
@@ -36,11 +62,16 @@ def columns_of(rng, panes, patients):
     arm = rng.integers(0, 3, (panes, patients))
     income = rng.integers(0, 6, (panes, patients))
     days, visits = rng.integers(0, 8, (panes, patients)), rng.poisson(0.4, (panes, patients))
+    due, answers = rng.integers(0, 3, (panes, patients)), rng.integers(0, 2, (panes, patients))
+    completed = np.minimum(due, rng.integers(0, 3, (panes, patients)))
+    change = answers * rng.integers(-1_600, 1_601, (panes, patients))
     cents = np.where(rng.random((panes, patients)) < 0.4, rng.integers(-(2**26), 2**26, (panes, patients)), 0)
     found = {
         "app_user": arm == 1, "app_not_yet": arm == 2, "insured_days": days, "insured_any": days != 0,
         "gp_visits": visits, "gp_any": visits != 0,
         "cost.high": cents >> 13, "cost.low": cents & (2**13 - 1), "cost_any": cents != 0,
+        "due": due, "due_any": due != 0, "completed": completed, "completed_any": completed != 0,
+        "missed_any": due != completed, "follow_ups": answers, "follow_ups_any": answers != 0, "change": change,
         **{f"income_{q}": income == q for q in range(1, 6)},
     }
     return {name: np.where(np.arange(patients) < patients - 1, values.astype(np.int64), 0) for name, values in found.items()}
@@ -65,7 +96,7 @@ def plain_contributors(plan, columns, atoms):
     masks = cells(plan, columns)
     answer = [
         [[[(masks[cell] * columns[arm.name] * columns[kind.name])[start:stop].any(axis=0).sum()
-           for kind in (plan.time_contributor, plan.outcome_contributor)] for arm in plan.arms]
+           for kind in plan.contributors] for arm in plan.arms]
          for cell in range(len(masks))]
         for start, stop in atoms
     ]
@@ -103,7 +134,9 @@ async def compute(columns, spec, panes, plans, pieces=None, tap=None):
         (2, 3, 8, None), (6, 6, 6, None),
     ],
 )
-@pytest.mark.parametrize("plans", [(RATE, COST), (PLAIN,)], ids=["both", "no-strata"])
+@pytest.mark.parametrize(
+    "plans", [(RATE, COST), (PLAIN,), (SHARE, DONE, CHANGE)], ids=["both", "no-strata", "other-estimators"],
+)
 async def test_windows_and_contributors_equal_numpy(size, step, panes, pieces, plans, monkeypatch):
     monkeypatch.setattr(statistics, "VALUES_PER_STEP", 20_000)
     spec = WindowSpec(size=size, step=step)
@@ -118,6 +151,91 @@ async def test_windows_and_contributors_equal_numpy(size, step, panes, pieces, p
             np.testing.assert_array_equal(sums, expected.sum(axis=-1))
             np.testing.assert_array_equal(gram, np.einsum("cqn,crn->cqr", expected, expected))
         np.testing.assert_array_equal(found[plan.kpi][0], plain_contributors(plan, columns, spec.atoms(panes)))
+
+
+def plain_capped(plan, totals):
+    """(cells, quantities, patients) of (cells, totals, patients): each category by itself, the total their sum."""
+    parts = 1 + len(plan.outcome)
+    found = []
+    for arm in range(2):
+        time, *limbs = (totals[:, arm * parts + k] for k in range(parts))
+        amount = limbs[0] if len(limbs) == 1 else limbs[0] * 2**13 + limbs[1]
+        if len(amount) == 1:
+            kept = np.clip(amount, 0, plan.cap)
+        else:
+            outside = amount[0] - amount[1:].sum(axis=0)
+            named = np.clip(amount[1:], 0, plan.cap)
+            kept = np.concatenate([named.sum(axis=0, keepdims=True) + np.clip(outside, 0, plan.cap), named])
+        found += [time, kept]
+    return np.stack(found, axis=1)
+
+
+async def cap(plan, totals):
+    """`capped` of (windows, cells, totals, patients); each node's bytes sent."""
+    dealt = deal(totals, np.random.default_rng(1))
+    sent = [0, 0, 0]
+
+    def count(sender, receiver, channel, label, payload):
+        sent[sender] += len(payload)
+        return payload
+
+    async def program(wire):
+        return await capped(Engine(wire), plan, dealt[wire.number])
+
+    return reveal(await run_three(program, tap=count)), sent
+
+
+@pytest.mark.parametrize("plan", [CAPPED, CAPPED_PLAIN, CAPPED_VISITS], ids=lambda plan: f"{plan.kpi}-{len(plan.strata)}")
+async def test_capped_totals_equal_numpy(plan):
+    rng = np.random.default_rng(7)
+    windows = ((0, 1), (0, 4), (3, 8), (2, 6))
+    columns = columns_of(rng, 8, 80)
+    totals = np.stack([plain_totals(plan, columns, *window) for window in windows])
+    found, sent = await cap(plan, totals)
+    expected = np.stack([plain_capped(plan, each) for each in totals])
+    assert expected.shape[1:3] == (len(plan.strata), len(plan.quantities))
+    np.testing.assert_array_equal(found, expected)
+    assert (expected != plain_capped(plan.model_copy(update={"cap": 2**40}), totals[1])).any()
+    values = len(windows) * len(plan.strata) * 2 * 80
+    assert all(0.98 * most < found <= most for found, most in zip(sent, (104 * values, 72 * values, 72 * values), strict=True))
+
+
+async def test_the_cap_holds_at_its_edges_and_at_the_largest_amounts():
+    edges = np.array([
+        -(2**40), -1, 0, 1, 8191, 8192, CAP - 1, CAP, CAP + 1, CAP + 8192, 2**39, (2**26 - 1) * 5_000, -(2**26) * 5_000,
+    ])
+    totals = np.zeros((1, 1, 6, edges.size), np.int64)
+    totals[0, 0, 1], totals[0, 0, 2] = edges >> 13, edges & 8191
+    totals[0, 0, 4], totals[0, 0, 5] = (edges >> 13) + 7, (edges & 8191) - 7 * 8192  # other limbs of the same amounts
+    found, _ = await cap(CAPPED_PLAIN, totals)
+    np.testing.assert_array_equal(found[0, 0, 1], np.clip(edges, 0, CAP))
+    np.testing.assert_array_equal(found[0, 0, 3], np.clip(edges, 0, CAP))
+
+
+@settings(max_examples=20, deadline=None)
+@given(amounts=hnp.arrays(np.int64, (3, 4), elements=st.integers(-(2**40), 2**40)), most=st.integers(1, 2**40))
+def test_any_amounts_and_caps_equal_numpy(amounts, most):
+    plan = CAPPED_VISITS.model_copy(update={"cap": most, "strata": CAPPED_VISITS.strata[:3]})
+    totals = np.zeros((1, 3, 4, 4), np.int64)
+    totals[0, :, 1] = amounts
+    found, _ = asyncio.run(cap(plan, totals))
+    np.testing.assert_array_equal(found[0], plain_capped(plan, totals[0]))
+
+
+async def test_a_total_less_its_categories_is_about_those_outside_only():
+    """A patient who moves between categories and passes the cap only in both together must not show."""
+    totals = np.zeros((1, 6, 6, 2), np.int64)
+    for cell, amount in ((0, 3_000_000), (1, 1_400_000), (2, 1_600_000)):
+        totals[0, cell, 1, 0], totals[0, cell, 2, 0] = amount >> 13, amount & 8191
+    totals[0, 0, 1, 1] = 9_000_000 >> 13  # the other is in no category
+    found, _ = await cap(CAPPED, totals)
+    difference = found[0, 0] - found[0, 1:].sum(axis=0)
+    assert difference[1].tolist() == [0, CAP]
+
+
+async def test_a_plan_without_a_cap_cannot_be_capped():
+    with pytest.raises(StatisticsError, match="has no cap"):
+        await cap(COST, np.zeros((1, 6, 6, 2), np.int64))
 
 
 async def test_results_of_shards_add_up():

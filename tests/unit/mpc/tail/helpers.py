@@ -14,15 +14,19 @@ PATIENTS, PANES = 2_000, 4
 AMOUNT = 2**26 - 1
 
 
-def make_plan(estimator="rate-ratio", *, outputs=("value", "interval"), bits=26, limbs=False, signed=False, scale=(1, 1)):
+def make_plan(
+    estimator="rate-ratio", *, outputs=("value", "interval"), bits=26, limbs=False, signed=False, scale=(1, 1), cap=None,
+):
     def column(name, bound=1, *, signed=False):
         return Column(name=name, party="p", bound=bound, signed=signed)
 
     outcome = (column("cost.high", (AMOUNT >> 13) + 1, signed=True), column("cost.low", 2**13 - 1)) if limbs else (
         column("visits", 40, signed=signed),)
     return Plan(
-        kpi="k", estimator=estimator, arms=(column("user"), column("not_yet")), time=column("days", 7),
-        time_contributor=column("any_days"), outcome=outcome, outcome_contributor=column("any"),
+        kpi="k", estimator=estimator,
+        arms=(column("user"), column("not_yet"))[: 1 if estimator == "completion" else 2],
+        time=column("due" if estimator == "completion" else "days", 40 if estimator == "completion" else 7),
+        outcome=() if estimator == "share" else outcome, contributors=(column("any_days"), column("any")), cap=cap,
         strata=(Stratum(cell={}),), outputs=outputs if bits <= 26 else (*outputs, "sums"), significant_bits=bits, unit="u",
         scale_numerator=scale[0], scale_denominator=scale[1],
     )
@@ -44,7 +48,11 @@ def patients(rng, plan, n, *, low=0):
 
 def quantities(plan, rows):
     """(n, q): what a node's statistics would hold per patient, in the plan's order."""
-    if len(plan.outcome) == 1:
+    if plan.estimator == "share":
+        return rows[:, [0, 2]]
+    if plan.estimator == "completion":
+        return rows[:, [0, 1]]
+    if len(plan.outcome) == 1 or plan.cap is not None:
         return rows
     (tu, yu, tc, yc) = rows.T
     return np.stack((tu, yu >> 13, yu & 8191, tc, yc >> 13, yc & 8191), axis=1)
@@ -68,12 +76,17 @@ async def compute(rng, work, **options):
 
 
 def answer(plan, rows):
-    """Value and variance as fractions, by the definitions; None where a denominator is 0."""
+    """Value and variance as fractions, by the definitions (of shares: odds, logit); None where a denominator is 0."""
     TU, YU, TC, YC = (Fraction(int(x)) for x in rows.sum(axis=0))
     if plan.estimator == "rate-ratio":
         value = (YU / TU) / (YC / TC) if YC else None
         variance = sum((yu / YU - tu / TU - yc / YC + tc / TC) ** 2 for tu, yu, tc, yc in rows) if YU * YC else None
         return value, variance
+    if plan.as_odds:
+        part, rest = (rows[:, 0], rows[:, 2]) if plan.estimator == "share" else (rows[:, 1], rows[:, 0] - rows[:, 1])
+        A, B = Fraction(int(part.sum())), Fraction(int(rest.sum()))
+        variance = sum((a / A - b / B) ** 2 for a, b in zip(part, rest, strict=True)) if A * B else None
+        return A / B if B else None, variance
     return YU / TU - YC / TC, sum(
         ((yu - YU / TU * tu) / TU - (yc - YC / TC * tc) / TC) ** 2 for tu, yu, tc, yc in rows
     )

@@ -1,8 +1,12 @@
 """The whole tail against fractions and mpmath."""
 
+import asyncio
+
 import mpmath
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mpc.errors import ProtocolError
 from mpc.tail import cells as tail_cells
@@ -58,6 +62,109 @@ async def test_intervals_match_mpmath_at_the_recipient(bits, estimator, limbs):
             size = max(abs(x) for x in (value, *ends)) * scale
             for found, wanted in zip((result.value, result.low, result.high), (value, *ends), strict=True):
                 assert abs(found - wanted * scale) <= 1e-6 * size
+
+
+ESTIMATORS = {
+    "rate-ratio": make_plan("rate-ratio", bits=44),
+    "mean-difference": make_plan("mean-difference", bits=44, limbs=True),
+    "mean change": make_plan("mean-difference", bits=44, signed=True, scale=(1, 100)),
+    "capped": make_plan("mean-difference", bits=44, limbs=True, cap=2_500_000, scale=(487, 1600)),
+    "share": make_plan("share", bits=44),
+    "completion": make_plan("completion", bits=44),
+}
+
+
+@st.composite
+def any_cell(draw, plan):
+    """A few patients with anything that the plan's bounds allow: extremes, nobody, one arm empty. No time, no outcome."""
+    outcome = plan.outcome[0].bound * PANES if plan.outcome else 0
+    most = {"capped": plan.cap, "amount": AMOUNT * PANES}.get(
+        "capped" if plan.cap else "amount" if len(plan.outcome) == 2 else "", outcome,
+    )
+    least = 0 if plan.cap or not (len(plan.outcome) == 2 or any(c.signed for c in plan.outcome)) else -most
+    time = plan.time.bound * PANES
+    rows = []
+    for _ in range(draw(st.integers(0, 4))):
+        row = []
+        for arm in (True, plan.estimator != "completion"):
+            t = draw(st.sampled_from([0, 1, time]) | st.integers(0, time)) if arm else 0
+            high = t if plan.estimator == "completion" else most
+            some = t and plan.outcome
+            y = draw(st.sampled_from([least, 0, high]) | st.integers(least, high)) if some else 0
+            row += [t, y]
+        rows.append(row)
+    return np.array(rows, dtype=object).reshape(-1, 4)
+
+
+def expected_numbers(plan, rows):
+    """(value, low, high) by the definitions, in mpmath; None where there is none."""
+    TU, YU, TC, YC = (int(x) for x in rows.sum(axis=0)) if len(rows) else (0,) * 4
+    z = mpmath.sqrt(2) * mpmath.erfinv(mpmath.mpf("0.95"))
+    scale = mpmath.mpf(plan.scale_numerator) / plan.scale_denominator
+    mp = mpmath.mpf
+    if plan.estimator in ("share", "completion"):
+        part, rest = ([r[0] for r in rows], [r[2] for r in rows]) if plan.estimator == "share" else (
+            [r[1] for r in rows], [r[0] - r[1] for r in rows])
+        A, B = sum(part), sum(rest)
+        if B == 0:
+            return None, None, None
+        value = mp(A) / (A + B)
+        if A == 0:
+            return value, None, None
+        half = z * mpmath.sqrt(sum((mp(a) / A - mp(b) / B) ** 2 for a, b in zip(part, rest, strict=True)))
+        logit = mpmath.log(value / (1 - value))
+        ends = [1 / (1 + mpmath.exp(-(logit + side * half))) for side in (-1, 1)]
+        return value, *ends
+    if 0 in (TU, TC) or (plan.estimator == "rate-ratio" and YC == 0):
+        return None, None, None
+    rows = [[mp(x) for x in row] for row in rows]
+    if plan.estimator == "rate-ratio":
+        value = (mp(YU) / TU) / (mp(YC) / TC)
+        if YU == 0:
+            return value, None, None
+        half = z * mpmath.sqrt(sum((yu / YU - tu / TU - yc / YC + tc / TC) ** 2 for tu, yu, tc, yc in rows))
+        return value, value * mpmath.exp(-half), value * mpmath.exp(half)
+    means = mp(YU) / TU, mp(YC) / TC
+    half = z * mpmath.sqrt(sum(((yu - means[0] * tu) / TU - (yc - means[1] * tc) / TC) ** 2 for tu, yu, tc, yc in rows))
+    value = means[0] - means[1]
+    return value * scale, (value - half) * scale, (value + half) * scale
+
+
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_is_right_over_its_declared_range(name, data):
+    plan = ESTIMATORS[name]
+    cells = [data.draw(any_cell(plan)) for _ in range(8)]
+    (outputs,) = asyncio.run(compute(np.random.default_rng(0), [(plan, cells)]))
+    with mpmath.workprec(200):
+        for rows, result in zip(cells, decode(plan, outputs), strict=True):
+            wanted = expected_numbers(plan, rows)
+            size = max((abs(x) for x in wanted if x is not None), default=0)
+            for found, number_ in zip((result.value, result.low, result.high), wanted, strict=True):
+                assert (found is None) == (number_ is None), (rows, result, wanted)
+                assert found is None or abs(found - number_) <= 1e-6 * size, (rows, result, wanted)
+            columns = {"share": (0, 2), "completion": (0, 1)}.get(plan.estimator, (0, 1, 2, 3))
+            assert list(result.sums.values()) == [sum(row[c] for row in rows) for c in columns]
+
+
+async def test_a_share_without_its_interval_comes_from_the_sums_alone():
+    rows = np.array([[7, 3, 14, 0], [7, 4, 0, 0], [0, 0, 0, 0]], dtype=object)
+    plans = [make_plan(name, outputs=("sums",)) for name in ("share", "completion")]
+    share, completion = await compute(np.random.default_rng(9), [(plan, [rows, rows[2:]]) for plan in plans])
+    assert [r.value for r in decode(plans[0], share)] == [0.5, None]
+    assert decode(plans[0], share)[0].sums == {"exposed.time": 14, "comparator.time": 14}
+    assert [r.value for r in decode(plans[1], completion)] == [0.5, None]
+    assert decode(plans[1], completion)[0].sums == {"exposed.time": 14, "exposed.outcome": 7}
+
+
+async def test_more_done_than_due_is_a_share_above_1_without_an_interval():
+    """A party that counts so contradicts itself; nothing breaks."""
+    plan = make_plan("completion", bits=44)
+    (outputs,) = await compute(np.random.default_rng(10), [(plan, [np.array([[10, 11, 0, 0]], dtype=object)])])
+    (result,) = decode(plan, outputs)
+    assert result.value == pytest.approx(1.1)
+    assert (result.low, result.high) == (None, None)
 
 
 async def test_the_largest_and_the_smallest_declared_numbers():
