@@ -14,7 +14,7 @@ from policy.agreement import Draft, load_draft
 from policy.errors import PolicyError
 from streams.errors import SourceError, StreamsError
 from streams.sources.agreed import programmes
-from streams.sources.mapping import FIELDS, OPEN
+from streams.sources.mapping import FIELDS, NO_EVENT, OPEN
 from streams.sources.propose import Choice, Proposal, propose
 from streams.sources.sample import read_sample
 from streams.validate import CARE_TYPES
@@ -33,6 +33,8 @@ def init_source(
             raise ConsoleError(f"--kind {kind}: found no such kind; expected one of {', '.join(FIELDS)}.")
         if (agreement is None) != (party is None):
             raise ConsoleError("--agreement and --party belong together: give both, or neither.")
+        if not files:
+            raise ConsoleError("name at least one data file.")
         draft = load_draft(agreement) if agreement is not None else None
         ours = _ours(draft, party) if draft is not None and party is not None else {}
         found = [propose(read_sample(path), kind, ours) for path in files]
@@ -106,6 +108,8 @@ def _entry(made: Proposal) -> list[str]:
     if sample.delimiter not in (None, ","):
         lines.append(f"delimiter = {_text(sample.delimiter or ',')}")
     lines.append(_line("kind", Choice(made.kind, made.why_kind)))
+    if made.kind == NO_EVENT:
+        return [*lines, *_unused(made)]
     if made.kind == OPEN:
         return [*lines, f"# one of {', '.join(FIELDS)}; or say it: winnow init-source FILE --kind KIND", *_unused(made)]
     told = next((n.removeprefix("date_format: ") for n in made.notes if n.startswith("date_format: ")), "")

@@ -26,7 +26,7 @@ REASONS = {
     Reason.MISSING_FIELD: "a field is empty",
     Reason.WRONG_TYPE: "a field has another form than expected: a date, an amount, an identifier",
     Reason.UNKNOWN_CODE: "a code that neither the code lists nor the agreement know",
-    Reason.NOT_MAPPED: "no entry of source.toml is about it: none of their `where` fits",
+    Reason.NOT_MAPPED: "source.toml has no entry about it, or one of kind none",
     Reason.NEGATIVE_AMOUNT: "a negative amount",
     Reason.AMOUNT_TOO_LARGE: "an amount, or a patient's sum in a pane, above its bound",
     Reason.TOO_MANY_EVENTS: "more events of a patient in a pane than the agreed bound",

@@ -14,7 +14,7 @@ from streams.sources.crosswalk import load_crosswalk
 from streams.sources.fhir import Episodes, Patients, Tasks
 from streams.sources.lines import FieldReader, Form, IndexedFile, SourceFile, check_file, placed
 from streams.sources.mapped import Mapping
-from streams.sources.mapping import FIELDS, MAPPING_FILE, FileMapping, SourceMapping, load_mapping
+from streams.sources.mapping import FIELDS, MAPPING_FILE, NO_EVENT, FileMapping, SourceMapping, load_mapping
 from streams.sources.parquet import ParquetForm, ParquetSource, check_parquet
 from streams.sources.rows import JsonRows, MappedForm, MappedTable, dotted
 from streams.sources.social import Persons
@@ -95,17 +95,18 @@ def _forms(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms) -> li
 
 
 def _mapped(mapping: SourceMapping, draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms) -> list[Form]:
-    agreed = {kind: s.name for s in reversed(draft.party(party).sources) for kind in s.kinds}
+    agreed: dict[str, str] = {kind: s.name for s in reversed(draft.party(party).sources) for kind in s.kinds}
+    agreed[NO_EVENT] = draft.party(party).sources[0].name
     described = {rules.kind for rules in mapping.file}
     where = folder / MAPPING_FILE
     for rules in mapping.file:
         if rules.kind not in agreed:
             raise ConfigurationError(
                 f"{where}: {rules.path} has kind {rules.kind!r}; the agreement asks {party} for "
-                f"{', '.join(sorted(agreed))}. Leave it out"
+                f"{', '.join(sorted(agreed.keys() - {NO_EVENT}))}. Leave it out, or give it the kind {NO_EVENT!r}"
             )
     for kind in FIELDS:
-        if kind in agreed and kind not in described:
+        if kind in agreed and kind != NO_EVENT and kind not in described:
             raise ConfigurationError(
                 f"{where}: no file of kind {kind!r}, which the agreement asks {party} for. Describe it in a [[file]]"
             )

@@ -116,6 +116,8 @@ class Mapping:
                     return self._social(row)
                 case "withdrawal":
                     return WithdrawalEvent(**self._common(row))
+                case "none":
+                    raise RefusedLineError(Reason.NOT_MAPPED)
         except ValidationError as error:
             raise RefusedLineError(reason_of(error)) from error
 
@@ -196,8 +198,11 @@ class Mapping:
 
     def _monitoring(self, row: Row) -> MonitoringEvent:
         common, (corrects, cancels) = self._common(row), self._correction(row)
+        status = self._one_of(row, "status")
         payload = Monitoring.model_validate({
-            "module": self._code(row, "module"), "status": self._one_of(row, "status"), "cancels": cancels,
+            "module": self._code(row, "module"), "status": status, "cancels": cancels,
+            # What is due occurs when it is due.
+            **({"due": self._read.start(due)} if status == "completed" and (due := self.raw(row, "due")) else {}),
         })
         return MonitoringEvent(**common, corrects=corrects, payload=payload)
 

@@ -22,13 +22,15 @@ MAX_FILES = 64
 MOST_FAULTS = 5
 """Faults named in one message: more, and it is probably another kind of file."""
 DEBIT, CREDIT = "D", "C"
+NO_EVENT = "none"
+"""The kind of lines that are read, counted, and mean nothing here."""
 OPEN = "?"
 """Stands in a proposal for what its reader must fill in; it is no column, code or value."""
 VALID, CANCELLED = "valid", "cancelled"
 """States of a record: what a cancelled one says did not happen."""
 _HELP = "docs/sources.md describes every key and holds examples to copy"
 
-Kind = Literal["enrolment", "encounter", "monitoring", "prom", "claim", "social", "withdrawal"]
+Kind = Literal["enrolment", "encounter", "monitoring", "prom", "claim", "social", "withdrawal", "none"]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Value = Annotated[str, Field(max_length=200)]
 
@@ -49,13 +51,14 @@ _CORRECTED = ("previous", "state")
 FIELDS: dict[str, _Fields] = {
     "enrolment": _Fields(("id", "person", "programme", "start", "recorded"), ("end",), ("programme",)),
     "encounter": _Fields((*_ANY, "class"), _CORRECTED, ("class", "state")),
-    "monitoring": _Fields((*_ANY, "module", "status"), _CORRECTED, ("module", "status", "state")),
+    "monitoring": _Fields((*_ANY, "module", "status"), (*_CORRECTED, "due"), ("module", "status", "state")),
     "prom": _Fields((*_ANY, "instrument", "score"), _CORRECTED, ("instrument", "state")),
     "claim": _Fields(
         (*_ANY, "care_type"), ("cents", "amount", "product", "side", "previous"), ("care_type", "product", "side")
     ),
     "social": _Fields((*_ANY, "field", "value"), (), ("field", "value")),
     "withdrawal": _Fields(_ANY, (), ()),
+    NO_EVENT: _Fields((), (), ()),
 }
 """Kind of event → the fields that make one. Of lines recorded at one time, the first kinds come first."""
 OURS: dict[str, tuple[str, ...]] = {
@@ -76,7 +79,7 @@ class FileMapping(BaseModel):
     """Its name in the party's folder."""
     format: Literal["csv", "ndjson", "parquet"]
     kind: Kind
-    fields: dict[str, Text]
+    fields: dict[str, Text] = Field(default_factory=dict)
     """Our field → the column, or the dotted path in a JSON object."""
     constants: dict[str, Text] = Field(default_factory=dict)
     """Our field → its value in every row."""

@@ -13,7 +13,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from streams.moment import DATE_FORMATS, source_readers
-from streams.sources.mapping import CREDIT, FIELDS, OPEN, OURS
+from streams.sources.mapping import CREDIT, FIELDS, NO_EVENT, OPEN, OURS
 from streams.sources.sample import Sample
 from streams.sources.words import NAMES, SYNONYMS, plain_name
 from streams.tally import CodeTally
@@ -55,7 +55,7 @@ class Proposal:
     """Field → the source's code → ours, or OPEN."""
     hidden: dict[str, int] = field(default_factory=dict)
     """Field → rows whose code is not shown."""
-    date_format: str = OPEN
+    date_format: str = "YYYY-MM-DD"
     decimal_comma: bool | None = False
     end_inclusive: bool | None = None
     person_prefix: str = ""
@@ -88,7 +88,7 @@ def propose(sample: Sample, kind: str | None, ours: Mapping[str, Iterable[str]])
     else:
         why = "as you said"
     made = Proposal(sample, kind, why, ours={name: tuple(codes) for name, codes in {**ours, **OURS}.items()})
-    if kind == OPEN:
+    if kind in (OPEN, NO_EVENT):
         return made
     for name in FIELDS[kind].all:
         _field(made, columns, name)
@@ -209,6 +209,7 @@ def _dates(made: Proposal, columns: Mapping[str, list[str]]) -> None:
     if len(fitting) == 1:
         made.date_format = fitting[0]
     else:
+        made.date_format = OPEN
         which = " or ".join(fitting) if fitting else "the dates are not all written in one way that is known"
         made.notes.append(f"date_format: {which}")
 

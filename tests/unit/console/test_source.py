@@ -132,7 +132,7 @@ def test_what_no_measure_counts_is_said(mapped, capsys):
     assert check_source(mapped, agreement, "insurer", as_json=False) == 0
     said = capsys.readouterr().out
     assert "30 × enrolment, 42 × claim; 30 persons" in said
-    assert "  1 × not-mapped: no entry of source.toml is about it" in said
+    assert "  1 × not-mapped: source.toml has no entry about it" in said
     assert "    72 of care_type: Z9 (11), 61 not shown (codes of fewer than 10 persons" in said
     assert "counted by no measure of the agreement: 12 × claim.care_type: dental (12)" in said
     assert "No accepted line counts for gp_visits, gp_any: 0 for everyone." in said

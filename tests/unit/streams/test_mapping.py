@@ -357,6 +357,26 @@ constants = { care_type = "other" }
     ]
 
 
+def test_lines_of_no_kind_are_read_and_counted(tmp_path):
+    last = MIXED.format(extension="csv") + """
+[[file]]
+path = "all.csv"
+format = "csv"
+kind = "none"
+
+[[file]]
+path = "texts.ndjson"
+format = "ndjson"
+kind = "none"
+"""
+    (tmp_path / "source.toml").write_text(last)
+    write_rows(tmp_path / "all.csv", MIXED_ROWS)
+    p.write_lines(tmp_path / "texts.ndjson", "{}", "{")
+    found = [e for *_, e, _ in read_events(open_sources(DRAFT, "insurer", tmp_path, PSEUDONYMS))]
+    assert sorted(e for e in found if isinstance(e, Reason)) == [Reason.BROKEN_JSON, *[Reason.NOT_MAPPED] * 3]
+    assert len(found) == len(MIXED_ROWS) + 2
+
+
 @pytest.mark.parametrize(("change", "words"), [
     (('where = {{ type = ["charge", "extra"], void = "" }}\n', ""), ["where", "all.csv", "the first takes every line"]),
     (('type = "member"', "type = []"), ["file 2 (all.csv)", "where.type", "at least 1"]),
