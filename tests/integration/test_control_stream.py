@@ -1,0 +1,152 @@
+"""Faust on the embedded broker: a table that survives `kill -9`, nothing taken over, nothing left behind."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from infra.local.broker import EmbeddedBroker
+from streams.broker import Broker, Consumer, Producer, create_topics
+from streams.tables import SESSION_SECONDS, changelog
+from streams.topics import Topic
+from tests.support.tallying import NAME, TOPIC
+
+ROOT = Path(__file__).parents[2]
+WAIT_SECONDS = 60
+
+
+class Process:
+    """The tally process and its lines."""
+
+    def __init__(self, broker, folder, cwd):
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.tallying", broker.address, str(folder)], cwd=cwd,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "FAUST_WEB_ENABLED": "1", "WEB_PORT": "6066",
+                 "FAUST_DATADIR": str(cwd / "wrong")},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        self._lines = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.child.stdout:
+            self._lines.put(line.strip())
+
+    def line(self):
+        return self._lines.get(timeout=WAIT_SECONDS)
+
+    def end(self):
+        if self.child.poll() is None:
+            self.child.kill()
+        self.child.wait()
+        self.child.stdout.close()
+        self.child.stderr.close()
+
+
+@pytest.fixture
+def embedded(tmp_path):
+    broker = EmbeddedBroker(tmp_path / "broker")
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def start(embedded, tmp_path):
+    started = []
+    cwd = tmp_path / "cwd"
+    cwd.mkdir()
+
+    def begin():
+        started.append(Process(embedded, tmp_path / "data", cwd))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.end()
+    assert not list(cwd.iterdir()), "nothing may be written to the current folder"
+
+
+async def prepared(embedded, *words):
+    broker = Broker(embedded.address)
+    await create_topics(broker, [Topic(TOPIC, 1, 1), Topic(changelog(NAME), 1, 1)])
+    await send(embedded, *words)
+
+
+async def send(embedded, *words):
+    async with Producer(Broker(embedded.address)) as producer:
+        await producer.send(TOPIC, 0, [(None, word) for word in words])
+
+
+def listening(pid):
+    """Ports on which a process listens."""
+    sockets = {str(f.readlink()) for f in Path(f"/proc/{pid}/fd").iterdir() if f.is_symlink()}
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
+
+
+async def test_the_table_survives_kill_9(embedded, start):
+    await prepared(embedded, b"a", b"b", b"a")
+    first = start()
+    assert [first.line() for _ in range(4)] == ["restored []", "counted a 1", "counted b 1", "counted a 2"]
+    assert listening(first.child.pid) == []
+    first.child.kill()
+    first.child.wait()
+    await send(embedded, b"b")
+    began = time.monotonic()
+    second = start()
+    assert second.line() == "restored [('', '3'), ('a', '2'), ('b', '1')]"
+    assert second.line() == "counted b 2", "what was counted before the kill is not counted again"
+    assert time.monotonic() - began < SESSION_SECONDS + 20
+    second.child.terminate()  # no handler of Faust's stands in the way
+    assert second.child.wait(5) == -15
+
+
+async def test_every_change_is_on_the_changelog_when_put_returns(embedded, start):
+    await prepared(embedded, b"a")
+    process = start()
+    assert [process.line(), process.line()] == ["restored []", "counted a 1"]
+    process.child.kill()
+    async with Consumer(Broker(embedded.address), changelog(NAME), [0]) as consumer:
+        found = await consumer.poll(WAIT_SECONDS, 10)
+    assert [(r.key, r.value) for r in found] == [(b"a", b"1"), (b"", b"1")]
+
+
+async def test_an_error_of_the_handler_ends_the_stream(embedded, start):
+    await prepared(embedded, b"boom", b"a")
+    process = start()
+    assert [process.line(), process.line()] == ["restored []", "counted boom 1"]
+    assert process.child.wait(WAIT_SECONDS) == 1
+    assert "ValueError: boom" in process.child.stderr.read()
+
+
+async def test_a_second_process_takes_over_and_the_first_reads_the_table_again(embedded, start):
+    await prepared(embedded, b"a")
+    first = start()
+    assert [first.line(), first.line()] == ["restored []", "counted a 1"]
+    first.child.send_signal(signal.SIGSTOP)
+    second = start()
+    assert second.line() == "restored [('', '1'), ('a', '1')]"
+    await send(embedded, b"b")
+    assert second.line() == "counted b 1"
+    second.child.kill()
+    second.child.wait()
+    first.child.send_signal(signal.SIGCONT)
+    assert first.line() == "suspended"
+    assert first.line() == "restored [('', '2'), ('a', '1'), ('b', '1')]"
+    await send(embedded, b"b")
+    assert first.line() == "counted b 2"
+
+
+async def test_without_a_broker_it_says_so(tmp_path, start, embedded):
+    await prepared(embedded, b"a")
+    embedded.stop()
+    process = start()
+    assert process.child.wait(WAIT_SECONDS) == 1
+    assert "BrokerError" in process.child.stderr.read()
