@@ -24,13 +24,18 @@ def cell_of(kpi: Kpi, key: str) -> Cell | None:
 
 
 def cell_name(kpi: Kpi, cell: Cell, lang: Lang) -> str:
-    """A cell in words; the ends of an income scale say which end they are."""
+    """A cell in words, as the agreement names it; the ends of an income scale say which end they are."""
     t = translator(lang)
     if not cell:
         return t("all_patients")
     ((dimension, category),) = cell.items()
-    if dimension != "income":
-        return f"{dimension}: {category}"
+    if dimension != "income" or kpi.names:
+        named = [kpi.names.get(key) for key in (dimension, f"{dimension}:{category}")]
+        first, second = (
+            said if text is None else text.nl if lang == "nl" else text.en
+            for said, text in zip((dimension, category), named, strict=True)
+        )
+        return f"{first}: {second}"
     categories = tuple(kpi.strata.get(dimension, {}))
     suffix = "_lowest" if category == categories[0] else "_highest" if category == categories[-1] else ""
     return t(f"income{suffix}", category=category)

@@ -20,6 +20,7 @@ from policy.kpi import Kpi, Text, compile_plan, load_kpi
 from policy.lattice import check_lattice
 from policy.measure import EventKind, Measure
 from policy.plan import Plan
+from policy.strata import Strata
 from policy.window import Lattice, OnDemand, PaneGrid, WindowSpec, lattice_of
 
 NODES = 3
@@ -124,6 +125,8 @@ class Draft(Frozen):
     recipients: tuple[Recipient, ...] = Field(min_length=1)
     kpis: tuple[str, ...] = Field(min_length=1)
     """Catalogue names, or paths of KPI programs relative to the agreement file."""
+    strata: Strata | None = None
+    """If given, every KPI's strata; otherwise each KPI program says its own."""
     on_demand: OnDemand | None = None
     """Windows that may be asked for beside the scheduled ones; without it, only scheduled ones may."""
     requesters: tuple[Requester, ...] = Field(default=(), max_length=MAX_REQUESTERS)
@@ -151,6 +154,8 @@ class Draft(Frozen):
                 twin = next((x for x in self.measures if x.name == other), None)
                 if other is not None and (twin is None or twin.party != m.party):
                     raise ValueError(f"measure {m.name} refers to {other!r}, which is not a measure of {m.party}")
+        if self.strata is not None:
+            self.strata.check_measures(measures)
         for party in self.parties:
             _check_sources(party, self.party_measures(party.name))
         if self.valid_until <= self.valid_from:
@@ -328,6 +333,8 @@ class Terms(Frozen):
                     f"it computes {', '.join(kpis)}"
                 )
         try:
+            if self.draft.strata is not None:
+                self.draft.strata.check_plans(self.plans)
             check_lattice({m.name: m for m in self.draft.measures}, self.plans, self.draft.lattice)
             check_alerts(self.draft.alerts, self.plans)
         except PlanError as error:
@@ -367,12 +374,16 @@ def load_draft(path: Path) -> Draft:
 
 
 def load_kpis(draft: Draft, base: Path) -> tuple[Kpi, ...]:
-    """The agreement's KPI programs; paths are relative to `base`.
+    """The agreement's KPI programs with its strata; paths are relative to `base`.
 
     Raises:
         PlanError: see policy.kpi.load_kpi.
     """
-    return tuple(load_kpi(base / k if k.endswith(".toml") else k) for k in draft.kpis)
+    return tuple(_split(draft, load_kpi(base / k if k.endswith(".toml") else k)) for k in draft.kpis)
+
+
+def _split(draft: Draft, kpi: Kpi) -> Kpi:
+    return kpi if draft.strata is None else draft.strata.applied(kpi)
 
 
 def compile_plans(draft: Draft, kpis: tuple[Kpi, ...]) -> tuple[Plan, ...]:
@@ -382,7 +393,7 @@ def compile_plans(draft: Draft, kpis: tuple[Kpi, ...]) -> tuple[Plan, ...]:
         PlanError: see policy.kpi.compile_plan, policy.lattice and policy.alert.
     """
     measures = {m.name: m for m in draft.measures}
-    plans = tuple(compile_plan(k, measures) for k in kpis)
+    plans = tuple(compile_plan(_split(draft, k), measures) for k in kpis)
     check_lattice(measures, plans, draft.lattice)
     check_alerts(draft.alerts, plans)
     return plans

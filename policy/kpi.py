@@ -64,6 +64,8 @@ class Kpi(BaseModel):
     """Cents per patient, window and category: more count as this many, less than 0 as 0."""
     strata: dict[str, dict[str, str]] = {}
     """Dimension → category → 0/1 measure. At most one dimension."""
+    names: dict[str, Text] = {}
+    """Names for people: of a dimension ("education") and of its categories ("education:low")."""
     outputs: tuple[Output, ...] = ("value", "interval")
     significant_bits: int = Field(default=20, ge=LEAST_SIGNIFICANT_BITS, le=MOST_SIGNIFICANT_BITS)
 
