@@ -41,7 +41,8 @@ def test_every_line_is_accepted_or_refused_for_its_reason(spoiled):
 def test_the_good_lines_still_give_the_result(spoiled):
     document, *_ = spoiled
     assert Counter(r["kpi"] for r in document["releases"] if r["output"] == "value")["cost-difference"]
-    assert not document["alerts"]
+    assert [(row["id"], row["state"]) for row in document["alerts"]][:1] == [("gp-advantage-gone", "no-data")]
+    assert len(document["alerts"]) == 6
 
 
 def test_no_identifier_stands_in_a_log_or_on_the_terminal(spoiled):
