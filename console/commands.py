@@ -79,6 +79,59 @@ def demo(
 
 
 @app.command
+def request(
+    *,
+    config: Path,
+    kpi: Annotated[list[str], Parameter(negative=())],
+    window: str,
+    cell: Annotated[list[str] | None, Parameter(negative=())] = None,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    timeout: float = 120.0,
+) -> int:
+    """Ask a running system for KPIs of a window, and wait for them.
+
+    Signs the request with the requester's key, sends it, and prints what came out: what was released before is printed
+    at once and costs no quota.
+
+    Exit codes: 0 released, 2 usage, 3 refused by a rule, 4 nothing reached the minimum, 5 no answer in time, or the
+    broker or chain is gone, 6 integrity, 130 interrupted.
+
+    Args:
+        config: the requester's configuration, a TOML file.
+        kpi: a KPI of the agreement; may be given several times.
+        window: START/END, dates of the agreement: the first day, and the first day after it.
+        cell: print these cells only, such as income:1, or "all" for all patients; may be given several times.
+        dry_run: send nothing; print every rule's verdict, as far as the chain and the nodes' records tell.
+        json: print one JSON document on standard output.
+        timeout: longest wait for the end, in seconds.
+    """
+    from console.request import Asked
+    from console.request import request as ask
+
+    return ask(config, Asked(
+        tuple(kpi), window, tuple(cell or ()), dry_run=dry_run, json=json, timeout_seconds=timeout
+    ))
+
+
+@app.command
+def schedule(*, config: Path, json: Annotated[bool, Parameter(negative=())] = False) -> int:
+    """List the agreement's windows: which ran, when, and why late; which are due, missed, skipped or refused.
+
+    A state is shown when two of the three nodes say so in signed records.
+
+    Exit codes: 0 listed, 2 usage, 5 the broker is gone.
+
+    Args:
+        config: the requester's configuration, a TOML file.
+        json: print one JSON document on standard output.
+    """
+    from console.schedule import schedule as table
+
+    return table(config, as_json=json)
+
+
+@app.command
 def schema() -> int:
     """Print the JSON Schema of the document that --json prints."""
     import json

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from console.asking import example
 from console.drill import Drill
 from console.errors import ConsoleError
 from console.local import LocalEvaluation
@@ -18,6 +20,7 @@ from console.output import standard_output
 from console.present import present
 from console.progress import Progress
 from console.signals import ENDING, end_on_signals
+from console.workdir import WorkDir
 from evaluation.document import Document, exit_code
 from evaluation.errors import (
     EXIT_INTERRUPTED,
@@ -189,8 +192,22 @@ async def _run(
                     (line, *_) = evaluation.lines(recipient.name, "page")
                     sys.stderr.write(f"The pages of {recipient.name} are at {line['facts']['url']}\n")
                 sys.stderr.write(f"The pages are at {evaluation.page} — Ctrl-C ends.\n")
+                sys.stderr.write(how_to_ask(evaluation.work))
                 await evaluation.stay()
     return exit_code(document.status)
+
+
+def how_to_ask(work: WorkDir) -> str:
+    """The commands by which the first requester asks the running system; empty if nobody may."""
+    requester = next(iter(work.terms.draft.requesters), None)
+    if requester is None:
+        return ""
+    config = shlex.quote(str(work.configuration(requester.name)))
+    kpi, window = example(work.terms, requester)
+    return (
+        f"To ask for more, in another terminal:\n    winnow request --config {config} --kpi {kpi} --window {window}\n"
+        f"To see what ran when:\n    winnow schedule --config {config}\n"
+    )
 
 
 def _print(document: Document, kpis: tuple[Kpi, ...], options: Options) -> None:

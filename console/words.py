@@ -37,6 +37,30 @@ RULES: Final[dict[str, Text]] = {
     "window-on-lattice": Text(
         en="this window is not one that the agreement provides for", nl="dit venster komt in de afspraak niet voor",
     ),
+    "requester-known": Text(
+        en="the agreement does not name this requester", nl="de afspraak noemt deze aanvrager niet",
+    ),
+    "request-agreement": Text(
+        en="the request was made under another agreement", nl="het verzoek hoort bij een andere afspraak",
+    ),
+    "request-signed": Text(
+        en="the requester's own key did not sign the request",
+        nl="het verzoek is niet met de eigen sleutel van de aanvrager ondertekend",
+    ),
+    "request-fresh": Text(
+        en="the request is a copy of an earlier one", nl="het verzoek is een kopie van een eerder verzoek",
+    ),
+    "kpis-permitted": Text(
+        en="the requester's recipient may not read this KPI",
+        nl="de ontvanger van de aanvrager mag deze KPI niet lezen",
+    ),
+    "window-sealed": Text(
+        en="the data of this window are not complete yet", nl="de gegevens van dit venster zijn nog niet compleet",
+    ),
+    "requester-quota": Text(
+        en="the requester's agreed number of new runs is used up",
+        nl="het afgesproken aantal nieuwe berekeningen van de aanvrager is op",
+    ),
     "quota": Text(en="the agreed number of runs is used up", nl="het afgesproken aantal runs is op"),
 }
 

@@ -56,9 +56,13 @@ class WorkDir:
         """Folder of a role's keys; a role is a party, `node-<j>`, a recipient or a requester."""
         return self.root / role / "keys"
 
+    def configuration(self, role: str) -> Path:
+        """Where a role's configuration is."""
+        return self.root / role / "config.toml"
+
     def configure(self, role: str, settings: dict[str, Any]) -> Path:
         """Write a role's configuration and return its path."""
-        path = self.root / role / "config.toml"
+        path = self.configuration(role)
         path.write_text(tomli_w.dumps(_plain(settings)), encoding="utf-8")
         return path
 

@@ -68,6 +68,9 @@ class Record(Protocol):
     @property
     def offset(self) -> int: ...
     @property
+    def timestamp(self) -> int:
+        """When it was sent: milliseconds since 1970."""
+    @property
     def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes: ...
@@ -214,17 +217,25 @@ class Consumer:
         Raises:
             BrokerError: beyond the partition's end (a fetch there would wait for ever), or no answer.
         """
-        at = TopicPartition(self.topic, partition)
-        try:
-            async with asyncio.timeout(REQUEST_SECONDS):
-                end = (await self._client.end_offsets([at]))[at]
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise _lost(self._broker, f"reading {self.topic}", error) from error
+        end = await self.end(partition)
         if not 0 <= offset <= end:
             raise BrokerError(
                 f"offset {offset} of {self.topic}/{partition} lies outside 0..{end}: the topic lost records"
             )
-        self._client.seek(at, offset)
+        self._client.seek(TopicPartition(self.topic, partition), offset)
+
+    async def end(self, partition: int) -> int:
+        """The offset that the next record of a partition will get.
+
+        Raises:
+            BrokerError: no answer.
+        """
+        at = TopicPartition(self.topic, partition)
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                return int((await self._client.end_offsets([at]))[at])
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise _lost(self._broker, f"reading {self.topic}", error) from error
 
     async def poll(self, wait_seconds: float, most: int) -> list[Record]:
         """At most `most` records, in order within a partition; empty when none came in time.

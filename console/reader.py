@@ -1,0 +1,124 @@
+"""Reads a recipient's account from the topics, as long as somebody wants to know it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from evaluation.account import Account
+from evaluation.config import RequesterSettings
+from evaluation.errors import Tampered, Unreachable
+from evaluation.keys import read_secret
+from evaluation.records import AnyRecord, open_record
+from evaluation.results import ResultShares, open_result
+from policy.agreement import Terms
+from streams.broker import Broker, Consumer, watch
+from streams.topics import RUNS, results
+
+T = TypeVar("T")
+POLL_SECONDS = 0.2
+MOST_MESSAGES = 500
+CATCH_UP_SECONDS = 60.0
+
+
+class AccountReader:
+    """Follows records and results from their beginning; use as `async with`.
+
+    What somebody else wrote into the topics, or somebody who is not a node, is ignored (evaluation.account).
+    """
+
+    def __init__(self, settings: RequesterSettings, terms: Terms, recipient: str) -> None:
+        self._broker = Broker(settings.broker)
+        self._terms, self._recipient = terms, recipient
+        self._key = X25519PrivateKey.from_private_bytes(read_secret(settings.recipient_keys / "sealing"))
+        self.account = Account(terms, recipient)
+        self._runs, self._results = Consumer(self._broker, RUNS, [0]), Consumer(self._broker, results(recipient), [0])
+        self._read = {self._runs.topic: 0, self._results.topic: 0}
+        self._news = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self._runs.__aenter__()
+        try:
+            await self._results.__aenter__()
+        except BaseException:
+            await self._runs.__aexit__(None, None, None)
+            raise
+        self._tasks = [asyncio.create_task(work) for work in (
+            watch(self._broker), self._follow(self._runs, self._open_record, self.account.add_record),
+            self._follow(self._results, self._open_result, self.account.add_result),
+        )]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._results.__aexit__(None, None, None)
+        await self._runs.__aexit__(None, None, None)
+
+    async def catch_up(self) -> None:
+        """Read everything that is there now.
+
+        Raises:
+            Unreachable: not within CATCH_UP_SECONDS.
+            BrokerError: the broker is gone.
+        """
+        ends = {consumer.topic: await consumer.end(0) for consumer in (self._runs, self._results)}
+        await self.wait(
+            lambda: all(self._read[topic] >= end for topic, end in ends.items()) or None, CATCH_UP_SECONDS,
+            lambda: f"the topics {' and '.join(ends)} could not be read to their end within {CATCH_UP_SECONDS:g} s",
+        )
+
+    async def wait(self, look: Callable[[], T | None], seconds: float, otherwise: Callable[[], str]) -> T:
+        """Wait until a look at the account finds something, and return that.
+
+        Args:
+            look: called after every news.
+            seconds: longest wait.
+            otherwise: what is the matter when the time is over.
+
+        Raises:
+            Unreachable: when the time is over.
+            BrokerError, Tampered, MpcError: the broker is gone, or results do not fit.
+        """
+        limit = time.monotonic() + seconds
+        while True:
+            self._news.clear()
+            for task in self._tasks:
+                if task.done():
+                    task.result()
+            found = look()
+            if found is not None:
+                return found
+            left = limit - time.monotonic()
+            if left <= 0:
+                raise Unreachable(otherwise())
+            waiting = asyncio.ensure_future(self._news.wait())
+            try:
+                await asyncio.wait([waiting, *self._tasks], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waiting.cancel()
+
+    async def _follow(self, consumer: Consumer, opened: Callable[[bytes], T], take: Callable[[T], None]) -> None:
+        while True:
+            for message in await consumer.poll(POLL_SECONDS, MOST_MESSAGES):
+                try:
+                    found = opened(message.value)
+                except Tampered:
+                    pass  # anybody who can reach the broker can write here; only what a node signed is believed
+                else:
+                    take(found)
+                self._read[consumer.topic] = message.offset + 1
+                self._news.set()
+
+    def _open_record(self, message: bytes) -> AnyRecord:
+        return open_record(message, self._terms)
+
+    def _open_result(self, message: bytes) -> ResultShares:
+        return open_result(message, self._recipient, self._key, self._terms)

@@ -1,0 +1,77 @@
+"""What `winnow schedule` does: list the agreement's windows and what became of each."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from console.locale import day, period
+from console.output import standard_output
+from console.reader import AccountReader
+from console.request import Requester, run_command
+from console.requested import Output
+from evaluation.document import ScheduleRow
+from evaluation.errors import EXIT_ENDED
+from evaluation.schedule import local_today
+
+STATES: Final = {
+    "ran": ("ran", "green"),
+    "due": ("due", "yellow"),
+    "waiting": ("waits for its panes", "dim"),
+    "missed": ("missed so far", "red"),
+    "skipped": ("skipped", "green"),
+    "refused": ("refused", "red"),
+}
+
+
+def schedule(config: Path, *, as_json: bool) -> int:
+    """Run `winnow schedule`; returns the exit code."""
+    return run_command(_schedule(config, as_json=as_json))
+
+
+async def _schedule(config: Path, *, as_json: bool) -> int:
+    requester = Requester.load(config)
+    async with AccountReader(requester.settings, requester.terms, requester.recipient) as reader:
+        await reader.catch_up()
+        rows = reader.account.document(local_today(requester.terms.draft, datetime.now(UTC))).schedule
+    with standard_output():
+        if as_json:
+            sys.stdout.write(json.dumps({"schedule": [r.model_dump(mode="json") for r in rows]}, indent=1) + "\n")
+        else:
+            present_schedule(rows, Output())
+    return EXIT_ENDED
+
+
+def present_schedule(rows: Sequence[ScheduleRow], console: Output) -> None:
+    """Print the table, and how many windows are in which state."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for heading in ("Window", "Expected", "State", "Ended (UTC)", "Why"):
+        table.add_column(Text(heading), no_wrap=heading != "Why")
+    for row in rows:
+        words, style = STATES[row.state]
+        if row.state == "ran" and row.said:
+            words = "ran late"
+        table.add_row(
+            Text(period(row.window, "en")), Text(day(row.expected, "en")), Text(words, style=style),
+            Text(f"{row.ended_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if row.ended_at else ""), Text(why(row)),
+        )
+    console.print(table)
+    counts: Counter[str] = Counter(row.state for row in rows)
+    said = ", ".join(f"{counts[state]} {words}" for state, (words, _) in STATES.items() if counts[state])
+    console.print(Text(f"{len(rows)} windows: {said}.", style="bold"))
+
+
+def why(row: ScheduleRow) -> str:
+    """The rule that refused it, or each node's account of why it was late, missed or skipped; equal ones once."""
+    nodes: dict[str, list[str]] = {}
+    for node, words in row.said.items():
+        nodes.setdefault(words, []).append(node)
+    said = [f"node{'s' if len(who) > 1 else ''} {', '.join(who)}: {words}" for words, who in nodes.items()]
+    return "; ".join([*([row.rule] if row.rule else []), *said])
