@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from typing import Final, Literal
 
 from evaluation.document import DateWindow
-from policy.plan import Estimator
+from policy.kpi import ValueUnit
 
 Lang = Literal["en", "nl"]
 LANGS: Final[tuple[Lang, ...]] = ("en", "nl")
@@ -34,11 +34,18 @@ def number(value: float, lang: Lang, decimals: int = DECIMALS) -> str:
     return MINUS + text if value < 0 and text.strip("0.,") else text
 
 
-def quantity(value: float, estimator: Estimator, lang: Lang) -> str:
-    """A KPI's value: a plain number for a ratio, euros for a difference of costs."""
-    if estimator == "rate-ratio":
-        return number(value, lang)
-    text = number(value, lang)
+def figure(value: float, unit: ValueUnit, lang: Lang) -> str:
+    """A KPI's value without its unit: what is a share of 1 is written in percent."""
+    return number(100 * value, lang, 1) if unit == "share" else number(value, lang)
+
+
+def quantity(value: float, unit: ValueUnit, lang: Lang) -> str:
+    """A KPI's value: a plain number for a ratio or points, euros for a difference of costs, percent for a share."""
+    text = figure(value, unit, lang)
+    if unit == "share":
+        return f"{text}%"
+    if unit != "EUR/patient-month":
+        return text
     if lang == "nl":
         return f"€ {text}"
     return f"{MINUS}€{text[1:]}" if text.startswith(MINUS) else f"€{text}"

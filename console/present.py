@@ -80,7 +80,7 @@ def _kpi(document: Document, kpi: Kpi, windows: list[DateWindow], latest: int, c
                 outcome = (Text("–"), Text(gap(point, "en"), style="yellow"))
             else:
                 outcome = (
-                    Text(quantity(point.release.value, kpi.estimator, "en"), style="bold"),
+                    Text(quantity(point.release.value, kpi.value_unit, "en"), style="bold"),
                     Text(interval(point.release, kpi, "en")),
                 )
             table.add_row(label, Text(cell_name(kpi, one.cell, "en")), *outcome)

@@ -6,13 +6,12 @@ from typing import Final, Literal
 
 from evaluation.document import DateWindow, Document, Refusal, Release
 from policy.agreement import Draft
-from policy.kpi import Kpi
-from policy.plan import Estimator
+from policy.kpi import Kpi, ValueUnit
 
 State = Literal["released", "suppressed", "refused", "pending"]
 Cell = dict[str, str]
-REFERENCES: Final[dict[Estimator, int]] = {"rate-ratio": 1, "mean-difference": 0}
-"""The value that means: no difference between the arms."""
+REFERENCES: Final[dict[ValueUnit, int]] = {"ratio": 1, "EUR/patient-month": 0, "points": 0}
+"""The value that means: no difference between the arms. A share compares nothing."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ class Series:
         return next((p.release for p in reversed(self.points) if p.release is not None), None)
 
     @property
-    def reference(self) -> int:
-        """The value that means: no difference."""
-        return REFERENCES[self.kpi.estimator]
+    def reference(self) -> int | None:
+        """The value that means: no difference; None where nothing is compared."""
+        return REFERENCES.get(self.kpi.value_unit)
 
     def count(self, state: State) -> int:
         """Number of windows in that state."""

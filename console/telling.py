@@ -1,11 +1,19 @@
 """A KPI, its cells and its numbers in words; pure functions of values and a language."""
 
+from typing import Final
+
 from console.locale import Lang, number, period, quantity
 from console.series import Cell, Point, Series, cells
 from console.texts import translator
 from console.words import RULES, plain
 from evaluation.document import Release
-from policy.kpi import Kpi
+from policy.kpi import Kpi, ValueUnit
+
+UNIT_NAMES: Final[dict[ValueUnit, str]] = {
+    "ratio": "unit_ratio", "EUR/patient-month": "unit_euro", "points": "unit_points", "share": "unit_percent",
+}
+COMPARED: Final[dict[ValueUnit, str]] = {"ratio": "ratio", "EUR/patient-month": "mean", "points": "points"}
+"""Which sentence says that users had more or less."""
 
 
 def title(kpi: Kpi, lang: Lang) -> str:
@@ -43,7 +51,7 @@ def cell_name(kpi: Kpi, cell: Cell, lang: Lang) -> str:
 
 def unit_name(kpi: Kpi, lang: Lang) -> str:
     """The unit of the KPI's value, in words."""
-    return translator(lang)("unit_ratio" if kpi.estimator == "rate-ratio" else "unit_euro")
+    return translator(lang)(UNIT_NAMES[kpi.value_unit])
 
 
 def interval(release: Release, kpi: Kpi, lang: Lang) -> str:
@@ -52,18 +60,19 @@ def interval(release: Release, kpi: Kpi, lang: Lang) -> str:
         return ""
     return translator(lang)(
         "interval_from_to",
-        low=quantity(release.low, kpi.estimator, lang), high=quantity(release.high, kpi.estimator, lang),
+        low=quantity(release.low, kpi.value_unit, lang), high=quantity(release.high, kpi.value_unit, lang),
     )
 
 
 def reading(release: Release, shown: Series, lang: Lang) -> str:
     """What the value and its interval say, in a sentence or two."""
-    t, reference = translator(lang), shown.reference
+    t, reference, unit = translator(lang), shown.reference, shown.kpi.value_unit
+    if reference is None:
+        return t(f"{shown.kpi.estimator}_reading", value=quantity(release.value, unit, lang))
     distance = release.value - reference
-    ratio = shown.kpi.estimator == "rate-ratio"
-    size = number(abs(distance) * 100, lang, 0) if ratio else quantity(abs(distance), shown.kpi.estimator, lang)
+    size = number(abs(distance) * 100, lang, 0) if unit == "ratio" else quantity(abs(distance), unit, lang)
     direction = "lower" if distance < 0 else "higher"
-    said = t("same") if distance == 0 else t(f"{'ratio' if ratio else 'mean'}_{direction}", size=size)
+    said = t("same") if distance == 0 else t(f"{COMPARED[unit]}_{direction}", size=size)
     if release.low is None or release.high is None:
         return said
     beyond = release.low > reference or release.high < reference
@@ -83,7 +92,7 @@ def describe(shown: Series, lang: Lang) -> str:
     t, latest = translator(lang), shown.latest
     said = t("nothing_released")
     if latest is not None:
-        said = f"{quantity(latest.value, shown.kpi.estimator, lang)} ({interval(latest, shown.kpi, lang)}), "
+        said = f"{quantity(latest.value, shown.kpi.value_unit, lang)} ({interval(latest, shown.kpi, lang)}), "
         said += period(latest.window, lang)
     first, last = (shown.points[0], shown.points[-1]) if shown.points else (None, None)
     return t(

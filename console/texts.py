@@ -92,6 +92,21 @@ TEXTS: Final[dict[str, Text]] = {
         en="Users’ mean was {size} per patient-month higher.",
         nl="Het gemiddelde van gebruikers lag {size} per patiëntmaand hoger.",
     ),
+    "points_lower": Text(
+        en="Users changed by {size} points less per answer.",
+        nl="Gebruikers veranderden per antwoord {size} punten minder.",
+    ),
+    "points_higher": Text(
+        en="Users changed by {size} points more per answer.",
+        nl="Gebruikers veranderden per antwoord {size} punten meer.",
+    ),
+    "share_reading": Text(
+        en="Users had {value} of the time that users and not-yet-users had together.",
+        nl="Gebruikers hadden {value} van de tijd die gebruikers en nog-niet-gebruikers samen hadden.",
+    ),
+    "completion_reading": Text(
+        en="Users did {value} of what was due.", nl="Gebruikers deden {value} van wat gepland was.",
+    ),
     "same": Text(en="Users and not-yet-users were equal.", nl="Gebruikers en nog-niet-gebruikers waren gelijk."),
     "excludes": Text(
         en="The interval lies wholly on one side of {reference}: a difference that chance alone hardly explains.",
@@ -110,6 +125,8 @@ TEXTS: Final[dict[str, Text]] = {
     "income_lowest": Text(en="Income quintile {category} (lowest)", nl="Inkomenskwintiel {category} (laagste)"),
     "income_highest": Text(en="Income quintile {category} (highest)", nl="Inkomenskwintiel {category} (hoogste)"),
     "unit_ratio": Text(en="ratio", nl="verhouding"),
+    "unit_points": Text(en="points per answer", nl="punten per antwoord"),
+    "unit_percent": Text(en="percent", nl="procent"),
     "unit_euro": Text(en="euro per patient-month", nl="euro per patiëntmaand"),
     "chart": Text(en="Every window", nl="Alle vensters"),
     "chart_note": Text(

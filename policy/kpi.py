@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -35,6 +35,14 @@ ROLES: dict[Estimator, tuple[tuple[str, str | None], ...]] = {
 """Aggregations of time and outcome that an estimator makes sense of."""
 
 
+ValueUnit = Literal["ratio", "EUR/patient-month", "points", "share"]
+UNITS: dict[Estimator, tuple[ValueUnit, ...]] = {
+    "rate-ratio": ("ratio",), "mean-difference": ("EUR/patient-month", "points"), "share": ("share",),
+    "completion": ("share",),
+}
+"""Units that an estimator's value may have, the usual one first. A share lies between 0 and 1."""
+
+
 class Text(BaseModel):
     """A text in both languages of the pages."""
 
@@ -54,6 +62,8 @@ class Kpi(BaseModel):
     description: Text
     better: str = Field(pattern="^(lower|higher)$")
     estimator: Estimator
+    unit: ValueUnit | None = None
+    """Of the value; None: the estimator's usual one."""
     exposed: str
     comparator: str | None = None
     time: str
@@ -66,6 +76,11 @@ class Kpi(BaseModel):
     """Dimension → category → 0/1 measure. At most one dimension."""
     names: dict[str, Text] = {}
     """Names for people: of a dimension ("education") and of its categories ("education:low")."""
+
+    @property
+    def value_unit(self) -> ValueUnit:
+        """The unit of the KPI's value."""
+        return self.unit or UNITS[self.estimator][0]
     outputs: tuple[Output, ...] = ("value", "interval")
     significant_bits: int = Field(default=20, ge=LEAST_SIGNIFICANT_BITS, le=MOST_SIGNIFICANT_BITS)
 
@@ -160,11 +175,16 @@ def compile_plan(kpi: Kpi, measures: Mapping[str, Measure]) -> Plan:
 
 def _unit(kpi: Kpi, outcome: Measure | None) -> tuple[str, Fraction]:
     """The value's unit, and how many of it one of the tail's is."""
-    if kpi.estimator != "mean-difference" or outcome is None:
-        return ("ratio" if kpi.estimator == "rate-ratio" else "share"), Fraction(1)
-    if outcome.aggregation == "change":
-        return "points", Fraction(1, HUNDREDTHS)
-    return "EUR/patient-month", Fraction(*DAYS_PER_MONTH) / HUNDREDTHS
+    made: ValueUnit = "points" if outcome is not None and outcome.aggregation == "change" else UNITS[kpi.estimator][0]
+    if kpi.value_unit != made:
+        raise PlanError(f'KPI {kpi.id}: its value is in {made}, not in {kpi.value_unit}. Write unit = "{made}".')
+    match made:
+        case "points":
+            return made, Fraction(1, HUNDREDTHS)
+        case "EUR/patient-month":
+            return made, Fraction(*DAYS_PER_MONTH) / HUNDREDTHS
+        case _:
+            return made, Fraction(1)
 
 
 def _plan(**fields: Any) -> Plan:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 
-from console.locale import Lang, number, period, quantity
+from console.locale import Lang, figure, period, quantity
 from console.series import Series, cells, series
 from console.telling import cell_key, describe, gap, interval
 from console.texts import translator
@@ -43,7 +43,7 @@ def rows(shown: Series, lang: Lang) -> list[Row]:
             continue
         release = point.release
         value, low, high = (
-            "" if n is None else number(n, lang)
+            "" if n is None else figure(n, shown.kpi.value_unit, lang)
             for n in (release.value, release.low, release.high)
         )
         note = t("released")
@@ -67,7 +67,7 @@ def chart(shown: Series, lang: Lang) -> dict[str, Any]:
         if release is None:
             text = gap(point, lang)
         else:
-            text = quantity(release.value, shown.kpi.estimator, lang)
+            text = quantity(release.value, shown.kpi.value_unit, lang)
             if bounds := interval(release, shown.kpi, lang):
                 text += f" ({bounds})"
         points.append({
@@ -76,7 +76,7 @@ def chart(shown: Series, lang: Lang) -> dict[str, Any]:
         })
     return {
         "lang": lang, "reference": shown.reference, "points": points,
-        "euro": shown.kpi.estimator == "mean-difference",
+        "unit": shown.kpi.value_unit,
         "states": {state: t(state) for state in ("suppressed", "refused", "pending")},
         "aria": describe(shown, lang),
     }
@@ -88,7 +88,7 @@ class Spark:
 
     lines: tuple[str, ...]
     bands: tuple[str, ...]
-    reference: float
+    reference: float | None
     last: tuple[float, float]
 
 
@@ -101,7 +101,8 @@ def spark(shown: Series) -> Spark | None:
         bound for _, r in positions
         for bound in (r.value, r.low if r.low is not None else r.value, r.high if r.high is not None else r.value)
     ]
-    bottom, top = min(*bounds, shown.reference), max(*bounds, shown.reference)
+    bounds += [] if shown.reference is None else [shown.reference]
+    bottom, top = min(bounds), max(bounds)
     margin = 4
     across = (SPARK_WIDTH - 2 * margin) / max(len(shown.points) - 1, 1)
     up = (SPARK_HEIGHT - 2 * margin) / ((top - bottom) or 1)
@@ -128,7 +129,7 @@ def spark(shown: Series) -> Spark | None:
             ) + "Z"
             for s in stretches if len(s) > 1
         ),
-        reference=at(0, shown.reference)[1],
+        reference=None if shown.reference is None else at(0, shown.reference)[1],
         last=at(positions[-1][0], positions[-1][1].value),
     )
 

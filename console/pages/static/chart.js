@@ -89,7 +89,10 @@ function draw() {
   const month = new Intl.DateTimeFormat(data.lang, { month: "short", timeZone: "UTC" });
   const plain = new Intl.NumberFormat(data.lang, { minimumFractionDigits: 0, maximumFractionDigits: 2 });
   const euro = new Intl.NumberFormat(data.lang, { style: "currency", currency: "EUR", maximumFractionDigits: 0 });
-  const written = (value) => (data.euro ? euro : plain).format(value).replace("-", "−");
+  const percent = new Intl.NumberFormat(data.lang, { style: "percent", maximumFractionDigits: 1 });
+  const styles = { "EUR/patient-month": euro, share: percent };
+  const written = (value) => (styles[data.unit] ?? plain).format(value).replace("-", "−");
+  const middle = data.reference ?? points.find((p) => p.value !== null)?.value ?? 0.5;
   const inside = points.some((p) => p.value !== null);
   const text = colour("muted");
   const label = { color: text, fontSize: 12, lineHeight: 15, fontFamily: getComputedStyle(document.body).fontFamily };
@@ -106,8 +109,8 @@ function draw() {
     })),
     {
       // Has a value for every window, so that the tooltip finds gaps too.
-      id: "reference", type: "line", z: 2, silent: true, symbol: "none", data: points.map((p) => [p.at, data.reference]),
-      lineStyle: { color: colour("reference"), type: [5, 4], width: 1.5 },
+      id: "reference", type: "line", z: 2, silent: true, symbol: "none", data: points.map((p) => [p.at, data.reference ?? middle]),
+      lineStyle: { color: colour("reference"), type: [5, 4], width: data.reference === null ? 0 : 1.5 },
     },
     {
       id: "value", type: "line", z: 3, connectNulls: false, data: points.map((p) => [p.at, p.value]), symbol: "circle",
@@ -130,7 +133,7 @@ function draw() {
     },
     yAxis: {
       type: "value", scale: true, axisLabel: { ...label, formatter: written }, splitLine: { lineStyle: { color: colour("grid") } },
-      ...(inside ? {} : { min: data.reference - 1, max: data.reference + 1 }),
+      ...(inside ? {} : { min: middle - 1, max: middle + 1 }),
     },
     tooltip: {
       trigger: "axis", confine: true, backgroundColor: colour("page"), borderColor: colour("reference"), textStyle: { color: colour("text"), fontSize: 13 },

@@ -18,11 +18,12 @@ from console.errors import PortTakenError
 from console.locale import number, period, preferred, quantity
 from console.pages import MemoryStore, create_app, serve
 from console.pages.security import is_loopback
-from console.pages.view import rows, spark
+from console.pages.view import chart, rows, spark
 from console.series import Series, expected_windows, series
-from console.telling import reading
+from console.telling import reading, unit_name
 from console.texts import TEXTS
 from evaluation.document import DateWindow, Document, Refusal, Release
+from policy.kpi import load_kpi
 from tests.support.documents import agreement, made_up
 
 DRAFT, KPIS = agreement()
@@ -32,8 +33,10 @@ HERE = Path(console.pages.__file__).parent
 LOOPBACK = "http://127.0.0.1:8080"
 
 
-def client(document=None, base=LOOPBACK):
-    app = create_app(MemoryStore(document or made_up()), KPIS, DRAFT)
+def client(document=None, base=LOOPBACK, kpis=KPIS):
+    reader = DRAFT.recipients[0].model_copy(update={"kpis": tuple(kpi.id for kpi in kpis)})
+    draft = DRAFT.model_copy(update={"recipients": (reader, *DRAFT.recipients[1:])})
+    app = create_app(MemoryStore(document or made_up()), kpis, draft)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=base)
 
 
@@ -101,8 +104,8 @@ def test_numbers_are_written_as_readers_write_them(value, en, nl):
 
 
 def test_euros_and_periods_in_both_languages():
-    assert quantity(-12.3, "mean-difference", "en") == "−€12.30"
-    assert quantity(-12.3, "mean-difference", "nl") == "€ −12,30"
+    assert quantity(-12.3, "EUR/patient-month", "en") == "−€12.30"
+    assert quantity(-12.3, "EUR/patient-month", "nl") == "€ −12,30"
     crossing = DateWindow(start=date(2024, 12, 9), end=date(2025, 1, 6))
     assert period(crossing, "en") == "9 Dec 2024 – 5 Jan 2025"
     assert period(WINDOWS[10], "nl") == "11 mrt – 7 apr 2024"
@@ -137,13 +140,57 @@ def test_a_difference_is_read_out_in_euros():
     assert "bevat 0" in said
 
 
+UPTAKE, ADHERENCE, PROM = (load_kpi(name) for name in ("uptake", "monitoring-adherence", "prom-change"))
+
+
+@pytest.mark.parametrize(
+    ("kpi", "value", "en", "nl"),
+    [
+        (UPTAKE, 0.4567, "Users had 45.7% of the time", "Gebruikers hadden 45,7% van de tijd"),
+        (ADHERENCE, 0.8, "Users did 80.0% of what was due.", "Gebruikers deden 80,0% van wat gepland was."),
+        (PROM, -0.25, "Users changed by 0.25 points less per answer. The interval includes 0",
+         "Gebruikers veranderden per antwoord 0,25 punten minder. Het interval bevat 0"),
+    ],
+)
+def test_shares_and_points_are_read_out(kpi, value, en, nl):
+    found = release(WINDOWS[0], value, low=value - 0.3, high=value + 0.3, unit=kpi.value_unit, kpi=kpi.id)
+    shown = Series(kpi, {}, ())
+    assert (reading(found, shown, "en").startswith(en), reading(found, shown, "nl").startswith(nl)) == (True, True)
+
+
+def test_a_share_is_written_in_percent_and_has_no_line_of_no_difference():
+    found = release(WINDOWS[0], 0.4567, low=0.4, high=0.5, unit="share", kpi=UPTAKE.id)
+    shown = series(Document(releases=(found,)), UPTAKE, {}, WINDOWS[:2])
+    assert (rows(shown, "nl")[1].value, rows(shown, "en")[1].low) == ("45,7", "40.0")
+    drawn = chart(shown, "en")
+    assert (drawn["reference"], drawn["unit"], drawn["points"][0]["text"]) == (None, "share", "45.7% (40.0% to 50.0%)")
+    assert spark(shown).reference is None
+    assert unit_name(UPTAKE, "nl") == "procent"
+
+
+async def test_pages_of_shares_and_points_are_there_in_both_languages():
+    released = tuple(
+        release(window, 0.4, low=0.3, high=0.5, unit=kpi.value_unit, kpi=kpi.id)
+        for kpi in (UPTAKE, ADHERENCE, PROM) for window in WINDOWS[:3]
+    )
+    async with client(Document(releases=released), kpis=(UPTAKE, ADHERENCE, PROM)) as http:
+        for lang, said in (("en", "No difference"), ("nl", "Geen verschil")):
+            overview = (await http.get(f"/?lang={lang}")).text
+            assert overview.count('class="reference"') == 1
+            for kpi, compared in ((UPTAKE, False), (ADHERENCE, False), (PROM, True)):
+                page = await http.get(f"/kpi/{kpi.id}?lang={lang}")
+                assert page.status_code == 200
+                assert (said in page.text) == compared
+                assert (kpi.title.nl if lang == "nl" else kpi.title.en) in html.unescape(page.text)
+
+
 def placeholders(text):
     return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name)
 
 
 def test_every_text_of_the_catalogue_is_complete_and_used():
     sources = "".join(p.read_text(encoding="utf-8") for p in [*HERE.glob("*.py"), *HERE.parent.glob("*.py"), *HERE.glob("templates/*.html")] if p.name != "texts.py")
-    built = {"status_", "gap_", "better_", "ratio_", "mean_", "income", "alert_"}
+    built = {"status_", "gap_", "better_", "ratio_", "mean_", "points_", "share_", "completion_", "income", "alert_"}
     words = {"released", "suppressed", "refused", "pending"}
     for key, text in TEXTS.items():
         assert text.en.strip(), key
@@ -170,7 +217,7 @@ async def test_the_overview_shows_the_latest_value_of_every_kpi():
     for kpi in KPIS:
         last = max((r for r in document.releases if r.kpi == kpi.id and not r.cell and r.output == "value"), key=lambda r: r.window.end)
         assert kpi.title.en in page
-        assert quantity(last.value, kpi.estimator, "en") in page
+        assert quantity(last.value, kpi.value_unit, "en") in page
     assert "Last updated" in page
 
 

@@ -21,6 +21,14 @@ def measures(**changes):
            for name in ("outpatient_visits", "admissions")},
         "cost": {"party": "insurer", "aggregation": "sum", "kind": "claim", "bound": 2**26 - 1},
         "cost_any": {"party": "insurer", "aggregation": "nonzero", "of": "cost"},
+        "modules_due": {"party": "hospital", "aggregation": "count", "kind": "monitoring", "code": "due", "bound": 15},
+        "modules_completed": {"party": "hospital", "aggregation": "count", "kind": "monitoring", "code": "completed",
+                              "bound": 15},
+        "modules_missed": {"party": "hospital", "aggregation": "missed", "bound": 15},
+        "prom_follow_ups": {"party": "hospital", "aggregation": "follow-ups", "code": "control-8", "bound": 7},
+        "prom_change": {"party": "hospital", "aggregation": "change", "code": "control-8", "bound": 12_000},
+        **{f"{name}_any": {"party": "hospital", "aggregation": "nonzero", "of": name}
+           for name in ("modules_due", "modules_completed", "modules_missed", "prom_follow_ups")},
         **{f"income_{q}": {"party": "statistics", "aggregation": "category", "field": "income", "value": str(q)}
            for q in range(1, 6)},
     }
@@ -52,10 +60,67 @@ def test_an_amount_is_two_limbs_that_cover_its_bound():
     ({"gp_visits": None}, "needs measure 'gp_visits'"),
     ({"gp_any": None}, "nobody shares who contributes to 'gp_visits'"),
     ({"app_user": {"party": "hospital", "aggregation": "days", "programme": "app"}}, "is a days, expected exposed"),
+    ({"insured_days": {"party": "insurer", "aggregation": "count", "kind": "claim"}}, "is a count, expected days"),
 ])
 def test_a_program_that_does_not_fit_says_what_is_missing(change, message):
     with pytest.raises(PlanError, match=message):
         compile_plan(load_kpi("gp-visit-rate-ratio"), measures(**change))
+
+
+def test_plans_have_no_column_that_they_do_not_need():
+    uptake, adherence, change, capped = (
+        compile_plan(load_kpi(name), measures())
+        for name in ("uptake", "monitoring-adherence", "prom-change", "cost-difference-winsorised")
+    )
+    income = {f"income_{q}" for q in range(1, 6)}
+    assert {c.name for c in uptake.columns} == {"app_user", "app_not_yet", "insured_days", "insured_any"} | income
+    assert uptake.quantities == ("exposed.time", "comparator.time")
+    assert {c.name for c in adherence.columns} - income == {
+        "app_user", "modules_due", "modules_completed", "modules_due_any", "modules_completed_any", "modules_missed_any",
+    }
+    assert adherence.quantities == adherence.sums == ("exposed.time", "exposed.outcome")
+    assert {c.name for c in change.columns} - income == {
+        "app_user", "app_not_yet", "prom_follow_ups", "prom_change", "prom_follow_ups_any",
+    }
+    assert change.outcome[0].signed
+    assert [p.unit for p in (uptake, adherence, change, capped)] == ["share", "share", "points", "EUR/patient-month"]
+    assert (change.scale_numerator, change.scale_denominator) == (1, 100)
+    assert len(capped.totals) == 6
+    assert capped.quantities == capped.sums == (
+        "exposed.time", "exposed.outcome", "comparator.time", "comparator.outcome",
+    )
+
+
+def program(name, **changes):
+    return load_kpi(name).model_copy(update=changes)
+
+
+@pytest.mark.parametrize(("kpi", "message"), [
+    (program("uptake", outcome="gp_visits"), "is a count, expected none"),
+    (program("uptake", comparator=None), "a share has 2 arms and no outcome; found 1 and 0"),
+    (program("monitoring-adherence", comparator="app_not_yet"), "a completion has 1 arms"),
+    (program("monitoring-adherence", outcome=None), "found 1 and 0 columns"),
+    (program("monitoring-adherence", missed="modules_due"), "is a count, expected missed"),
+    (program("monitoring-adherence", time="insured_days"), "is a days, expected count"),
+    (program("gp-visit-rate-ratio", comparator=None), "a rate-ratio has 2 arms and an outcome"),
+    (program("gp-visit-rate-ratio", cap=5), "only the outcome of a mean-difference"),
+    (program("prom-change", outcome="cost"), "is a sum, expected change"),
+    (program("cost-difference", time="prom_follow_ups"), "is a sum, expected change"),
+    (program("prom-change", unit=None), 'is in points, not in EUR/patient-month. Write unit = "points"'),
+    (program("uptake", unit="ratio"), "is in share, not in ratio"),
+])
+def test_a_program_of_another_form_is_refused(kpi, message):
+    with pytest.raises(PlanError, match=message):
+        compile_plan(kpi, measures())
+
+
+def test_a_cap_bounds_the_squares():
+    plan = compile_plan(load_kpi("cost-difference-winsorised"), measures())
+    plan.check_bounds(patients=20_000, panes=13)
+    with pytest.raises(PlanError, match=r"capped cost.high may need 7\d bits"):
+        plan.model_copy(update={"cap": 2**26}).check_bounds(patients=20_000, panes=13)
+    # In one week nobody changes category.
+    plan.model_copy(update={"cap": 2**23}).check_bounds(patients=20_000, panes=1)
 
 
 def test_any_change_changes_the_hash():
@@ -73,7 +138,7 @@ def test_bounds_are_refused_before_they_can_overflow():
 
 
 def test_an_unknown_program_names_the_catalogue():
-    with pytest.raises(PlanError, match="cost-difference, gp-visit-rate-ratio, outpatient"):
+    with pytest.raises(PlanError, match="cost-difference, cost-difference-winsorised, gp-visit-rate-ratio, monitoring"):
         load_kpi("no-such-kpi")
 
 
