@@ -1,8 +1,9 @@
 """How three nodes agree on the next run: same windows, same data, same block, same plans, everyone willing.
 
 All messages go over the attempt's authenticated channel, are canonical JSON of bounded size, and carry no share.
-Rounds: `ready` (what could each run), `stance` (what each would run, over which data), then a `verdict` before
-every phase, so that one node's refusal stops all three before anything is opened.
+Rounds: `ready` (what could each do next), `stance` (what each would run, over which data), then a `verdict` before
+every phase, so that one node's refusal stops all three before anything is opened; in the end `sealed`: the outcome is
+durable here.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from policy.agreement import NODES
 from policy.canonical import canonical_bytes
 
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Attempted = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 MODEL = TypeVar("MODEL", bound=BaseModel)
 MAX_MESSAGE_BYTES = 64 << 10
 
@@ -25,12 +27,30 @@ class Message(BaseModel):
 
 
 class Ready(Message):
-    """How far this node could go: windows `next` … `next + count − 1` have all their panes here."""
+    """What this node could do next. All three see the same three messages, and so take the same decision."""
 
-    next: int
-    count: int = Field(ge=1, le=4_096)
     head: int
     """Its newest finalised block."""
+    attempt: Attempted = ""
+    """The attempt that it prepared last, or settled last if it prepared none since."""
+    settled: bool
+    """Whether that attempt is settled here."""
+    ledger: Hex32
+    """A digest of the runs that are settled here."""
+    linkage: Attempted = ""
+    """The attempt that linked."""
+    registers: bool
+    """Whether it could link."""
+    panes: int = Field(ge=0)
+    """Leading panes that are complete here."""
+    open: bool
+    """Whether it runs scheduled windows: no rule refused them."""
+    requests: int = Field(ge=0)
+    """Requests of lower offsets were read here."""
+    handled: int = Field(ge=0)
+    """Requests of lower offsets are answered here."""
+    asked_last: bool
+    """Whether the latest run was for a request: a scheduled one comes first then."""
 
 
 class Stance(Message):

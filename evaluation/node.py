@@ -1,14 +1,17 @@
 """An MPC node's process: `python -m evaluation.node CONFIG.toml`.
 
-It takes share batches from its inbox into its store, links once the registers are complete, and runs the agreement's
-windows in order as their panes become complete. Keys, one file each: sealing, records, chain; and the
-TLS certificate and key (mpc.identity). It holds two of three components of everything and can open nothing alone.
+It takes share batches from its inbox into its store and requests from their topic into its queue, and works with its
+peers through whatever that makes possible (evaluation.desk). It may be ended at any moment and goes on from its
+folders. Keys, one file each: sealing, records, chain; and the TLS certificate and key (mpc.identity). It holds two
+of three components of everything and can open nothing alone.
 """
 
 import asyncio
 import hashlib
 import hmac
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,36 +22,45 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from evaluation.agreement import in_words, open_registry, read_facts
 from evaluation.compute import Computation
 from evaluation.config import NodeSettings, load_settings, load_terms
+from evaluation.desk import Apart, Desk
 from evaluation.errors import Refused, Unreachable
+from evaluation.expected import Expected
+from evaluation.intake import Intake, NotAsked
 from evaluation.keys import read_secret
+from evaluation.outlets import NodeOutlets
 from evaluation.process import run_process
-from evaluation.records import Failed, Record, seal_record
-from evaluation.records import Refused as RefusedRecord
-from evaluation.run import NodeRun, Outcome, RunRefused
+from evaluation.records import Failed
+from evaluation.state import NodeState
 from evaluation.status import StatusLine
 from evaluation.wake import Bell
 from mpc.errors import PeerLost, PeerTimeout
 from mpc.identity import load_identity
 from mpc.transport import NodeAddress, NodeLinks
-from policy.agreement import Terms
-from policy.gate import Refusal, RunRequest, before, during
+from policy.agreement import NODES, Terms
+from policy.chain.errors import ChainRefusal
+from policy.gate import RunRequest, before
 from policy.plan import Plan
-from streams.broker import Broker, Producer, watch
+from streams.broker import Broker, Consumer, Producer, watch
 from streams.inbox import Inbox
 from streams.store import ShareStore
-from streams.topics import RUNS, results
+from streams.topics import REQUESTS
 
 if TYPE_CHECKING:
     from policy.chain.registry import Registry
 
 WAKE_SECONDS = 1.0
 MOST_ATTEMPTS = 5
-"""Attempts at one run before the node gives up and says so."""
+"""Attempts that fail one after another before a node that waits for nobody gives up and says so."""
 RETRY_SECONDS = 1.0
+STANDSTILL = timedelta(seconds=5)
+"""A beat that comes so late says that the machine or the process stood still."""
+POLL_SECONDS = 0.5
+POLL_REQUESTS = 64
+FULL_SECONDS = 0.05
 
 
 class Node:
-    """One node's work from admission to the last window; use `run` once."""
+    """One node's work from admission to its end; use `run` once."""
 
     def __init__(self, settings: NodeSettings, terms: Terms, status: StatusLine) -> None:
         self._settings, self._terms, self._status = settings, terms, status
@@ -60,14 +72,22 @@ class Node:
         noise_key = hmac.digest(read_secret(settings.keys / "records"), b"winnow noise", "sha256")
         self._computation = Computation(terms, self._plans, self._store, settings.number, noise_key)
         self._broker = Broker(settings.broker)
+        self._state = NodeState(settings.state, terms.hash)
+        self._expected = Expected(terms, self._state, settings.number)
+        self._intake = Intake(terms, settings.chain, self._state)
         self._bell = Bell(WAKE_SECONDS)
+        self._label = hashlib.sha256(f"winnow {terms.hash} work".encode()).digest()
+        self._failures = 0
+        self._over = False
+        self._waiting_since: float | None = None
         self._log = structlog.get_logger()
 
     async def run(self) -> None:
-        """Work until every window has ended, then stay until ended from outside.
+        """Work until ended from outside.
 
         Raises:
             Refused: the gate does not admit this node's plans under the agreement.
+            Unreachable: a peer is away, and this node waits for nobody.
             BrokerError, ChainError, MpcError: see there.
         """
         chain_key = read_secret(self._settings.keys / "chain")
@@ -75,29 +95,52 @@ class Node:
             open_registry(self._settings.chain, self._terms, chain_key) as registry,
             Producer(self._broker) as producer,
         ):
-            await self._admission(registry, producer)
+            self._outlets = NodeOutlets(
+                producer, registry, self._settings.chain.agreement_id, self._signing, self._state, self._number,
+            )
+            self._desk = Desk(
+                self._terms, self._plans, self._number, self._settings.chain, registry, self._computation,
+                self._store, self._signing, self._status, self._state, self._intake, self._expected, self._outlets,
+                self._settings.batch_windows,
+            )
+            await self._admission(registry)
             addresses = [NodeAddress(n.endpoint, n.certificate) for n in self._terms.nodes]
             identity = load_identity(self._settings.keys, f"node-{self._number}")
             async with (
-                NodeLinks(self._number, addresses, identity) as links,
+                NodeLinks(self._number, addresses, identity, on_news=self._bell.ring) as links,
                 self._bell,
                 asyncio.TaskGroup() as group,
             ):
-                group.create_task(watch(self._broker))
-                group.create_task(self._receive())
-                group.create_task(self._work(registry, producer, links))
+                self._resume(group)
+                for task in (
+                    watch(self._broker), self._receive(), self._take_requests(), self._beat(links), self._work(links),
+                ):
+                    group.create_task(task)
 
-    async def _admission(self, registry: "Registry", producer: Producer) -> None:
+    async def _admission(self, registry: "Registry") -> None:
         """Ask the gate about everything this node is configured to run, before anything is received."""
         self._status.say("agreement")
         facts = await read_facts(registry, self._settings.chain, self._terms, "finalized")
-        refusals = before(
-            self._terms, facts, RunRequest(plan_hashes=tuple(p.hash for p in self._plans), windows=())
-        )
+        request = RunRequest(plan_hashes=tuple(p.hash for p in self._plans), windows=(), already_authorised=True)
+        refusals = before(self._terms, facts, request)
         for refusal in refusals:
-            await self._say(producer, self._refused(refusal, (), None))
+            await self._outlets.say(self._desk.refused(refusal, (), None, None))
         if refusals:
             raise Refused(in_words(refusals[0]))
+
+    def _resume(self, group: asyncio.TaskGroup) -> None:
+        """Take up what an earlier process of this node left."""
+        self._desk.resume()
+        last, now = self._state.last_alive(), datetime.now(UTC)
+        self._expected.was("this node was down" if last else "this node had not started", last, now)
+        self._expected.note(self._store.complete_panes, {})
+        if last is not None:
+            ledger = self._state.ledger
+            self._status.say(
+                "resumed", self._expected.following(), len(self._terms.draft.lattice.scheduled),
+                runs=len(ledger.runs), linked=bool(ledger.linkage), settled=self._state.settled,
+            )
+        self._outlets.resume(group)
 
     async def _receive(self) -> None:
         """Take share batches into the store."""
@@ -105,89 +148,118 @@ class Node:
         async with Inbox(self._broker, self._terms, self._number, sealing) as inbox:
             async for batches in inbox:
                 self._store.add(batches)
+                self._expected.note(self._store.complete_panes, inbox.newest)
                 self._status.say("shares", self._store.received, self._store.expected)
                 self._bell.ring()
 
-    async def _work(self, registry: "Registry", producer: Producer, links: NodeLinks) -> None:
-        """Link, then run the windows in order."""
-        windows = self._terms.draft.lattice.scheduled
-        following = 0
-        try:
-            while not self._store.registers_complete:
-                await self._bell.wait()
-            await self._insist("link", registry, producer, links, None)
-            while following < len(windows):
-                complete = self._store.complete_panes
-                due = sum(1 for w in windows[following:] if w.stop <= complete)
-                if due:
-                    outcome = await self._insist(f"windows-{following}", registry, producer, links, (following, due))
-                    following += len(outcome.done.windows)
-                    self._status.say("windows", following, len(windows))
-                else:
-                    await self._bell.wait()
-        except RunRefused as error:
-            left = tuple(w.index for w in windows[following:])
-            await self._say(producer, self._refused(error.refusal, left, error.run))
-            self._status.say("stopped", following, len(windows), error.refusal.rule)
+    async def _take_requests(self) -> None:
+        """Take requests into the queue, as far as it has room."""
+        async with Consumer(self._broker, REQUESTS, [0]) as consumer:
+            await consumer.seek(0, self._intake.read)
+            while True:
+                for record in await consumer.poll(POLL_SECONDS, POLL_REQUESTS):
+                    while self._intake.full:
+                        self._intake.waiting(self._intake.read)
+                        await asyncio.sleep(FULL_SECONDS)
+                    try:
+                        self._intake.take(record.offset, record.value)
+                    except NotAsked as reason:
+                        self._log.warning("request ignored", reason=str(reason), offset=record.offset)
+                        if reason.refusal is not None and reason.digest is not None:
+                            await self._outlets.say(self._desk.refused(reason.refusal, (), None, reason.digest))
+                    else:
+                        self._bell.ring()
+                    await asyncio.sleep(0)
 
-    async def _insist(
-        self, name: str, registry: "Registry", producer: Producer, links: NodeLinks, due: tuple[int, int] | None
-    ) -> Outcome:
-        """Run, and try again when a peer was lost before anything was opened.
+    async def _beat(self, links: NodeLinks) -> None:
+        """Note that this node runs, who is away, and what is missed meanwhile."""
+        last = datetime.now(UTC)
+        while True:
+            now = datetime.now(UTC)
+            if now - last > STANDSTILL:
+                self._expected.was("this node stood still", last, now)
+            last = now
+            self._state.alive()
+            for peer in set(range(NODES)) - {self._number}:
+                if peer in links.linked:
+                    self._expected.ends(f"node-{peer}")
+                else:
+                    self._expected.begins(f"node-{peer}", f"node {peer} was away")
+            self._expected.save()
+            for missed in self._expected.missed():
+                await self._outlets.say(missed)
+                self._status.say("missed", windows=list(missed.windows), reason=missed.reason)
+            await asyncio.sleep(WAKE_SECONDS)
+
+    async def _work(self, links: NodeLinks) -> None:
+        """Send what is left to send, do what can be done, wait for news."""
+        while True:
+            await self._desk.publish()
+            if self._desk.has_work or links.invited(self._label):
+                if await self._attempt(links):
+                    continue
+            else:
+                self._waiting_since = None
+            self._say_if_over()
+            await self._bell.wait()
+
+    async def _attempt(self, links: NodeLinks) -> bool:
+        """One attempt with both peers; whether anything came of it.
 
         Raises:
-            Unreachable: after MOST_ATTEMPTS.
-            MpcError: at once for a failed integrity check or a breach of the protocol.
-            RunRefused: by a rule.
+            Unreachable: see `run`.
+            MpcError: a failed integrity check or a breach of the protocol.
         """
-        label = hashlib.sha256(f"winnow {self._terms.hash} {name}".encode()).digest()
-        outcome: Outcome | RunRefused
-        for attempt in range(1, MOST_ATTEMPTS + 1):
-            try:
-                async with (
-                    asyncio.timeout(self._settings.attempt_seconds),
-                    links.attempt(label, self._settings.stall_seconds) as wire,
-                ):
-                    run = NodeRun(
-                        self._terms, self._plans, self._settings.chain, registry, self._computation, self._signing,
-                        self._status, wire,
-                    )
-                    try:
-                        outcome = await (
-                            run.link() if due is None else run.windows(*due, self._settings.batch_windows)
-                        )
-                    except RunRefused as refused:
-                        # The attempt ends in order, so that the peers still hear this node's verdict.
-                        outcome = refused
-                break
-            except (PeerLost, PeerTimeout, TimeoutError) as error:
-                reason = str(error) or f"an attempt took more than {self._settings.attempt_seconds:g} s"
-                self._log.warning("attempt failed", run=name, attempt=attempt, reason=reason)
-                await self._say(producer, Failed(
-                    agreement=self._terms.hash, node=self._number, run=None, reason=reason
-                ))
-                if attempt == MOST_ATTEMPTS:
-                    raise Unreachable(f"{name}: {MOST_ATTEMPTS} attempts failed, the last one: {reason}") from error
-                await asyncio.sleep(RETRY_SECONDS)
-                facts = await read_facts(registry, self._settings.chain, self._terms, "latest")
-                refusals = during(self._terms, facts, RunRequest(plan_hashes=(), windows=()))
-                if refusals:
-                    raise RunRefused(refusals[0], None) from error
-        if isinstance(outcome, RunRefused):
-            raise outcome
-        for recipient, sealed in outcome.sealed.items():
-            await producer.send(results(recipient), 0, [(None, sealed)])
-        await self._say(producer, outcome.done)
-        return outcome
+        away = sorted(set(range(NODES)) - {self._number} - links.linked)
+        if away:
+            self._wait_for(away)
+            return False
+        self._waiting_since = None
+        try:
+            async with (
+                asyncio.timeout(self._settings.attempt_seconds),
+                links.attempt(self._label, self._settings.stall_seconds) as wire,
+            ):
+                worked = await self._desk.attempt(wire)
+        except (PeerLost, PeerTimeout, TimeoutError, ChainRefusal, Apart) as error:
+            await self._failed(error)
+            return True
+        self._failures = 0
+        self._expected.ends("attempts")
+        return worked
 
-    async def _say(self, producer: Producer, record: Record) -> None:
-        await producer.send(RUNS, 0, [(None, seal_record(record, self._signing))])
+    def _wait_for(self, away: list[int]) -> None:
+        names = ", ".join(f"node {peer}" for peer in away)
+        now = time.monotonic()
+        if self._waiting_since is None:
+            self._waiting_since = now
+            self._status.say("waiting", detail=f"for {names}", away=away)
+        if not self._live and now - self._waiting_since > self._settings.stall_seconds:
+            raise Unreachable(f"{names} not reachable for {self._settings.stall_seconds:g} s. Check that it runs.")
 
-    def _refused(self, refusal: Refusal, windows: tuple[int, ...], run: str | None) -> RefusedRecord:
-        return RefusedRecord(
-            agreement=self._terms.hash, node=self._number, run=run, windows=windows, rule=refusal.rule,
-            found=refusal.found, required=refusal.required, next_step=refusal.next_step,
-        )
+    async def _failed(self, error: Exception) -> None:
+        reason = str(error) or f"an attempt took more than {self._settings.attempt_seconds:g} s"
+        self._failures += 1
+        self._log.warning("attempt failed", attempt=self._failures, reason=reason)
+        self._expected.begins("attempts", f"attempts failed: {reason}")
+        await self._outlets.say(Failed(agreement=self._terms.hash, node=self._number, run=None, reason=reason))
+        self._status.say("retry", self._failures, detail=reason)
+        if not self._live and self._failures >= MOST_ATTEMPTS:
+            raise Unreachable(f"{MOST_ATTEMPTS} attempts failed, the last one: {reason}") from error
+        await asyncio.sleep(RETRY_SECONDS)
+        await self._desk.look()
+
+    @property
+    def _live(self) -> bool:
+        """Whether it waits for its peers however long: always once the schedule is over."""
+        return self._settings.live or self._over
+
+    def _say_if_over(self) -> None:
+        over = self._desk.over and self._outlets.idle and self._state.ledger.sent
+        if over and not self._over:
+            windows = len(self._terms.draft.lattice.scheduled)
+            self._status.say("over", self._expected.following(), windows, "no scheduled window is left")
+        self._over = over or self._over
 
 
 async def node(settings: NodeSettings, status: StatusLine) -> None:

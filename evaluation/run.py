@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,16 +18,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from evaluation.agreement import read_facts
 from evaluation.compute import Computation
 from evaluation.config import ChainSettings
-from evaluation.coordination import Council, PeerRefused, Ready, Sealed, Stance, disagreement, run_id
+from evaluation.coordination import Council, PeerRefused, Stance, disagreement, run_id
 from evaluation.errors import EvaluationError
-from evaluation.merkle import merkle_root
 from evaluation.records import Done, Suppressed
-from evaluation.results import AlertShares, ResultShares, seal_result
+from evaluation.results import AlertShares, KpiShares, ResultShares, seal_result
 from evaluation.status import StatusLine
 from mpc.engine import Engine
-from mpc.errors import ProtocolError
 from mpc.wire import Wire
-from policy.agreement import Terms
+from policy.agreement import NODES, Terms
 from policy.gate import Refusal, RunRequest, before, during
 from policy.plan import Plan
 from policy.window import Window
@@ -52,8 +50,15 @@ class Outcome:
     """What a run leaves behind at this node."""
 
     done: Done
+    attestation: str
+    """What this node puts on the chain: its transcript and its sealed results, hashed."""
     sealed: dict[str, bytes] = field(default_factory=dict)
     """Recipient → sealed result of this node."""
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """Of the sealed results, in the recipients' alphabetical order."""
+        return _hashes(self.sealed)
 
 
 @dataclass
@@ -61,70 +66,81 @@ class NodeRun:
     """This node's side of one attempt at one run; use `link` or `windows` once."""
 
     terms: Terms
-    plans: Sequence[Plan]
     chain: ChainSettings
     registry: "Registry"
     computation: Computation
     signing_key: Ed25519PrivateKey
     status: StatusLine
     wire: Wire
+    council: Council
+    head: int
+    """The newest block that is final at all three nodes."""
     _seconds: dict[str, float] = field(default_factory=dict)
     _run: str | None = None
+    _request: RunRequest = field(default_factory=lambda: RunRequest(plan_hashes=(), windows=()))
 
-    def __post_init__(self) -> None:
-        self._council = Council(self.wire)
-        self._request = RunRequest(plan_hashes=tuple(sorted(p.hash for p in self.plans)), windows=())
-
-    async def link(self) -> Outcome:
-        """Link all shards.
+    async def link(self, plans: Sequence[Plan]) -> Outcome:
+        """Link all shards, for these plans.
 
         Raises:
             RunRefused: by a rule.
             MpcError, ChainError: see there.
         """
-        sequence = await self._authorise((), leader=0)
+        sequence = await self._authorise(plans, (), leader=0)
         engine = Engine(self.wire)
         async with self._phase("link"):
             await self.computation.link(engine)
-        await self._attest(engine, ())
-        return Outcome(self._done((), sequence))
+        return Outcome(self._done(plans, (), sequence), await self._attestation(engine, ()))
 
-    async def windows(self, following: int, due: int, most: int) -> Outcome:
-        """Run the windows that all three nodes have the panes of, beginning with `following`.
+    async def windows(self, plans: Sequence[Plan], windows: Sequence[Window]) -> Outcome:
+        """Run these plans over these windows, whose panes all three nodes have.
 
-        Args:
-            following: index of the next window here.
-            due: how many windows from there on have their panes here, ≥ 1.
-            most: at most this many.
+        Alerts are about scheduled windows; several of these follow each other.
 
         Raises:
             RunRefused: by a rule.
             MpcError, ChainError: see there.
         """
-        head = (await self.registry.block("finalized")).number
-        ready = await self._council.exchange(Ready(next=following, count=min(due, most), head=head))
-        if len({r.next for r in ready}) != 1:
-            raise ProtocolError(f"the nodes are at different windows: {[r.next for r in ready]}")
-        every = self.terms.draft.lattice.scheduled
-        windows = every[following : following + min(r.count for r in ready)]
-        self._request = replace(self._request, windows=tuple((w.start, w.stop) for w in windows))
-        sequence = await self._authorise(windows, leader=following % 3, head=min(r.head for r in ready))
+        draft, first = self.terms.draft, windows[0].index
+        sequence = await self._authorise(plans, windows, leader=first % NODES)
         engine = Engine(self.wire)
         async with self._phase("aggregate"):
-            await self.computation.extend(engine, windows[-1].stop)
+            await self.computation.extend(engine, max(w.stop for w in windows))
+        watching = bool(draft.alerts) and draft.lattice.is_scheduled(windows[0])
+        before = draft.lattice.scheduled[:first] if watching else ()
         async with self._phase("disclosure"):
-            before = every[:following] if self.terms.draft.alerts else ()
-            history = await self.computation.releasable(engine, self.plans, (*before, *windows))
+            history = await self.computation.releasable(engine, plans, (*before, *windows))
             bits = history.after(len(before))
         async with self._phase("estimate"):
-            shares = await self.computation.estimate(engine, self.plans, windows, bits)
+            shares = await self.computation.estimate(engine, plans, windows, bits)
         alerts: tuple[AlertShares, ...] = ()
-        if self.terms.draft.alerts:
+        if watching:
             async with self._phase("alerts"):
-                alerts = await self.computation.alerts(engine, self.plans, (*before, *windows), history, len(windows))
+                alerts = await self.computation.alerts(engine, plans, (*before, *windows), history, len(windows))
         async with self._phase("release"):
-            sealed = {
-                recipient.name: seal_result(
+            sealed = self._seal(plans, shares, alerts)
+        minimum = draft.disclosure.minimum_cohort
+        suppressed = tuple(
+            Suppressed(kpi=plan.kpi, window=window.index, cell=stratum.cell, rule=RULE_MINIMUM,
+                       required=f"at least {minimum} contributors in every atom")
+            for p, plan in enumerate(plans)
+            for w, window in enumerate(windows)
+            for s, stratum in enumerate(plan.strata)
+            if s not in bits.strata(p, w, len(plan.strata))
+        )
+        done = self._done(plans, windows, sequence, suppressed, tuple(a.alert for a in alerts))
+        return Outcome(done, await self._attestation(engine, _hashes(sealed)), sealed)
+
+    def _seal(
+        self, plans: Sequence[Plan], shares: Sequence[KpiShares], alerts: Sequence[AlertShares]
+    ) -> dict[str, bytes]:
+        """This node's share of everything, for whom it is meant."""
+        draft, sealed = self.terms.draft, {}
+        for recipient, identity in zip(draft.recipients, self.terms.recipients, strict=True):
+            permitted = {p.hash for p in plans if p.kpi in recipient.kpis}
+            watched = {a.id for a in draft.alerts if a.recipient == recipient.name} & {a.alert for a in alerts}
+            if permitted or watched:
+                sealed[recipient.name] = seal_result(
                     ResultShares(
                         agreement=self.terms.hash, recipient=recipient.name, node=self.wire.number,
                         run=self._run or "", kpis=tuple(k for k in shares if k.plan in permitted),
@@ -132,31 +148,17 @@ class NodeRun:
                     ),
                     identity.sealing_key, self.signing_key,
                 )
-                for recipient, identity in zip(self.terms.draft.recipients, self.terms.recipients, strict=True)
-                if (permitted := {p.hash for p in self.plans if p.kpi in recipient.kpis})
-                | (watched := {a.id for a in self.terms.draft.alerts if a.recipient == recipient.name})
-            }
-        await self._attest(engine, tuple(sealed[name] for name in sorted(sealed)))
-        minimum = self.terms.draft.disclosure.minimum_cohort
-        suppressed = tuple(
-            Suppressed(kpi=plan.kpi, window=window.index, cell=stratum.cell, rule=RULE_MINIMUM,
-                       required=f"at least {minimum} contributors in every atom")
-            for p, plan in enumerate(self.plans)
-            for w, window in enumerate(windows)
-            for s, stratum in enumerate(plan.strata)
-            if s not in bits.strata(p, w, len(plan.strata))
-        )
-        return Outcome(self._done(windows, sequence, suppressed, tuple(a.alert for a in alerts)), sealed)
+        return sealed
 
-    async def _authorise(self, windows: Sequence[Window], leader: int, head: int | None = None) -> int:
+    async def _authorise(self, plans: Sequence[Plan], windows: Sequence[Window], leader: int) -> int:
         """Agree on what runs over which data, ask the gate, and get the run onto the chain."""
+        self._request = RunRequest(
+            plan_hashes=tuple(sorted(p.hash for p in plans)), windows=tuple((w.start, w.stop) for w in windows)
+        )
         async with self._timed("agree"):
-            if head is None:
-                own = (await self.registry.block("finalized")).number
-                head = min(r.head for r in await self._council.exchange(Ready(next=0, count=1, head=own)))
-            block = await self.registry.block(head)
+            block = await self.registry.block(self.head)
             batches, components = self.computation.manifest(windows)
-            stances = await self._council.exchange(Stance(
+            stances = await self.council.exchange(Stance(
                 windows=tuple(w.index for w in windows), plans=self._request.plan_hashes, batches=batches,
                 components=components, block_number=block.number, block_hash=block.hash,
                 linkage=self.computation.linkage if windows else "",
@@ -165,7 +167,7 @@ class NodeRun:
             differing = disagreement(stances)
             if differing is not None:
                 rule, found, required = differing
-                await self._verdict("agree", Refusal(rule, found, required, "compare the nodes' records"))
+                await self.verdict("agree", Refusal(rule, found, required, "compare the nodes' records"))
             if len({s.totals for s in stances}) != 1:
                 self.computation.forget_totals()
             self._run = run_id(self.terms.hash, stances)
@@ -174,7 +176,7 @@ class NodeRun:
                 self.terms, await read_facts(self.registry, self.chain, self.terms, "finalized"),
                 replace(self._request, already_authorised=known),
             )
-            await self._verdict("agree", refusals[0] if refusals else await self._latest())
+            await self.verdict("agree", refusals[0] if refusals else await self._latest())
         async with self._timed("authorise"):
             if self.wire.number == leader:
                 await self.registry.authorise(self.chain.agreement_id, [self._run])
@@ -182,30 +184,21 @@ class NodeRun:
             numbers = await self.registry.wait_authorised(self.chain.agreement_id, [self._run])
             return numbers[self._run]
 
-    async def _attest(self, engine: Engine, sealed: Sequence[bytes]) -> None:
-        """Put on chain what this node vouches for: its transcript, and one root over all sealed results."""
+    async def _attestation(self, engine: Engine, hashes: Sequence[str]) -> str:
+        """What this node vouches for: its transcript and its sealed results, at a block."""
         assert self._run is not None
-        async with self._timed("attest"):
-            mine = [hashlib.sha256(message).hexdigest() for message in sealed]
-            answers = await self._council.exchange(Sealed(hashes=tuple(mine)))
-            if len({len(answer.hashes) for answer in answers}) != 1:
-                raise ProtocolError(f"the nodes sealed {[len(a.hashes) for a in answers]} results; expected as many")
-            view = await self.registry.view(self.chain.agreement_id, "latest")
-            attestation = hashlib.sha256(b"\0".join((
-                b"winnow-attestation", self._run.encode(), self.terms.hash.encode(), view.block_hash.encode(),
-                engine.transcript, *[h.encode() for h in mine],
-            ))).hexdigest()
-            await self.registry.attest(self.chain.agreement_id, self._run, attestation)
-            hashes = [bytes.fromhex(h) for answer in answers for h in answer.hashes]
-            if hashes and self.wire.number == 0:
-                await self.registry.commit(self.chain.agreement_id, self._run, merkle_root(hashes).hex())
+        view = await self.registry.view(self.chain.agreement_id, "latest")
+        return hashlib.sha256(b"\0".join((
+            b"winnow-attestation", self._run.encode(), self.terms.hash.encode(), view.block_hash.encode(),
+            engine.transcript, *[h.encode() for h in hashes],
+        ))).hexdigest()
 
     @contextlib.asynccontextmanager
     async def _phase(self, name: str) -> AsyncIterator[None]:
         """Enter a phase only if the agreement still holds at the newest block, at all three nodes."""
         async with self._timed(name):
             self.status.say(name, detail=f"run {(self._run or '')[:8]}")
-            await self._verdict(name, await self._latest())
+            await self.verdict(name, await self._latest())
             yield
 
     @contextlib.asynccontextmanager
@@ -221,9 +214,14 @@ class NodeRun:
         facts = await read_facts(self.registry, self.chain, self.terms, "latest")
         return next(iter(during(self.terms, facts, self._request)), None)
 
-    async def _verdict(self, phase: str, refusal: Refusal | None) -> None:
+    async def verdict(self, phase: str, refusal: Refusal | None) -> None:
+        """Tell this node's verdict on a phase; return only if all three go on.
+
+        Raises:
+            RunRefused: one does not.
+        """
         try:
-            await self._council.agree(phase, None if refusal is None else refusal.rule)
+            await self.council.agree(phase, None if refusal is None else refusal.rule)
         except PeerRefused as error:
             refusal = refusal or await self._soon() or Refusal(
                 "peer-refused", str(error), "all three nodes go on", f"ask node {error.node}'s operator"
@@ -242,13 +240,17 @@ class NodeRun:
         return None
 
     def _done(
-        self, windows: Sequence[Window], sequence: int, suppressed: tuple[Suppressed, ...] = (),
+        self, plans: Sequence[Plan], windows: Sequence[Window], sequence: int, suppressed: tuple[Suppressed, ...] = (),
         alerts: tuple[str, ...] = (),
     ) -> Done:
         assert self._run is not None
-        cells = sum(len(p.strata) for p in self.plans) * len(windows)
+        cells = sum(len(p.strata) for p in plans) * len(windows)
         return Done(
             agreement=self.terms.hash, node=self.wire.number, run=self._run,
             windows=tuple(w.index for w in windows), sequence=sequence, seconds=self._seconds, suppressed=suppressed,
-            released=cells - len(suppressed), alerts=alerts,
+            released=cells - len(suppressed), alerts=alerts, kpis=tuple(p.kpi for p in plans) if windows else (),
         )
+
+
+def _hashes(sealed: Mapping[str, bytes]) -> tuple[str, ...]:
+    return tuple(hashlib.sha256(sealed[name]).hexdigest() for name in sorted(sealed))

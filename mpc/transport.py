@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -78,13 +78,14 @@ class NodeLinks:
         identity: this node's certificate and key.
         bind_host: address of the listener; its port is that of this node's endpoint.
         handshake_seconds: from a connection's start to its hello.
+        on_news: called when a link comes or goes, or a peer opens an attempt.
 
     Raises: ValueError when `identity` is not the one the agreement names, or two nodes share one.
     """
 
     def __init__(
         self, number: int, nodes: Sequence[NodeAddress], identity: Identity, bind_host: str = "127.0.0.1",
-        handshake_seconds: float = HANDSHAKE_SECONDS,
+        handshake_seconds: float = HANDSHAKE_SECONDS, on_news: Callable[[], None] = lambda: None,
     ) -> None:
         if len(nodes) != NODES or len({node.fingerprint for node in nodes}) != NODES:
             raise ValueError("an agreement names three nodes with three certificates")
@@ -99,6 +100,7 @@ class NodeLinks:
         self._identity = identity
         self._bind_host = bind_host
         self._handshake_seconds = handshake_seconds
+        self._on_news = on_news
         self._context = listener_context(identity)
         self._links: dict[int, Link] = {}
         self._offers = Offers(self._peers)
@@ -112,6 +114,11 @@ class NodeLinks:
     def linked(self) -> frozenset[int]:
         """Peers with a link that stands."""
         return frozenset(self._links)
+
+    def invited(self, run_id: bytes) -> bool:
+        """Whether a peer waits for this node in an attempt at a run."""
+        run = hashlib.sha256(b"winnow run\0" + run_id).digest()
+        return any(self._offers.get(peer, run) is not None for peer in self._peers)
 
     async def __aenter__(self) -> Self:
         port = self._nodes[self.number].host_port[1]
@@ -235,6 +242,7 @@ class NodeLinks:
             case Open(run, contribution):
                 self._offers.put(peer, run, contribution)
                 self._consider_run(run)
+                self._on_news()
             case Confirm(run, name):
                 if (meeting := self._meetings.get(run)) is not None and not meeting.running:
                     meeting.opening.confirm(peer, name)
@@ -274,11 +282,13 @@ class NodeLinks:
         for meeting in self._meetings.values():
             if not meeting.running:
                 link.write(encode(Open(meeting.opening.run, meeting.opening.secret.contribution)))
+        self._on_news()
 
     def _on_end(self, link: Link, error: Exception) -> None:
         if self._links.get(link.peer) is link:
             del self._links[link.peer]
             self._lost(link.peer, error)
+            self._on_news()
 
     def _lost(self, peer: int, error: Exception) -> None:
         _log.info("link to node %d ended: %s", peer, error)

@@ -5,7 +5,9 @@ the stream goes on.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
@@ -90,6 +92,8 @@ class Inbox:
         self._log = structlog.get_logger()
         self.refused = 0
         """Messages left unused."""
+        self.newest: dict[int, datetime] = {}
+        """Pane → when its latest batch was sent."""
 
     async def __aenter__(self) -> Self:
         await self._consumer.__aenter__()
@@ -107,9 +111,15 @@ class Inbox:
                 for record in records[start : start + MESSAGES_AT_ONCE]:
                     try:
                         batches.append(self._opener.open(record.value, record.partition))
+                        self._note(batches[-1].header.pane, record.timestamp)
                     except BatchError as error:
                         self.refused += 1
                         self._log.error("share message refused", reason=str(error), offset=record.offset)
                 if batches:
                     yield batches
                 await asyncio.sleep(0)
+
+    def _note(self, pane: int, milliseconds: int) -> None:
+        with contextlib.suppress(OverflowError, OSError, ValueError):  # whoever sends may write any number
+            sent = datetime.fromtimestamp(milliseconds / 1000, UTC)
+            self.newest[pane] = max(sent, self.newest.get(pane, sent))

@@ -115,8 +115,12 @@ class Registry(RegistryReader):
             if error is not None:
                 raise error
 
-    async def attest(self, agreement: str, run: str, attestation: str) -> None:
+    async def attest(
+        self, agreement: str, run: str, attestation: str, sent: Callable[[], None] | None = None
+    ) -> None:
         """Record the hash of what this node checked for an authorised run, once.
+
+        `sent` is called when the transaction is on its way; not if the attestation stands already.
 
         Raises:
             ChainRefusal: not authorised, not an attestor, or another attestation stands.
@@ -124,7 +128,7 @@ class Registry(RegistryReader):
         """
         await self._record(
             "attest", "AlreadyAttested", agreement, run, attestation,
-            lambda: self.attestation(agreement, run, self._writer.address, "latest"),
+            lambda: self.attestation(agreement, run, self._writer.address, "latest"), sent,
         )
 
     async def commit(self, agreement: str, run: str, root: str) -> None:
@@ -144,9 +148,11 @@ class Registry(RegistryReader):
             raise ChainError("found no key to send transactions with; open the registry with one.")
         return self._sender
 
-    async def _send(self, function: str, gas: int, *arguments: Any) -> None:
+    async def _send(
+        self, function: str, gas: int, *arguments: Any, sent: Callable[[], None] | None = None
+    ) -> None:
         await self.block("latest")  # chain and code are the pinned ones, before anything is signed for them
-        await self._writer.send(function, self.deployment.address, encode_call(function, *arguments), gas)
+        await self._writer.send(function, self.deployment.address, encode_call(function, *arguments), gas, sent=sent)
 
     async def _send_once(self, done: str, function: str, gas: int, *arguments: Any) -> None:
         """Send; the rule `done` says that it was so already."""
@@ -158,11 +164,13 @@ class Registry(RegistryReader):
 
     async def _record(
         self, function: str, done: str, agreement: str, run: str, value: str,
-        recorded: Callable[[], Awaitable[str | None]],
+        recorded: Callable[[], Awaitable[str | None]], sent: Callable[[], None] | None = None,
     ) -> None:
         """Send a value that is recorded once; the same value again is no error, another one is."""
         try:
-            await self._send(function, _GAS_RECORD, to_bytes32(agreement), to_bytes32(run), to_bytes32(value))
+            await self._send(
+                function, _GAS_RECORD, to_bytes32(agreement), to_bytes32(run), to_bytes32(value), sent=sent
+            )
         except ChainRefusal as error:
             if error.rule != done or await recorded() != value:
                 raise

@@ -5,6 +5,7 @@ An account is used by one process. Within it, transactions may be sent together:
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from eth_utils.address import to_checksum_address
@@ -28,7 +29,10 @@ class Sender:
         self._lock = asyncio.Lock()
         self.address = str(self._account.address)
 
-    async def send(self, what: str, to: str | None, data: bytes, gas: int, value_wei: int = 0) -> str | None:
+    async def send(
+        self, what: str, to: str | None, data: bytes, gas: int, value_wei: int = 0,
+        sent: Callable[[], None] | None = None,
+    ) -> str | None:
         """Send a transaction and wait until it is mined.
 
         Args:
@@ -37,6 +41,7 @@ class Sender:
             data: call data, or creation code.
             gas: limit; the account must be able to pay for all of it.
             value_wei: what is sent along.
+            sent: called when the endpoint has taken the transaction, before it is mined.
 
         Returns:
             The address of a created contract, else None.
@@ -51,9 +56,11 @@ class Sender:
             call["to"] = to
         await self._rehearse(what, call)
         async with self._lock:
-            sent = await self._submit(to, data, gas, value_wei)
+            name = await self._submit(to, data, gas, value_wei)
+        if sent is not None:
+            sent()
         limit = time.monotonic() + MINED_TIMEOUT_SECONDS
-        while (receipt := await self._endpoint.call("eth_getTransactionReceipt", sent)) is None:
+        while (receipt := await self._endpoint.call("eth_getTransactionReceipt", name)) is None:
             if time.monotonic() > limit:
                 raise ChainTimeout(
                     f"{what} was not mined within {MINED_TIMEOUT_SECONDS:g} s; check that the chain makes blocks "

@@ -31,7 +31,7 @@ def nodes(linked, monkeypatch):
     monkeypatch.setattr("evaluation.run.SAME_BLOCK_SECONDS", 0.05)
     made = ThreeNodes()
     for mine, done in zip(made.computations, linked.computations, strict=True):
-        mine._linked, mine.linkage = dict(done._linked), done.linkage
+        mine.resume(done.linkage, done.linked)
     made.chain.runs.update(linked.chain.runs)
     return made
 

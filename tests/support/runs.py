@@ -1,8 +1,12 @@
 """Three nodes' runs in one process: real computation, coordination and results; a made-up chain and share store."""
 
 import asyncio
+import shutil
+import tempfile
+import weakref
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -10,7 +14,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from evaluation.compute import Computation
 from evaluation.config import ChainSettings
+from evaluation.coordination import Council
+from evaluation.desk import Desk, Extras
+from evaluation.expected import Expected
+from evaluation.intake import Intake
 from evaluation.run import NodeRun
+from evaluation.state import NodeState
 from evaluation.status import StatusLine
 from mpc.errors import MpcError
 from policy.chain.model import AgreementView, Block, Deployment
@@ -21,6 +30,9 @@ from tests.support.wires import three_wires
 RECORD_KEYS = [Ed25519PrivateKey.generate() for _ in range(3)]
 RECIPIENT_KEY = X25519PrivateKey.generate()
 PATIENTS, SLOTS, PANES = 40, 64, 6
+CHAIN = ChainSettings(
+    url="", deployment=Deployment(address="0x" + "1" * 40, chain_id=1, code_hash="2" * 64), agreement_id="a" * 64
+)
 
 
 def run_terms(**changes):
@@ -59,6 +71,9 @@ class Shares:
                 for column in measure.columns:
                     values = np.broadcast_to(_values(column, order), (PANES, SLOTS))
                     self._panes[column] = deal(np.where(order < PATIENTS, values, 0), rng)[number].parts
+
+    registers_complete = True
+    complete_panes = PANES
 
     def register(self, party, shard):
         return self._registers[party]
@@ -112,10 +127,10 @@ class MadeUpChain:
             await asyncio.sleep(0)
         return {run: self.runs[run] for run in runs}
 
-    async def attest(self, agreement, run, attestation):
-        self.attested.append((run, attestation))
+    async def attest(self, node, run, attestation):
+        self.attested.append((node, run, attestation))
 
-    async def commit(self, agreement, run, root):
+    async def commit(self, node, run, root):
         self.roots.append((run, root))
 
 
@@ -124,31 +139,110 @@ class Silent(StatusLine):
         """Nobody listens."""
 
 
+class Collected:
+    """What one node sends, in order; an attestation counts as made at once."""
+
+    def __init__(self, chain, state, number):
+        self.chain, self.state, self.number = chain, state, number
+        self.sent, self.records = [], []
+
+    async def attest(self, run):
+        attestation = self.state.ledger.attestations.get(run)
+        if attestation is not None:
+            await self.chain.attest(self.number, run, attestation.value)
+            if attestation.root is not None:
+                await self.chain.commit(self.number, run, attestation.root)
+            self.state.update(attestations={})
+
+    async def send(self, recipient, sealed):
+        self.sent.append((recipient, sealed))
+
+    async def say(self, record):
+        self.records.append(record)
+
+
+class OneNode:
+    """What one node keeps; `restart` is another process over the same folder."""
+
+    def __init__(self, terms, chain, number, folder, shares=None):
+        self.terms, self.chain, self.number, self.folder = terms, chain, number, folder
+        self.shares = shares or Shares(terms, number)
+        self.sent, self.records = [], []
+        self.restart()
+
+    def restart(self):
+        """A new process: nothing in memory is left."""
+        self.state = NodeState(self.folder, self.terms.hash)
+        self.computation = Computation(
+            self.terms, self.terms.plans, self.shares, self.number, bytes([self.number]) * 32
+        )
+        outlets = Collected(self.chain, self.state, self.number)
+        outlets.sent, outlets.records = self.sent, self.records
+        self.expected = Expected(self.terms, self.state, self.number)
+        self.intake = Intake(self.terms, CHAIN, self.state)
+        self.desk = Desk(
+            self.terms, self.terms.plans, self.number, CHAIN, self.chain, self.computation, self.shares,
+            RECORD_KEYS[self.number], Silent("test"), self.state, self.intake, self.expected, outlets,
+        )
+        self.desk.resume()
+
+
 class ThreeNodes:
     """What the three nodes keep between attempts."""
 
     def __init__(self, terms=None):
         self.terms = terms or run_terms()
         self.chain = MadeUpChain(self.terms)
-        self.computations = [
-            Computation(self.terms, self.terms.plans, Shares(self.terms, j), j, bytes([j]) * 32) for j in range(3)
-        ]
+        folder = Path(tempfile.mkdtemp(prefix="winnow-nodes-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.nodes = [OneNode(self.terms, self.chain, j, folder / f"node-{j}") for j in range(3)]
 
-    def run(self, wire):
-        """Node `wire.number`'s side of an attempt."""
-        deployment = Deployment(address="0x" + "1" * 40, chain_id=1, code_hash="2" * 64)
-        return NodeRun(
-            self.terms, self.terms.plans, ChainSettings(url="", deployment=deployment, agreement_id="a"), self.chain,
-            self.computations[wire.number], RECORD_KEYS[wire.number], Silent("test"), wire,
-        )
+    @property
+    def computations(self):
+        return [node.computation for node in self.nodes]
 
     async def attempt(self, following=None, due=1, tap=None, stall_seconds=5.0):
-        """Each node's outcome, or what ended it; `following` None links."""
+        """Each node's outcome of one run, or what ended it; `following` None links."""
+        windows = () if following is None else self.terms.draft.lattice.scheduled[following : following + due]
+
+        async def run(node, wire):
+            run = NodeRun(
+                self.terms, CHAIN, self.chain, node.computation, RECORD_KEYS[node.number], Silent("test"), wire,
+                Council(wire), 9,
+            )
+            outcome = await node.desk.perform(run, self.terms.plans, windows, Extras())
+            await node.desk.publish()
+            return outcome
+
+        return await self._at_each(run, tap, stall_seconds)
+
+    async def work(self, tap=None, stall_seconds=5.0):
+        """One attempt at whatever comes next; whether it got anything done at each node, or what ended it."""
+
+        async def attempt(node, wire):
+            return await node.desk.attempt(wire)
+
+        for node in self.nodes:
+            await node.desk.publish()
+        ended = await self._at_each(attempt, tap, stall_seconds)
+        for node in self.nodes:
+            await node.desk.publish()
+        return ended
+
+    async def work_on(self, most=20):
+        """Attempts until none gets anything done; they must all succeed."""
+        for _ in range(most):
+            ended = await self.work()
+            if ended == [False] * 3:
+                return
+            assert ended == [True] * 3, ended
+        raise AssertionError(f"still at work after {most} attempts")
+
+    async def _at_each(self, work, tap, stall_seconds):
         async with three_wires(tap=tap, stall_seconds=stall_seconds) as wires:
             async def at(wire):
-                run = self.run(wire)
                 try:
-                    return await (run.link() if following is None else run.windows(following, due, 26))
+                    return await work(self.nodes[wire.number], wire)
                 except MpcError as error:
                     wire.fail(error)
                     return error
@@ -157,5 +251,3 @@ class ThreeNodes:
                     return error
 
             return await asyncio.gather(*(at(wire) for wire in wires))
-
-

@@ -1,0 +1,391 @@
+"""What one node decides and does in one attempt of the three: settle, link, serve a request, or run what is due.
+
+All three nodes see the same three `Ready` messages and decide by them alone, so they take the same decision without a
+leader. Requests and the schedule take turns when both wait. What ended here and is not known to have arrived is
+sent by `publish`, before anything else begins.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from evaluation.agreement import read_facts
+from evaluation.compute import Computation
+from evaluation.config import ChainSettings
+from evaluation.coordination import Council, Ready, Sealed
+from evaluation.errors import EvaluationError
+from evaluation.expected import Expected
+from evaluation.intake import Asked, Intake, nonce_key
+from evaluation.merkle import merkle_root
+from evaluation.records import Answered, Record, Refused, Skipped
+from evaluation.run import NodeRun, Outcome, RunRefused
+from evaluation.state import NodeState, Prepared
+from evaluation.status import StatusLine
+from mpc.errors import ProtocolError
+from mpc.wire import Wire
+from policy.agreement import Terms
+from policy.gate import AgreementFacts, DemandFacts, Refusal, RunRequest, during, verdicts
+from policy.plan import Plan
+from policy.request import Pair, demanded_plans, demanded_window, missing_plans
+from policy.window import Window
+
+if TYPE_CHECKING:
+    from policy.chain.registry import Registry
+
+MOST_WINDOWS = 26
+"""Scheduled windows that share one run."""
+
+
+class Inputs(Protocol):
+    """What has arrived at a node."""
+
+    @property
+    def registers_complete(self) -> bool: ...
+    @property
+    def complete_panes(self) -> int: ...
+
+
+class Outlets(Protocol):
+    """Where a node's outcomes go."""
+
+    async def attest(self, run: str) -> None:
+        """Return when the run's attestation is sent to the chain, or is there."""
+
+    async def send(self, recipient: str, sealed: bytes) -> None:
+        """Send a sealed result."""
+
+    async def say(self, record: Record) -> None:
+        """Send a record."""
+
+
+class Apart(EvaluationError):
+    """The nodes remember different runs: one of them lost its folder, or has another node's."""
+
+
+@dataclass
+class Extras:
+    """What a run settles beside its windows."""
+
+    requester: str | None = None
+    answers: list[Answered] = field(default_factory=list)
+    handled: int = 0
+    nonces: dict[str, str] = field(default_factory=dict)
+
+    def answer(self, asked: Asked, answered: Answered) -> None:
+        """The run answers this request, too."""
+        self.answers.append(answered)
+        self.handled = asked.offset + 1
+        self.nonces[nonce_key(asked.demand)] = asked.digest
+
+
+@dataclass
+class Desk:
+    """One node's side of the work; `attempt` once for every attempt, `publish` in between."""
+
+    terms: Terms
+    plans: Sequence[Plan]
+    number: int
+    chain: ChainSettings
+    registry: "Registry"
+    computation: Computation
+    inputs: Inputs
+    signing_key: Ed25519PrivateKey
+    status: StatusLine
+    state: NodeState
+    intake: Intake
+    expected: Expected
+    outlets: Outlets
+    most_windows: int = MOST_WINDOWS
+    stopped: RunRefused | None = None
+    """Why scheduled windows run no longer."""
+
+    def resume(self) -> None:
+        """Go on with the linkage that was kept.
+
+        Raises:
+            ConfigError: it was settled and is gone.
+        """
+        attempt, linked = self.state.linkage()
+        prepared = self.state.prepared
+        if attempt and attempt in {self.state.ledger.linkage, "" if prepared is None else prepared.attempt}:
+            self.computation.resume(attempt, linked)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether this node knows of something to do together."""
+        if not self.state.settled or self.intake.waiting(self.intake.read):
+            return True
+        if self.stopped is not None:
+            return False
+        if not self.state.ledger.linkage:
+            return self.inputs.registers_complete
+        return bool(self._due(self.inputs.complete_panes))
+
+    @property
+    def over(self) -> bool:
+        """Whether no scheduled window is left to run."""
+        return self.stopped is not None or self.expected.following() == len(self.terms.draft.lattice.scheduled)
+
+    async def attempt(self, wire: Wire) -> bool:
+        """One attempt; returns whether it got anything done.
+
+        Raises:
+            Apart: the nodes' ledgers differ.
+            MpcError, ChainError: see there; the next attempt sorts out how far this one came.
+        """
+        council = Council(wire)
+        head = (await self.registry.block("finalized")).number
+        ready = await council.exchange(self._ready(head))
+        head = min(r.head for r in ready)
+        if len({r.attempt for r in ready}) == 1:
+            if not all(r.settled for r in ready):
+                await self._settle(council)
+                return True
+        elif not self.state.settled:
+            self._drop()
+        if len({r.ledger for r in ready}) != 1:
+            raise Apart(
+                "the nodes remember different runs: one lost its state folder or has another's. Restore that folder."
+            )
+        linked = ready[0].linkage != "" and len({r.linkage for r in ready}) == 1
+        run = NodeRun(
+            self.terms, self.chain, self.registry, self.computation, self.signing_key, self.status, wire, council, head
+        )
+        panes = min(r.panes for r in ready)
+        await self._catch_up(max(r.handled for r in ready))
+        queue = self.intake.waiting(min(r.requests for r in ready))
+        due = self._due(panes) if all(r.open for r in ready) else ()
+        if queue and not (due and linked and any(r.asked_last for r in ready)):
+            return await self._serve(run, queue, panes, linked=linked)
+        if not all(r.open for r in ready):
+            await self._look_why()
+            return False
+        if not linked:
+            return all(r.registers for r in ready) and await self._scheduled(run, self.plans, (), ())
+        if due:
+            return await self._scheduled(run, self._missing(due[0]), due, queue)
+        return False
+
+    async def publish(self) -> None:
+        """Send what the last settled run left, until it is known to have arrived; the attestation first."""
+        mine = self.state.prepared
+        if self.state.ledger.sent or mine is None:
+            return
+        await self.outlets.attest(mine.run)
+        for recipient, sealed in mine.sealed.items():
+            await self.outlets.send(recipient, bytes.fromhex(sealed))
+        await self.outlets.say(mine.done)
+        for answer in mine.answers:
+            await self.outlets.say(answer)
+            self.status.say("request", request=answer.request, outcome=answer.outcome)
+        if mine.requester is not None:
+            await self._skip(mine)
+        self.state.update(sent=True)
+        if mine.windows:
+            self.status.say("windows", self.expected.following(), len(self.terms.draft.lattice.scheduled))
+
+    async def look(self) -> None:
+        """Stop the schedule if the newest block says so."""
+        if self.stopped is None:
+            await self._look_why()
+
+    def _ready(self, head: int) -> Ready:
+        state, ledger = self.state, self.state.ledger
+        return Ready(
+            head=head, attempt=ledger.attempt if state.prepared is None else state.prepared.attempt,
+            settled=state.settled, ledger=state.digest, linkage=ledger.linkage,
+            registers=self.inputs.registers_complete, panes=self.inputs.complete_panes, open=self.stopped is None,
+            requests=self.intake.read, handled=ledger.handled, asked_last=ledger.asked_last,
+        )
+
+    def _missing(self, window: Window) -> tuple[Plan, ...]:
+        return tuple(p for p in self.plans if (p.hash, window.index) not in self.state.pairs)
+
+    def _due(self, panes: int) -> tuple[Window, ...]:
+        """The next scheduled windows that run together: complete, one after another, and missing the same plans."""
+        every = self.terms.draft.lattice.scheduled
+        following = self.expected.following()
+        found: list[Window] = []
+        for window in every[following : following + self.most_windows]:
+            if window.stop > panes or self._missing(window) != self._missing(every[following]):
+                break
+            found.append(window)
+        return tuple(found)
+
+    async def _settle(self, council: Council) -> None:
+        """Tell that the outcome is durable here; count it once all three have told so."""
+        mine = self.state.prepared
+        assert mine is not None
+        answers = await council.exchange(Sealed(hashes=mine.hashes))
+        if len({len(answer.hashes) for answer in answers}) != 1:
+            raise ProtocolError(f"the nodes sealed {[len(a.hashes) for a in answers]} results; expected as many")
+        hashes = [bytes.fromhex(h) for answer in answers for h in answer.hashes]
+        self.state.settle(merkle_root(hashes).hex() if hashes and self.number == 0 else None)
+
+    def _drop(self) -> None:
+        self.state.drop()
+        if self.computation.linkage != self.state.ledger.linkage:
+            self.computation.resume("", {})
+
+    async def perform(
+        self, run: NodeRun, plans: Sequence[Plan], windows: Sequence[Window], extras: Extras
+    ) -> Outcome:
+        """Run, keep the outcome, and settle it; without windows: link.
+
+        Raises:
+            RunRefused: by a rule.
+            MpcError, ChainError: see there; what is prepared here by then stays.
+        """
+        attempt = run.wire.attempt.hex()
+        outcome = await (run.windows(plans, windows) if windows else run.link(plans))
+        if not windows:
+            self.state.keep_linkage(attempt, self.computation.linked)
+        due_at, late = self.expected.account(windows)
+        self.state.prepare(Prepared(
+            attempt=attempt, run=outcome.done.run, plans=tuple(p.hash for p in plans),
+            windows=tuple(w.index for w in windows),
+            done=outcome.done.model_copy(update={"due_at": due_at, "late": late, "ended_at": datetime.now(UTC)}),
+            attestation=outcome.attestation, hashes=outcome.hashes,
+            sealed={name: sealed.hex() for name, sealed in outcome.sealed.items()}, requester=extras.requester,
+            answers=tuple(a.model_copy(update={"run": a.run or outcome.done.run}) for a in extras.answers),
+            handled=extras.handled, nonces=extras.nonces,
+        ))
+        await self._settle(run.council)
+        return outcome
+
+    async def _scheduled(
+        self, run: NodeRun, plans: Sequence[Plan], windows: tuple[Window, ...], queue: tuple[Asked, ...]
+    ) -> bool:
+        """Link, or run scheduled windows; requests that wait for them join. A refusal ends the schedule."""
+        extras = Extras()
+        if windows and queue:
+            facts = await read_facts(self.registry, self.chain, self.terms, "finalized")
+            self._join(extras, queue, facts, plans, windows)
+        try:
+            await self.perform(run, plans, windows, extras)
+        except RunRefused as error:
+            await self._stop(error)
+        return True
+
+    async def _serve(self, run: NodeRun, queue: tuple[Asked, ...], panes: int, *, linked: bool) -> bool:
+        """Answer the request that waits longest, by a run if something of it never ran."""
+        asked = queue[0]
+        demand, window = asked.demand, demanded_window(self.terms, asked.demand)
+        facts = await read_facts(self.registry, self.chain, self.terms, "finalized")
+        covered = self.state.pairs
+        missing = missing_plans(self.terms, demand, covered)
+        try:
+            await run.verdict("request", self._refusal(asked, facts, panes, covered, {}))
+            assert window is not None
+            if not missing:
+                await self._released(asked, window)
+            elif linked:
+                extras = Extras(requester=demand.requester)
+                extras.answer(asked, self._answer(asked, window, "run"))
+                self._join(extras, queue[1:], facts, missing, (window,))
+                self.status.say("request", request=asked.digest, outcome="begun")
+                await self.perform(run, missing, (window,), extras)
+            else:
+                await self.perform(run, self.plans, (), Extras())
+        except RunRefused as error:
+            await self._refuse(asked, window, error)
+        return True
+
+    def _refusal(
+        self, asked: Asked, facts: AgreementFacts, panes: int, covered: Collection[Pair], nonces: Mapping[str, str]
+    ) -> Refusal | None:
+        """The first rule's that refuses a request; `nonces`: of the requests before it, beside those in the ledger."""
+        ledger, key = self.state.ledger, nonce_key(asked.demand)
+        known = DemandFacts(
+            signer=asked.signer, nonce_seen=key in ledger.nonces or key in nonces, complete_panes=panes,
+            needs_run=bool(missing_plans(self.terms, asked.demand, covered)),
+            runs_used=ledger.used.get(asked.demand.requester, 0),
+        )
+        return next((r for _, r in verdicts(self.terms, facts, asked.demand, known) if r is not None), None)
+
+    def _join(
+        self, extras: Extras, queue: Sequence[Asked], facts: AgreementFacts, plans: Sequence[Plan],
+        windows: Sequence[Window],
+    ) -> None:
+        """Let a run answer the next requests, too, as long as nothing more has to be computed for them."""
+        mine = {(p.hash, w.index) for p in plans for w in windows}
+        covered = mine | self.state.pairs.keys()
+        for asked in queue:
+            window = demanded_window(self.terms, asked.demand)
+            if window is None or missing_plans(self.terms, asked.demand, covered):
+                return
+            if self._refusal(asked, facts, window.stop, covered, extras.nonces) is not None:
+                return
+            waits = any((p.hash, window.index) in mine for p in demanded_plans(self.terms, asked.demand))
+            extras.answer(asked, self._answer(asked, window, "joined" if waits else "released"))
+
+    def _answer(self, asked: Asked, window: Window, outcome: Literal["run", "joined", "released"]) -> Answered:
+        """`run` is that of the ledger; None for one that is under way."""
+        ended = [self.state.pairs.get((p.hash, window.index)) for p in demanded_plans(self.terms, asked.demand)]
+        return Answered(
+            agreement=self.terms.hash, node=self.number, request=asked.digest, requester=asked.demand.requester,
+            outcome=outcome, run=ended[-1] if outcome == "released" else None, window=window.index,
+            kpis=asked.demand.kpis,
+        )
+
+    async def _released(self, asked: Asked, window: Window) -> None:
+        """Everything asked for has ended before."""
+        await self.outlets.say(self._answer(asked, window, "released"))
+        self.state.answered(asked.offset + 1, {nonce_key(asked.demand): asked.digest})
+        self.status.say("request", request=asked.digest, outcome="released")
+
+    async def _refuse(self, asked: Asked, window: Window | None, error: RunRefused) -> None:
+        await self.outlets.say(self.refused(
+            error.refusal, () if window is None else (window.index,), error.run, asked.digest
+        ))
+        self.state.answered(asked.offset + 1, {nonce_key(asked.demand): asked.digest})
+        self.status.say("request", request=asked.digest, outcome="refused", rule=error.refusal.rule)
+
+    async def _catch_up(self, handled: int) -> None:
+        """Peers answered requests that this node did not come to any more: it says what it can say of them."""
+        for asked in self.intake.waiting(handled):
+            window = demanded_window(self.terms, asked.demand)
+            if window is not None and not missing_plans(self.terms, asked.demand, self.state.pairs):
+                await self._released(asked, window)
+        if handled > self.state.ledger.handled:
+            self.state.answered(handled, {})
+
+    async def _skip(self, mine: Prepared) -> None:
+        """Scheduled windows that a request left nothing of."""
+        done = tuple(w for w in mine.windows if self.terms.draft.lattice.is_scheduled(self._window(w)))
+        if done and all(map(self.expected.ended, done)):
+            await self.outlets.say(Skipped(
+                agreement=self.terms.hash, node=self.number, windows=done,
+                reason=f"released on demand, in run {mine.run[:16]}",
+            ))
+
+    def _window(self, index: int) -> Window:
+        window = self.terms.draft.lattice.window(index)
+        assert window is not None
+        return window
+
+    async def _look_why(self) -> None:
+        facts = await read_facts(self.registry, self.chain, self.terms, "latest")
+        refusal = next(iter(during(self.terms, facts, RunRequest(plan_hashes=(), windows=()))), None)
+        if refusal is not None and self.stopped is None:
+            await self._stop(RunRefused(refusal, None))
+
+    async def _stop(self, error: RunRefused) -> None:
+        """A rule refuses the scheduled windows that are left; requests are still answered."""
+        every = self.terms.draft.lattice.scheduled
+        following = self.expected.following()
+        self.stopped = error
+        await self.outlets.say(self.refused(error.refusal, tuple(w.index for w in every[following:]), error.run, None))
+        self.status.say("stopped", following, len(every), error.refusal.rule)
+
+    def refused(
+        self, refusal: Refusal, windows: tuple[int, ...], run: str | None, request: str | None
+    ) -> Refused:
+        """A refusal as a record."""
+        return Refused(
+            agreement=self.terms.hash, node=self.number, run=run, windows=windows, rule=refusal.rule,
+            found=refusal.found, required=refusal.required, next_step=refusal.next_step, request=request,
+        )

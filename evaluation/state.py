@@ -1,0 +1,260 @@
+"""What a node keeps on disk to go on after it was killed at any moment.
+
+A run ends in two phases. Its outcome (sealed results, record, attestation) is first *prepared*: durable here, known to
+nobody. Only when all three nodes have prepared it is it *settled*, and what it covers is in the ledger for good. Nodes
+that were lost in between compare what they have (evaluation.session): a run that all three prepared is settled
+without computing again, any other is dropped. What is settled is sent and attested again after a restart, until
+that is known to be done: readers take the first of each.
+
+Files, each replaced at once, mode 0600: `ledger.json`, `prepared.json`, `linkage`, `alive`. None holds an identifier.
+"""
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from evaluation.errors import ConfigError
+from evaluation.keys import private_folder
+from evaluation.records import Answered, Done
+from mpc.linkage import LinkageError, LinkedShard
+from policy.canonical import canonical_bytes
+from policy.request import Pair
+
+MAX_NONCES = 4_096
+"""Requests remembered, so that a copy is ignored; forgotten ones would be answered from the ledger, at no cost."""
+_LINKAGE = b"winnow node linkage 1\n"
+_HEAD = struct.Struct("<I")
+MODEL = TypeVar("MODEL", bound=BaseModel)
+
+
+class Stored(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Attestation(Stored):
+    """What this node puts on the chain for a run."""
+
+    value: str
+    root: str | None = None
+    """Root over all sealed results, which one node commits."""
+
+
+class Prepared(Stored):
+    """How one attempt at a run ended at this node."""
+
+    attempt: str
+    """Hexadecimal; "" is none."""
+    run: str
+    plans: tuple[str, ...]
+    windows: tuple[int, ...]
+    """Empty for linkage."""
+    done: Done
+    attestation: str
+    hashes: tuple[str, ...]
+    """Of the sealed results, in the recipients' alphabetical order."""
+    sealed: dict[str, str]
+    """Recipient → sealed result, hexadecimal."""
+    requester: str | None = None
+    """Who pays for the run."""
+    answers: tuple[Answered, ...] = ()
+    """Requests that the run answers."""
+    handled: int = 0
+    """Requests of lower offsets are answered once the run is settled."""
+    nonces: dict[str, str] = {}
+    """Of these requests; see Ledger."""
+
+
+class Ended(Stored):
+    """One settled run."""
+
+    run: str
+    plans: tuple[str, ...]
+    windows: tuple[int, ...]
+
+
+class Ledger(Stored):
+    """Everything that a node must not forget, and that grows slowly."""
+
+    agreement: str
+    runs: tuple[Ended, ...] = ()
+    """Settled runs over windows, in order."""
+    attempt: str = ""
+    """The attempt that was settled last, linkage included."""
+    linkage: str = ""
+    """The attempt that linked."""
+    sent: bool = True
+    """Whether what it left was sent."""
+    attestations: dict[str, Attestation] = {}
+    """By run: not yet known to be on the chain."""
+    handled: int = 0
+    """Requests of lower offsets were answered or refused."""
+    nonces: dict[str, str] = {}
+    """Requester and nonce → digest, of the latest requests."""
+    used: dict[str, int] = {}
+    """Requester → new runs."""
+    asked_last: bool = False
+    """Whether the latest run was made for a request: the schedule comes next."""
+    due: dict[int, AwareDatetime] = {}
+    """Scheduled window → when its inputs were complete here; until it has ended."""
+
+
+class NodeState:
+    """One node's folder.
+
+    Raises:
+        ConfigError: it holds what this version or agreement cannot go on with.
+    """
+
+    def __init__(self, folder: Path, agreement: str) -> None:
+        self._folder = private_folder(folder)
+        self.ledger = self._load("ledger.json", Ledger) or Ledger(agreement=agreement)
+        self.prepared = self._load("prepared.json", Prepared)
+        if self.ledger.agreement != agreement:
+            raise ConfigError(
+                f"{folder} belongs to agreement {self.ledger.agreement[:16]}, expected {agreement[:16]}. Give every "
+                "agreement a folder of its own."
+            )
+        self._pairs: dict[Pair, str] = {}
+        self._index()
+
+    @property
+    def pairs(self) -> Mapping[Pair, str]:
+        """(plan hash, window) → the run in which it ended, released or suppressed."""
+        return self._pairs
+
+    @property
+    def digest(self) -> str:
+        """Of the settled runs: equal at nodes that can go on together."""
+        return hashlib.sha256(canonical_bytes([r.model_dump(mode="json") for r in self.ledger.runs])).hexdigest()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is prepared that may still be dropped."""
+        return self.prepared is None or self.prepared.attempt == self.ledger.attempt
+
+    def update(self, **changes: object) -> None:
+        """Change the ledger, durably."""
+        ledger = self.ledger.model_copy(update=changes)
+        self._write("ledger.json", ledger.model_dump_json().encode())
+        self.ledger = ledger
+
+    def prepare(self, prepared: Prepared) -> None:
+        """Keep an outcome that no peer knows of yet."""
+        self._write("prepared.json", prepared.model_dump_json().encode())
+        self.prepared = prepared
+
+    def drop(self) -> None:
+        """Forget what was prepared: not all three nodes have it, so none has said anything of it."""
+        (self._folder / "prepared.json").unlink(missing_ok=True)
+        self._sync()
+        self.prepared = None
+
+    def settle(self, root: str | None) -> None:
+        """Count the prepared outcome for good; `root` if this node commits it. Nothing if that is done."""
+        mine = self.prepared
+        if mine is None or self.settled:
+            return
+        ledger = self.ledger
+        ended = (Ended(run=mine.run, plans=mine.plans, windows=mine.windows),) if mine.windows else ()
+        used = dict(ledger.used)
+        if mine.requester is not None:
+            used[mine.requester] = used.get(mine.requester, 0) + 1
+        self.update(
+            runs=(*ledger.runs, *ended), attempt=mine.attempt, sent=False,
+            attestations={**ledger.attestations, mine.run: Attestation(value=mine.attestation, root=root)},
+            linkage=ledger.linkage if mine.windows else mine.attempt, used=used,
+            handled=max(ledger.handled, mine.handled), nonces=_latest({**ledger.nonces, **mine.nonces}),
+            asked_last=mine.requester is not None if mine.windows else ledger.asked_last,
+            due={w: at for w, at in ledger.due.items() if w not in mine.windows},
+        )
+        self._index()
+
+    def answered(self, through: int, nonces: Mapping[str, str]) -> None:
+        """Requests of offsets below `through` need no run; `nonces` as in Ledger."""
+        self.update(handled=through, nonces=_latest({**self.ledger.nonces, **nonces}))
+
+    def alive(self) -> None:
+        """Note that this node runs now."""
+        self._write("alive", datetime.now(UTC).isoformat().encode(), durable=False)
+
+    def last_alive(self) -> datetime | None:
+        """When it last did."""
+        try:
+            return datetime.fromisoformat((self._folder / "alive").read_text("ascii"))
+        except (OSError, ValueError):
+            return None
+
+    def keep_linkage(self, attempt: str, linked: Mapping[int, LinkedShard]) -> None:
+        """Keep the linkage made in an attempt."""
+        stored = {shard: found.to_bytes() for shard, found in sorted(linked.items())}
+        head = json.dumps({"attempt": attempt, "bytes": {s: len(b) for s, b in stored.items()}}).encode()
+        self._write("linkage", b"".join((_LINKAGE, _HEAD.pack(len(head)), head, *stored.values())))
+
+    def linkage(self) -> tuple[str, dict[int, LinkedShard]]:
+        """The attempt that linked, and every shard's linkage; ("", {}) if none is kept.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
+        path = self._folder / "linkage"
+        if not path.exists():
+            return "", {}
+        try:
+            stored = memoryview(path.read_bytes())
+            if bytes(stored[: len(_LINKAGE)]) != _LINKAGE:
+                raise ValueError("another format")
+            at = len(_LINKAGE) + _HEAD.size
+            size, = _HEAD.unpack_from(stored, len(_LINKAGE))
+            head = json.loads(bytes(stored[at : at + size]))
+            at += size
+            linked = {}
+            for shard, length in head["bytes"].items():
+                linked[int(shard)] = LinkedShard.from_bytes(bytes(stored[at : at + length]))
+                at += length
+            return str(head["attempt"]), linked
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, LinkageError) as error:
+            raise ConfigError(f"{path} cannot be read: {error}. Restore the folder of this node.") from error
+
+    def _index(self) -> None:
+        self._pairs = {
+            (plan, window): ended.run for ended in self.ledger.runs for window in ended.windows for plan in ended.plans
+        }
+
+    def _load(self, name: str, model: type[MODEL]) -> MODEL | None:
+        path = self._folder / name
+        try:
+            return model.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            raise ConfigError(f"{path} cannot be read: {error}. Restore the folder of this node.") from error
+
+    def _write(self, name: str, content: bytes, *, durable: bool = True) -> None:
+        """Replace a file at once, and by default have it on disk before anything follows from it."""
+        path, draft = self._folder / name, self._folder / f"{name}.new"
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        draft.replace(path)
+        if durable:
+            self._sync()
+
+    def _sync(self) -> None:
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _latest(nonces: dict[str, str]) -> dict[str, str]:
+    return dict(list(nonces.items())[-MAX_NONCES:])
