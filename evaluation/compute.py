@@ -232,11 +232,8 @@ class Computation:
 
     def _sums(self, plan: Plan, stratum: int, windows: Sequence[Window]) -> NDArray[np.uint64]:
         """(2, windows, q) sums over the patients of all shards."""
-        sums = np.zeros((2, len(windows), len(plan.quantities)), np.uint64)
-        for statistics in self._statistics.values():
-            for place, window in enumerate(windows):
-                sums[:, place] += statistics.window(plan, window.start, window.stop)[stratum].sum().parts
-        return sums
+        panes = [(w.start, w.stop) for w in windows]
+        return _total([each.sums(plan, stratum, panes) for each in self._statistics.values()]).parts
 
     @property
     def patients(self) -> int:

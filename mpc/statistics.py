@@ -193,13 +193,41 @@ class ShardStatistics:
         Raises:
             StatisticsError: not endpoints of atoms, or panes that were not added yet.
         """
+        first, last = self._edges(start, stop)
+        places = np.array([[self._values.index(p) for p in row] for row in value_products(plan)])
+        return Share(self._totals[last][:, places] - self._totals[first][:, places])
+
+    def sums(self, plan: Plan, cell: int, windows: Sequence[Atom]) -> Share:
+        """Sums over patients of one cell's totals in many windows (start, stop); no messages.
+
+        Args:
+            plan: without a cap, for a capped outcome is not a total.
+            cell: position in `plan.strata`.
+            windows: each from an atom's start to an atom's end; may be none.
+
+        Returns:
+            (windows, totals).
+
+        Raises:
+            StatisticsError: as `window`; or the plan has a cap.
+        """
+        if plan.cap is not None:
+            raise StatisticsError(f"KPI {plan.kpi} has a cap: its sums need every patient's total")
+        places = [self._values.index(p) for p in value_products(plan)[cell]]
+        edges = [self._edges(start, stop) for start, stop in windows]
+        at = {edge: self._totals[edge][:, places].sum(axis=-1) for pair in edges for edge in pair}
+        found = np.zeros((2, len(edges), len(places)), np.uint64)
+        for row, (first, last) in enumerate(edges):
+            found[:, row] = at[last] - at[first]
+        return Share(found)
+
+    def _edges(self, start: int, stop: int) -> tuple[int, int]:
+        """Positions of a window's ends among the running totals."""
         edges = [atom[0] for atom in self._atoms] + [self._atoms[-1][1]]
         known = edges[: self._done + 1]
         if start not in known or stop not in known or start >= stop:
             raise StatisticsError(f"no totals for panes {start} to {stop}; the edges reached so far are {known}")
-        places = np.array([[self._values.index(p) for p in row] for row in value_products(plan)])
-        late, early = self._totals[known.index(stop)], self._totals[known.index(start)]
-        return Share(late[:, places] - early[:, places])
+        return known.index(start), known.index(stop)
 
     def contributors(self, plan: Plan) -> Share:
         """Numbers of contributors so far.

@@ -96,7 +96,7 @@ def check_alerts(alerts: Sequence[Alert], plans: Sequence[Plan]) -> None:
     """Check that every alert is about a cell that its agreement computes.
 
     Raises:
-        PlanError: an unknown KPI or cell; names the alert and what there is.
+        PlanError: an unknown KPI or cell, a KPI with a cap, or bounds that no value reaches; names the alert.
     """
     by_kpi = {plan.kpi: plan for plan in plans}
     for alert in alerts:
@@ -105,5 +105,15 @@ def check_alerts(alerts: Sequence[Alert], plans: Sequence[Plan]) -> None:
             raise PlanError(
                 f"alert {alert.id} is about KPI {alert.kpi}, which the agreement does not compute; it computes "
                 f"{', '.join(by_kpi)}."
+            )
+        if plan.cap is not None:
+            raise PlanError(
+                f"alert {alert.id}: KPI {plan.kpi} has a cap, and every run would cap all earlier windows again, "
+                "patient by patient. Take the KPI without a cap."
+            )
+        if plan.as_odds and not all(0 <= Fraction(b) <= 1 for b in (alert.raise_at, alert.clear_at)):
+            raise PlanError(
+                f"alert {alert.id}: KPI {plan.kpi} is a share; found bounds {alert.raise_at} and {alert.clear_at}, "
+                "expected two from 0 to 1."
             )
         alert.stratum(plan)

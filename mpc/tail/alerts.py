@@ -13,13 +13,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mpc.tail.cells import CELLS_AT_ONCE, TC, TU, YC, YU
+from mpc.tail.cells import CELLS_AT_ONCE, TC, TU, YC, YU, joined_limbs
 from mpc.tail.field import PRIME, Residues
 from mpc.tail.session import Session
 from mpc.tail.vectors import Vectors
 from mpc.wire import Wire
 from policy.alert import Alert
-from policy.measure import LIMB_BITS
 from policy.plan import Plan
 
 ALERT_CHANNEL = 3
@@ -60,12 +59,7 @@ class AlertBatch:
     @cached_property
     def join(self) -> Residues:
         """(4, q): TU, YU, TC, YC from the plan's quantities; what it has not stays 0."""
-        join = np.zeros((4, len(self.plan.quantities)), dtype=object)
-        for place, name in enumerate(self.plan.quantities):
-            arm, _, part = name.partition(".")
-            row = (TU if part == "time" else YU) if arm == "exposed" else TC if part == "time" else YC
-            join[row, place] = 1 << LIMB_BITS if part == "outcome.high" else 1
-        return join
+        return joined_limbs(self.plan)
 
     @cached_property
     def sides(self) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -102,7 +102,7 @@ async def to_field(vectors: Vectors, batches: Sequence[CellBatch], patients: int
         i, j = _second_moments(batch)
         square = np.zeros((n, q, q), dtype=object)
         square[:, i, j] = square[:, j, i] = rows[:, q:]
-        join = _joined_limbs(batch.plan)
+        join = joined_limbs(batch.plan)
         declared.append(rows[:, :q] @ join.T)
         parts_of, times = _as_rates(batch.plan)
         sums.append(declared[-1] @ parts_of.T + times)
@@ -124,7 +124,7 @@ def _second_moments(batch: CellBatch) -> tuple[NDArray[np.intp], NDArray[np.intp
     return np.triu_indices(batch.sums.shape[2] if "interval" in batch.plan.outputs else 0)
 
 
-def _joined_limbs(plan: Plan) -> Residues:
+def joined_limbs(plan: Plan) -> Residues:
     """(4, q): the columns of `Cells` from the plan's quantities; outcome = high · 2^LIMB_BITS + low."""
     join = np.zeros((len(SUMS), len(plan.quantities)), dtype=object)
     for column, name in enumerate(plan.quantities):

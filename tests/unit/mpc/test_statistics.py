@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from mpc import statistics
 from mpc.engine import Engine
+from mpc.share import Share
 from mpc.statistics import ShardStatistics, StatisticsError, batches, capped, cell_statistics
 from policy.kpi import compile_plan, load_kpi
 from policy.measure import Measure
@@ -49,7 +50,7 @@ DONE = compile_plan(RATE_KPI.model_copy(update={
     "missed": "missed",
 }), MEASURES)
 CHANGE = compile_plan(RATE_KPI.model_copy(update={
-    "id": "change", "estimator": "mean-difference", "time": "follow_ups", "outcome": "change",
+    "id": "change", "estimator": "mean-difference", "time": "follow_ups", "outcome": "change", "unit": "points",
 }), MEASURES)
 CAP = 2_000_000
 CAPPED = COST.model_copy(update={"kpi": "capped", "cap": CAP})
@@ -120,7 +121,10 @@ async def compute(columns, spec, panes, plans, pieces=None, tap=None):
             for window in spec.windows(panes):
                 totals = shard.window(plan, window.start, window.stop)
                 found[plan.kpi, window.start] = (totals, *await cell_statistics(engine, totals))
-            found[plan.kpi] = (shard.contributors(plan),)
+            windows = [(w.start, w.stop) for w in spec.windows(panes)]
+            found[plan.kpi] = (
+                shard.contributors(plan), Share.stack([shard.sums(plan, c, windows) for c in range(len(plan.strata))]),
+            )
         return found
 
     nodes = await run_three(program, tap=tap)
@@ -150,6 +154,7 @@ async def test_windows_and_contributors_equal_numpy(size, step, panes, pieces, p
             np.testing.assert_array_equal(totals, expected)
             np.testing.assert_array_equal(sums, expected.sum(axis=-1))
             np.testing.assert_array_equal(gram, np.einsum("cqn,crn->cqr", expected, expected))
+            np.testing.assert_array_equal(found[plan.kpi][1][:, window.index], sums)
         np.testing.assert_array_equal(found[plan.kpi][0], plain_contributors(plan, columns, spec.atoms(panes)))
 
 
@@ -236,6 +241,11 @@ async def test_a_total_less_its_categories_is_about_those_outside_only():
 async def test_a_plan_without_a_cap_cannot_be_capped():
     with pytest.raises(StatisticsError, match="has no cap"):
         await cap(COST, np.zeros((1, 6, 6, 2), np.int64))
+
+
+def test_sums_of_a_capped_outcome_are_no_differences_of_totals():
+    with pytest.raises(StatisticsError, match="has a cap"):
+        ShardStatistics((CAPPED,), ((0, 2),), 5).sums(CAPPED, 0, [(0, 2)])
 
 
 async def test_results_of_shards_add_up():

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from policy.agreement import Draft, Terms, compile_plans
-from policy.alert import Alert
+from policy.alert import Alert, check_alerts
 from policy.errors import PlanError
 from policy.kpi import load_kpi
 from tests.support.terms import draft_data, make_terms
@@ -81,6 +81,24 @@ def test_an_alert_about_nothing_is_refused_before_and_at_signing(change, message
     terms = make_terms()
     with pytest.raises(ValueError, match=message):
         Terms.model_validate({**terms.model_dump(), "draft": draft.model_dump()})
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"cap": 100_000}, "alert costly: KPI cost-difference has a cap"),
+    ({"estimator": "share", "outcome": ()}, "alert costly: KPI cost-difference is a share; found bounds 25.50 and -10"),
+])
+def test_a_kpi_that_no_alert_can_be_about_is_refused(change, message):
+    terms = make_terms(alerts=[COST])
+    plans = [p.model_copy(update=change) if p.kpi == "cost-difference" else p for p in terms.plans]
+    with pytest.raises(PlanError, match=message):
+        check_alerts(terms.draft.alerts, plans)
+
+
+def test_a_share_may_be_watched_from_0_to_1():
+    plan = make_terms().plans[0].model_copy(update={"estimator": "share", "outcome": ()})
+    edges = Alert(**COST | {"kpi": plan.kpi, "raise_at": "1", "clear_at": "0"})
+    check_alerts([edges], [plan])
+    assert edges.ratios(plan) == (1, 0)
 
 
 def test_a_comparison_that_leaves_the_field_is_refused():

@@ -19,6 +19,7 @@ from tests.unit.mpc.tail.helpers import AMOUNT, PANES, PATIENTS, make_plan, quan
 RATIO, DIFFERENCE = make_plan("rate-ratio"), make_plan("mean-difference", limbs=True, scale=(487, 1600))
 COSTS = make_plan("rate-ratio", limbs=True)
 NET = make_plan("rate-ratio", signed=True)
+SHARE, DONE, CHANGE = make_plan("share"), make_plan("completion"), make_plan("mean-difference", signed=True, scale=(1, 100))
 
 
 def rule(when="above", raise_at="1.2", clear_at="1", name="a"):
@@ -28,6 +29,10 @@ def rule(when="above", raise_at="1.2", clear_at="1", name="a"):
 def value_of(plan, cell):
     """In the plan's unit; None where there is none."""
     tu, yu, tc, yc = (Fraction(int(x)) for x in cell)
+    if plan.estimator == "share":
+        return tu / (tu + tc) if tu + tc else None
+    if plan.estimator == "completion":
+        return yu / tu if tu else None
     if 0 in (tu, tc) or (plan.estimator == "rate-ratio" and yc == 0):
         return None
     value = (yu / tu) / (yc / tc) if plan.estimator == "rate-ratio" else yu / tu - yc / tc
@@ -68,7 +73,10 @@ def around(rng, plan, alert, n):
     for _ in range(n):
         tu, tc = (int(t) for t in rng.integers(1, 20_000, 2))
         aim = Fraction(str(rng.choice([alert.raise_at, alert.clear_at, "0.9", "1.1", "1.3", "-4"])))
-        if plan.estimator == "rate-ratio":
+        if plan.as_odds:
+            aim = abs(aim) / 5
+            tc, yu, yc = int(tu * (1 - aim) / aim), int(aim * tu) + int(rng.integers(-1, 2)), 0
+        elif plan.estimator == "rate-ratio":
             yc = int(rng.integers(-2 if plan.outcome[0].signed else 0, 9_000))
             yu = int(aim * yc * tu / tc) + int(rng.integers(-1, 2))
             yu = yu if plan.outcome[0].signed else max(yu, 0)
@@ -84,7 +92,8 @@ async def test_states_match_a_plain_machine_over_random_windows():
     alerts = [
         (rule(), RATIO), (rule("below", "0.8", "1.05"), RATIO), (rule("above", "25.50", "-3.2"), DIFFERENCE),
         (rule("below", "-100.01", "-99.99"), DIFFERENCE), (rule("above", "1.000001", "0.999999"), COSTS),
-        (rule("above", "1.1", "-1"), NET),
+        (rule("above", "1.1", "-1"), NET), (rule("above", "0.24", "0.2"), SHARE), (rule("below", "0.18", "0.22"), DONE),
+        (rule("below", "-4", "1.1"), CHANGE),
     ]
     work = []
     for alert, plan in alerts:
