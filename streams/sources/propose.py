@@ -15,7 +15,7 @@ from itertools import pairwise
 from streams.moment import DATE_FORMATS, source_readers
 from streams.sources.mapping import CREDIT, FIELDS, NO_EVENT, OPEN, OURS
 from streams.sources.sample import Sample
-from streams.sources.words import NAMES, SYNONYMS, plain_name
+from streams.sources.words import SYNONYMS, rank
 from streams.tally import CodeTally
 
 DATES = ("recorded", "occurred", "start", "end")
@@ -121,12 +121,11 @@ def _kind(columns: Mapping[str, list[str]]) -> tuple[str, str]:
 
 def _named(columns: Mapping[str, list[str]], name: str) -> list[str]:
     """The columns that bear a name of the field and have values of its form, the surest name first."""
-    names = NAMES.get(name, ())
     found = []
     for column, values in columns.items():
-        plain = plain_name(column)
-        if plain in names and _fits(name, [value for value in values if value]):
-            found.append((names.index(plain), column))
+        surest = rank(name, column)
+        if surest is not None and _fits(name, [value for value in values if value]):
+            found.append((surest, column))
     return [column for _, column in sorted(found)]
 
 
@@ -154,16 +153,16 @@ def _formats(values: list[str]) -> list[str]:
 
 
 def _field(made: Proposal, columns: Mapping[str, list[str]], name: str) -> None:
+    if name == "amount" and "cents" in made.fields:
+        return
     known = FIELDS[made.kind]
     named = _named(columns, name)
     if name == "id":
-        every = [column for column in named if len(set(columns[column])) == made.sample.rows] or (
-            named if made.kind == "enrolment" else []
-        )
-        alone = [c for c, values in columns.items() if len(set(values)) == made.sample.rows and "" not in values]
+        alone = [column for column, values in columns.items() if _differs(values)]
+        every = [column for column in named if column in alone] or (named if made.kind == "enrolment" else [])
         if every:
             repeats = "it repeats: a record that comes again must be recorded later"
-            how = "different in every row looked at" if every[0] in alone else repeats
+            how = "different in every row that has one" if every[0] in alone else repeats
             made.fields[name] = Choice(every[0], f"by its name; {how}")
         else:
             made.fields[name] = _open(alone, "must differ in every row")
@@ -176,7 +175,7 @@ def _field(made: Proposal, columns: Mapping[str, list[str]], name: str) -> None:
         made.fields[name] = Choice(named[0], f"by its name{others}")
         return
     if name in ("cents", "amount"):
-        if name == "amount" and "cents" not in made.fields:
+        if name == "amount":
             numbers = [c for c, values in columns.items() if _fits("amount", [v for v in values if v])]
             made.fields[name] = _open(numbers, "decimal; write `cents` instead of `amount` for whole cents")
         return
@@ -190,6 +189,12 @@ def _field(made: Proposal, columns: Mapping[str, list[str]], name: str) -> None:
         made.constants[name] = Choice(OPEN, "one value for all lines; or name its column under fields")
     else:
         made.fields[name] = _open([], "the number by which all parties know a person" if name == "person" else "")
+
+
+def _differs(values: list[str]) -> bool:
+    """Whether a column may be a record's id: most rows have one, and each its own."""
+    given = [value for value in values if value]
+    return len(set(given)) == len(given) > len(values) / 2
 
 
 def _open(candidates: list[str], hint: str) -> Choice:

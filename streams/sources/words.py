@@ -21,7 +21,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "occurred": (
         "occurredat", "occurred", "servicedate", "datumprestatie", "prestatiedatum", "begindatumprestatie",
-        "behandeldatum", "startdatumprestatie", "date", "datum", "day", "dag", "fromdate", "performedperiodstart",
+        "behandeldatum", "date", "datum", "day", "dag", "fromdate", "performedperiodstart",
         "effectivedatetime", "authored", "periodstart", "contactdatum", "afnamedatum", "validfrom", "geldigvanaf",
         "peildatum", "start", "begindatum", "startdate",
     ),
@@ -33,7 +33,9 @@ NAMES: dict[str, tuple[str, ...]] = {
         "end", "enddate", "einddatum", "eind", "stop", "stopdate", "tot", "totenmet", "tm", "until", "validuntil",
         "geldigtot", "periodend", "executionperiodend", "abatementdatetime", "to", "todate",
     ),
-    "cents": ("amountcents", "cents", "centen", "bedragincenten", "bedragcenten", "bedragcents"),
+    "cents": (
+        "amountcents", "cents", "centen", "bedragincenten", "bedragcenten", "bedragcents", "berekendbedragcenten",
+    ),
     "amount": (
         "amount", "bedrag", "berekendbedrag", "gedeclareerdbedrag", "declaratiebedrag", "vergoedbedrag", "cost",
         "costs", "kosten", "price", "prijs", "tarief", "euro", "totalclaimcost", "total", "totaal",
@@ -46,8 +48,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "side": ("debitcredit", "indicatiedebetcredit", "debetcredit", "dc", "side"),
     "previous": (
-        "previousrecordid", "vorigreferentienummer", "vorigereferentie", "previousreference",
-        "referentienummervoorgaanderegel", "previous", "vorige", "corrects",
+        "previousrecordid", "referentienummervoorgaand", "vorigreferentienummer", "vorigereferentie",
+        "previousreference", "previous", "vorige", "corrects",
     ),
     "programme": (
         "programme", "program", "programma", "plan", "traject", "zorgpad", "codecoding0code", "typecoding0code",
@@ -76,9 +78,20 @@ SYNONYMS: dict[str, dict[str, str]] = {
     "state": {"finished": "valid", "valid": "valid", "entered-in-error": "cancelled", "cancelled": "cancelled"},
 }
 """Our field → what sources write, in lower case → our code."""
+MIN_START = 7
+"""Letters of a name that may be the beginning of a longer one."""
 _PLAIN = re.compile(r"[^a-z0-9]")
 
 
 def plain_name(column: str) -> str:
     """A column's name without case, spaces and signs."""
     return _PLAIN.sub("", column.lower())
+
+
+def rank(field: str, column: str) -> int | None:
+    """How surely a column's name is one of our field's, 0 being the surest; None: it is not."""
+    plain, names = plain_name(column), NAMES.get(field, ())
+    if plain in names:
+        return names.index(plain)
+    starts = [place for place, name in enumerate(names) if len(name) >= MIN_START and plain.startswith(name)]
+    return len(names) + starts[0] if starts else None

@@ -22,6 +22,7 @@ from streams.sources.sample import read_sample
 from tests.support import parties as p
 from tests.unit.console.test_cohort import EXAMPLE
 
+VEKTIS = EXAMPLE.parent / "vektis" / "insurer"
 AGREEMENT = EXAMPLE / "agreement.toml"
 
 
@@ -57,6 +58,14 @@ def test_a_proposal_that_is_filled_in_reads_what_the_built_in_layout_reads(tmp_p
         return {f["file"]: (f["read"], f["accepted"], f["persons"], f["first"], f["last"]) for f in document["files"]}
 
     assert counts(mapped) == counts(built_in)
+
+
+def test_the_shipped_claims_are_understood(capsys):
+    (entry,) = tomllib.loads(proposed(capsys, VEKTIS / "declaraties.csv", party="insurer"))["file"]
+    (known, *_) = tomllib.loads((VEKTIS / "source.toml").read_text())["file"]
+    assert entry["fields"] == known["fields"]
+    for key in ("format", "delimiter", "kind", "date_format"):
+        assert entry[key] == known[key]
 
 
 def bsn(rng):

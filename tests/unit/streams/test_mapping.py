@@ -11,18 +11,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from policy.agreement import Draft
+from policy.agreement import Draft, load_draft
 from streams.errors import ConfigurationError, SourceError
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason
 from streams.sources.agreed import check_sources, open_sources, source_faults
 from streams.sources.lines import MAX_LINE_BYTES, read_events
+from streams.sources.mapping import load_mapping
+from streams.survey import survey
 from tests.support import parties as p
 from tests.support.terms import draft_data
 
 PSEUDONYMS = Pseudonyms(p.LINK_SECRET, p.PSEUDONYM_KEY)
 DRAFT = Draft.model_validate(draft_data())
 DOCUMENT = Path(__file__).parents[3] / "docs" / "sources.md"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 CLAIMS_TOML = """
 [[file]]
 path = "{path}"
@@ -592,38 +595,46 @@ def test_a_header_without_a_column_is_shown_unless_it_is_a_record(tmp_path):
     assert "P00000001" not in str(found.value)
 
 
-def test_the_documented_examples_read_what_they_say(tmp_path):
-    vektis, synthea = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "source.toml").write_text(vektis, encoding="utf-8")
-    p.write_lines(
-        tmp_path / "declaraties.csv",
-        "Referentienummer;Burgerservicenummer;Zorgsoort;Prestatiecode;Datum prestatie;Berekend bedrag;"
-        "Indicatie debet/credit;Vorig referentienummer;Datum verwerking",
-        "r1;900000001;11;12000;20240105;10,45;D;;20240201",
-        "r2;900000001;11;12000;20240105;10,45;C;r1;20240301",
-        "r3;900000001;88;12000;20240105;10,45;D;;20240302",
-    )
-    p.write_lines(
-        tmp_path / "verzekerden.csv", "Polisnummer;Naam;Burgerservicenummer;Ingangsdatum;Einddatum;Datum verwerking",
-        'p1;"X; Y";900000001;20240101;20241231;20241231',
-    )
-    first, second, third, member = (e for _, _, e, _ in read_events(open_sources(DRAFT, "insurer", tmp_path, PSEUDONYMS)))
-    assert (first.payload.cents, first.payload.care_type, first.payload.credit) == (1045, "gp", False)
-    assert (second.payload.credit, second.corrects) == (True, first.event_id)
-    assert third is Reason.UNKNOWN_CODE
-    assert member.payload.stop.isoformat() == "2025-01-01T00:00:00+01:00"
+def test_the_shipped_claims_read_what_they_say():
+    folder = EXAMPLES / "vektis" / "insurer"
+    draft = load_draft(EXAMPLES / "own-files" / "agreement.toml")
+    found = {
+        (position.file, position.line): e
+        for _, position, e, _ in read_events(open_sources(draft, "insurer", folder, PSEUDONYMS))
+    }
+    lines = {line: e for (file, line), e in found.items() if file == "declaraties.csv"}
+    assert [lines[line] for line in (2, 8, 11)] == [Reason.NOT_MAPPED, Reason.UNKNOWN_CODE, Reason.NOT_MAPPED]
+    assert [(lines[n].payload.care_type, lines[n].payload.cents, lines[n].payload.credit) for n in (3, 4, 5, 6, 7, 9, 10)] == [
+        ("gp", 1045, False), ("outpatient", 11200, False), ("outpatient", 11200, True), ("outpatient", 10200, False),
+        ("admission", 310000, False), ("admission", 300000, True), ("gp", 1045, False),
+    ]
+    assert lines[5].corrects == lines[4].event_id
+    assert lines[3].occurred_at.isoformat() == "2024-01-05T00:00:00+01:00"
+    assert found["verzekerden.csv", 4].payload.stop.isoformat() == "2024-04-01T00:00:00+02:00"
+    (file,) = (f for f in survey(draft, "insurer", folder).files if f.file == "declaraties.csv")
+    assert (file.read, file.accepted) == (10, 5)
+    assert set(file.rejected) == {Reason.NOT_MAPPED, Reason.UNKNOWN_CODE, Reason.CREDIT_MISMATCH, Reason.UNKNOWN_PERSON}
 
-    (tmp_path / "source.toml").write_text(synthea, encoding="utf-8")
-    person = "8c8e1c9a-b310-43c6-33a7-ad11bad21c40"
+
+def test_the_documented_entries_are_valid(tmp_path):
+    (entries,) = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "source.toml").write_text(entries, encoding="utf-8")
+    p.write_lines(tmp_path / "numbers.csv", "patient,number", "17,P17")
     p.write_lines(
-        tmp_path / "claims_transactions.csv",
-        "ID,CLAIMID,CHARGEID,PATIENTID,TYPE,AMOUNT,METHOD,FROMDATE,TODATE,PLACEOFSERVICE,PROCEDURECODE",
-        f"a1,k1,1,{person},CHARGE,136.8,,2024-01-05T05:03:00Z,2024-01-05T05:18:00Z,x,162673000",
-        f"a2,k1,2,{person},PAYMENT,136.8,CASH,2024-01-05T05:03:00Z,2024-01-05T05:18:00Z,x,162673000",
+        tmp_path / "zorg.csv", "nr;patient;soort;datum;bedrag;geboekt", "1;17;consult;05-01-2024;12,50;06-01-2024",
+        "2;17;opname;05-01-2024;;06-01-2024", "3;18;opname;05-01-2024;;06-01-2024", "4;17;notitie;05-01-2024;;06-01-2024",
     )
-    p.write_lines(tmp_path / "members.csv", p.MEMBERS, f"m1,{person},2024-01-01,,2024-01-01")
-    member, charge, payment = (e for _, _, e, _ in read_events(open_sources(DRAFT, "insurer", tmp_path, PSEUDONYMS)))
-    assert charge.payload.cents == 13680
-    assert charge.patient == member.patient
-    assert charge.occurred_at.isoformat() == "2024-01-05T05:03:00+00:00"
-    assert payment is Reason.UNKNOWN_CODE
+    draft = Draft.model_validate(draft_data(parties=[
+        {"name": "hospital", "sources": [{"name": "ehr", "kinds": ["enrolment", "claim", "encounter"]}]},
+        *draft_data()["parties"][1:],
+    ]))
+    mapping = load_mapping(tmp_path)
+    assert mapping is not None
+    (tmp_path / "source.toml").write_text(entries + p.MEMBERS_TOML, encoding="utf-8")
+    p.write_lines(tmp_path / "members.csv", p.MEMBERS)
+    found = [e for *_, e, _ in read_events(open_sources(draft, "hospital", tmp_path, PSEUDONYMS))]
+    visit = next(e for e in found if not isinstance(e, Reason) and e.kind == "encounter")
+    consult = next(e for e in found if not isinstance(e, Reason) and e.kind == "claim")
+    assert (consult.payload.cents, consult.patient) == (1250, PSEUDONYMS.patient("P17"))
+    assert visit.payload.type == "admission"
+    assert sorted(e for e in found if isinstance(e, Reason)) == [Reason.NOT_MAPPED, Reason.UNKNOWN_REFERENCE]
