@@ -11,13 +11,14 @@ from streams.moment import start_reader, stop_reader
 from streams.pseudonym import Pseudonyms
 from streams.sources.claims import INSURED, Claims, Members
 from streams.sources.crosswalk import load_crosswalk
-from streams.sources.fhir import Episodes, Patients, Tasks
+from streams.sources.fhir_files import built_in_resources, fhir_context
 from streams.sources.lines import FieldReader, Form, IndexedFile, SourceFile, check_file, placed
 from streams.sources.mapped import Mapping
 from streams.sources.mapping import FIELDS, MAPPING_FILE, NO_EVENT, FileMapping, SourceMapping, load_mapping
 from streams.sources.parquet import ParquetForm, ParquetSource, check_parquet
 from streams.sources.rows import JsonRows, MappedForm, MappedTable, dotted
 from streams.sources.social import Persons
+from streams.sources.withdrawals import Withdrawals
 
 
 def programmes(draft: Draft, party: str) -> frozenset[str]:
@@ -30,8 +31,9 @@ def open_sources(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms)
     """A party's files, indexed. What the agreement does not ask for is not read.
 
     A file belongs to the first agreed source that lists its kind of event. Which files there are and what they hold
-    stands in the folder's source.toml. Without one, insurance periods come from members.csv, other enrolments from
-    FHIR resources, claims from claims.csv, social factors from persons.csv.
+    stands in the folder's source.toml. Without one, insurance periods come from members.csv, other enrolments,
+    encounters, monitoring and PROM answers from FHIR resources, claims from claims.csv, social factors from
+    persons.csv, withdrawals from withdrawals.csv.
 
     Raises:
         SourceError: a file is missing, unreadable, or has another header.
@@ -90,7 +92,7 @@ def unread_files(folder: Path, read: set[str]) -> list[str]:
 def _forms(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms) -> list[Form]:
     mapping = load_mapping(folder)
     if mapping is None:
-        return _built_in(draft, party, pseudonyms)
+        return _built_in(draft, party, folder, pseudonyms)
     return _mapped(mapping, draft, party, folder, pseudonyms)
 
 
@@ -135,7 +137,7 @@ def _mapped(mapping: SourceMapping, draft: Draft, party: str, folder: Path, pseu
     ]
 
 
-def _built_in(draft: Draft, party: str, pseudonyms: Pseudonyms) -> list[Form]:
+def _built_in(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms) -> list[Form]:
     zone = draft.panes.zone
     read = FieldReader(pseudonyms, start_reader(zone), stop_reader(zone))
     agreed = draft.party(party).sources
@@ -144,20 +146,17 @@ def _built_in(draft: Draft, party: str, pseudonyms: Pseudonyms) -> list[Form]:
         return next((s.name for s in agreed if kind in s.kinds), None)
 
     forms: list[Form] = []
-    if (name := source("enrolment")) is not None:
-        known = programmes(draft, party)
-        if known - {INSURED}:
-            patients = Patients(name, read)
-            forms += [
-                patients, Episodes(name, read, patients, known - {INSURED}),
-                Tasks(name, read, patients, known - {INSURED}),
-            ]
-        if INSURED in known:
-            forms.append(Members(name, read))
+    known = programmes(draft, party) if source("enrolment") is not None else frozenset()
+    if known - {INSURED} or any(source(kind) for kind in ("encounter", "monitoring", "prom")):
+        forms += built_in_resources(draft, party, fhir_context(draft, party, read, known - {INSURED}), folder)
+    if INSURED in known and (name := source("enrolment")) is not None:
+        forms.append(Members(name, read))
     if (name := source("claim")) is not None:
         forms.append(Claims(name, read))
     if (name := source("social")) is not None:
         forms.append(Persons(name, read))
+    if forms and (name := source("withdrawal")) is not None:
+        forms.append(Withdrawals(name, read))
     if not forms:
         kinds = ", ".join(sorted({k for s in agreed for k in s.kinds}))
         raise ConfigurationError(f"party {party}: there is no reader for what the agreement asks of it ({kinds})")

@@ -166,10 +166,9 @@ def test_a_link_to_a_file_is_read(tmp_path):
 
 def test_a_party_that_is_asked_for_nothing_known(tmp_path):
     data = draft_data()
-    data["parties"][2]["sources"][0]["kinds"] = ["prom"]
+    data["parties"][2]["sources"][0]["kinds"] = ["heartbeat"]
     data["measures"] = [m for m in data["measures"] if m["party"] != "statistics"]
-    data["measures"] = [m for m in data["measures"] if m["party"] != "statistics"]
-    with pytest.raises(ConfigurationError, match="no reader for what the agreement asks of it .prom."):
+    with pytest.raises(ConfigurationError, match="no reader for what the agreement asks of it .heartbeat."):
         open_sources(Draft.model_validate(data), "statistics", tmp_path, PSEUDONYMS)
 
 
@@ -214,7 +213,8 @@ NAN = '{"resourceType": "Task", "id": "t", "x": NaN, "meta": {"lastUpdated": "20
     (p.task("t", "a", "2024-01-02", "2024-01-03", unused={"deep": [1, {"x": None}]}), None),
     (p.task("t", "b", "2024-01-02", "2024-01-03"), Reason.UNKNOWN_REFERENCE),
     (p.task("t", "a", "2024-01-02", "2024-01-03", code="other-app"), Reason.UNKNOWN_CODE),
-    (p.task("t", "a", "2024-01-02", "2024-01-03", status="cancelled"), Reason.UNKNOWN_CODE),
+    (p.task("t", "a", "2024-01-02", "2024-01-03", status="cancelled"), Reason.NOT_MAPPED),
+    (p.task("t", "a", "2024-01-02", "2024-01-03", status="on-fire"), Reason.UNKNOWN_CODE),
     (p.task("t", "a", "2024-01-02", "2024-01-03", status=7), Reason.UNKNOWN_CODE),
     (p.task("t", "a", "soon", "2024-01-03"), Reason.WRONG_TYPE),
     (p.task("t", "a", "2024-01-02", "2024"), Reason.WRONG_TYPE),
