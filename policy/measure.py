@@ -41,7 +41,8 @@ class Measure(BaseModel):
     - `days`: calendar days of the pane on which the patient is enrolled in `programme`.
     - `count`: number of matching events of `kind`. Of claims those of `care_type` (None: all), net: a credit line
       takes away what it cancels. Of encounters, monitoring and PROM answers those of `code` and `module` (None: any);
-      an event that was corrected or cancelled does not count.
+      an event that was corrected or cancelled does not count. A module completed of which the same record says when
+      it was due counts as due in that pane too.
     - `sum`: net sum of the claims' cents, two limbs.
     - `category`: 1 when the `field` valid at the pane's start equals `value`.
     - `missed`: monitoring modules (of `module`, None: any) due in the pane less those completed in it, never below 0.
@@ -52,8 +53,8 @@ class Measure(BaseModel):
       Signed, |value| ≤ bound; divided by `follow-ups` it is the mean change since the first answer.
     - `nonzero`: 1 when measure `of` is not 0.
     Whoever withdrew has 0 in all of a party's measures from the first pane on that is not sealed yet. An event, or a
-    correction, that would change a sealed pane is late and changes nothing, in no pane; so is one that would make
-    another answer the first when a sealed pane holds answers of the patient.
+    correction, that would change what a sealed pane holds is late and changes nothing, in no pane; so is one that would
+    make another answer the first when a sealed pane holds answers of the patient.
     `at_risk` names a measure of the same party: where that is 0 this one is 0 too.
     """
 
