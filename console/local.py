@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from console.onboarding import revoke
-from console.system import Child, LocalSystem, Progress
+from console.system import LOOK_SECONDS, Child, LocalSystem, Progress
 from evaluation.document import Document
 from evaluation.errors import EXIT_INTEGRITY, EXIT_REFUSED, EvaluationError, Tampered, Unreachable
 from infra.local.children import is_stopped
+from policy.agreement import NODES
 
 __all__ = ["LocalEvaluation", "Progress"]
 
@@ -67,18 +68,17 @@ class LocalEvaluation(LocalSystem):
             self._revoke.set()
 
     async def _follow(self) -> None:
-        """Until all recipients have everything."""
+        """Until all recipients have everything, and the chain what the nodes vouch for."""
         drill = asyncio.create_task(self._revoke_when_authorised())
         try:
-            while not self._complete.is_set():
+            while not (self._complete.is_set() and self._nodes_over()):
                 self._check_children()
                 if drill.done():
                     drill.result()
                 quiet = time.monotonic() - self._heard
                 if quiet > QUIET_SECONDS:
                     raise Unreachable(self._silence(quiet))
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._complete.wait(), 0.1)
+                await asyncio.sleep(LOOK_SECONDS)
         finally:
             drill.cancel()
             await asyncio.gather(drill, return_exceptions=True)
@@ -89,6 +89,11 @@ class LocalEvaluation(LocalSystem):
             party = self.work.terms.draft.parties[-1].name
             await revoke(self.work, self.onboarded, party)
             self._say("revoked", f"by {party}")
+
+    def _nodes_over(self) -> bool:
+        """Whether nothing of the nodes' is still on its way, such as an attestation."""
+        nodes = [f"node-{j}" for j in range(NODES)]
+        return all(self.lines(node, "over") or not self.runs(node) for node in nodes)
 
     def _silence(self, seconds: float) -> str:
         """What is known when nobody says anything any more."""
