@@ -5,10 +5,16 @@ Shares no code with Winnow. Definitions:
 - a measure is one integer per person and pane (policy/measure.py says what each aggregation means);
 - a window's cell has, per arm, the sums of time and outcome over its people and panes;
 - rate ratio: (Yu/Tu)/(Yc/Tc), var(log) = Σ(yu/Yu − tu/Tu − yc/Yc + tc/Tc)² over people, interval on the log scale;
-- mean difference: Yu/Tu − Yc/Tc, var = Σ((yu − (Yu/Tu)tu)/Tu − (yc − (Yc/Tc)tc)/Tc)², in euros per 30.4375 days;
+- mean difference: Yu/Tu − Yc/Tc, var = Σ((yu − (Yu/Tu)tu)/Tu − (yc − (Yc/Tc)tc)/Tc)², in euros per 30.4375 days, or
+  in points (of a change, whose T counts the answers);
+- share: s = Tu/(Tu + Tc); completion: s = Yu/Tu of the exposed; var(logit) = Σ(a/A − b/B)² over people, of the parts
+  A and B = T − A that make the whole, interval on the logit scale;
+- a capped outcome: in each category (and outside them all) a person's total over the window, at least 0 and at most
+  the cap; for all patients the sum of those;
 - intervals are 95 % (the 0.975 quantile of the normal distribution);
-- the total may be released if in every atom of the window both arms have `minimum_cohort` people with time and
-  with outcome; the strata if moreover each of them has, and the people outside all strata are none or as many.
+- the total may be released if in every atom of the window each arm has `minimum_cohort` people with time, as many with
+  outcome (not asked of a change), as many who missed something (of a completion); the strata if moreover each of
+  them has, and the people outside all strata are none or as many.
 """
 
 import math
@@ -42,13 +48,13 @@ class Cell:
     cell: dict[str, str]
     released: bool
     sums: dict[str, int]
-    """exposed.time, exposed.outcome, comparator.time, comparator.outcome: days, and visits or cents."""
+    """exposed.time, exposed.outcome, comparator.time, comparator.outcome as far as there are: days, visits, cents …"""
     value: float | None
     """None where a denominator is 0."""
     low: float | None
     high: float | None
     contributors: tuple[tuple[int, ...], ...]
-    """Per atom: people with exposed time, exposed outcome, comparator time, comparator outcome."""
+    """Per atom: people with exposed time, exposed outcome (and exposed missed), comparator time, comparator outcome."""
 
 
 @dataclass(frozen=True)
@@ -160,12 +166,20 @@ def _windows(spec: dict, panes: int) -> list[tuple[int, int]]:
 def _cells(kpi: dict, draft: dict, table: Mapping[str, np.ndarray], edges: list[date]) -> list[Cell]:
     windows = _windows(draft["windows"], len(edges) - 1)
     minimum = draft["disclosure"]["minimum_cohort"]
-    time, outcome = table[kpi["time"]], table[kpi["outcome"]]
-    arms = [table[kpi["exposed"]], table[kpi["comparator"]]]
-    masks: list[tuple[dict[str, str], np.ndarray]] = [({}, np.ones_like(time))]
-    for dimension, categories in kpi.get("strata", {}).items():
-        masks += [({dimension: value}, table[name]) for value, name in categories.items()]
-    inside = sum((mask for _, mask in masks[1:]), np.zeros_like(time))
+    arms = {"exposed": table[kpi["exposed"]]}
+    if "comparator" in kpi:
+        arms["comparator"] = table[kpi["comparator"]]
+    columns = {"time": table[kpi["time"]]}
+    if "outcome" in kpi:
+        columns["outcome"] = table[kpi["outcome"]]
+    points = kpi.get("unit") == "points"
+    counted = [columns["time"]] if points else list(columns.values())
+    if "missed" in kpi:
+        counted.append(table[kpi["missed"]])
+    everybody = np.ones_like(columns["time"])
+    masks: list[tuple[dict[str, str], np.ndarray]] = [({}, everybody)]
+    masks += [({dimension: value}, table[name]) for dimension, value, name in _strata(kpi, draft)]
+    outside = everybody - sum((mask for _, mask in masks[1:]), np.zeros_like(everybody))
     cuts = sorted({edge for window in windows for edge in window})
 
     def people(mask: np.ndarray) -> dict[int, tuple[int, ...]]:
@@ -174,12 +188,23 @@ def _cells(kpi: dict, draft: dict, table: Mapping[str, np.ndarray], edges: list[
         for a, b in pairwise(cuts):
             part = slice(a, b)
             counts[a] = tuple(
-                int((arm * mask * (column != 0))[:, part].any(axis=1).sum()) for arm in arms for column in (time, outcome)
+                int((arm * mask * (column != 0))[:, part].any(axis=1).sum())
+                for arm in arms.values() for column in counted
             )
         return counts
 
+    def vector(arm: str, column: str, mask: np.ndarray, a: int, b: int) -> np.ndarray:
+        """Per person over the window."""
+        def total(of: np.ndarray) -> np.ndarray:
+            return (arms[arm] * of * columns[column])[:, a:b].sum(axis=1)
+
+        if column == "time" or "cap" not in kpi:
+            return total(mask)
+        parts = [outside, *(m for _, m in masks[1:])] if mask is everybody else [mask]
+        return sum(np.clip(total(of), 0, kpi["cap"]) for of in parts)
+
     counts = [people(mask) for _, mask in masks]
-    rest = people(1 - inside)
+    rest = people(outside)
     cells = []
     for number, (a, b) in enumerate(windows):
         atoms = [cut for cut in cuts if a <= cut < b]
@@ -187,19 +212,31 @@ def _cells(kpi: dict, draft: dict, table: Mapping[str, np.ndarray], edges: list[
         total = enough[0]
         strata = all(enough) and all(n == 0 or n >= minimum for atom in atoms for n in rest[atom])
         for (cell, mask), of in zip(masks, counts, strict=True):
-            vectors = [(arm * mask * column)[:, a:b].sum(axis=1) for arm in arms for column in (time, outcome)]
+            vectors = {f"{arm}.{column}": vector(arm, column, mask, a, b) for arm in arms for column in columns}
             cells.append(Cell(
                 kpi["id"], number, edges[a], edges[b], cell, strata if cell else total,
-                dict(zip(
-                    ("exposed.time", "exposed.outcome", "comparator.time", "comparator.outcome"),
-                    (int(v.sum()) for v in vectors), strict=True,
-                )),
-                *_estimate(kpi["estimator"], vectors), tuple(of[atom] for atom in atoms),
+                {name: int(v.sum()) for name, v in vectors.items()},
+                *_estimate(kpi["estimator"], list(vectors.values()), 1 / 100 if points else DAYS_PER_MONTH / 100),
+                tuple(of[atom] for atom in atoms),
             ))
     return cells
 
 
-def _estimate(estimator: str, vectors: list[np.ndarray]) -> tuple[float | None, float | None, float | None]:
+def _strata(kpi: dict, draft: dict) -> list[tuple[str, str, str]]:
+    """(dimension, category, measure); the agreement's own come before the program's."""
+    if "strata" in draft:
+        dimension = draft["strata"]["dimension"]
+        return [(dimension, c["value"], c["measure"]) for c in draft["strata"]["categories"]]
+    return [(d, value, name) for d, categories in kpi.get("strata", {}).items() for value, name in categories.items()]
+
+
+def _estimate(
+    estimator: str, vectors: list[np.ndarray], scale: float,
+) -> tuple[float | None, float | None, float | None]:
+    if estimator in ("share", "completion"):
+        first, second = (v.astype(np.float64) for v in vectors)
+        parts = (first, second) if estimator == "share" else (second, first - second)
+        return _share(*parts)
     tu, yu, tc, yc = (v.astype(np.float64) for v in vectors)
     Tu, Yu, Tc, Yc = (float(v.sum()) for v in (tu, yu, tc, yc))
     if Tu == 0 or Tc == 0:
@@ -210,8 +247,20 @@ def _estimate(estimator: str, vectors: list[np.ndarray]) -> tuple[float | None, 
         value = (Yu / Tu) / (Yc / Tc)
         spread = Z * math.sqrt(float(((yu / Yu - tu / Tu - yc / Yc + tc / Tc) ** 2).sum()))
         return value, value * math.exp(-spread), value * math.exp(spread)
-    scale = DAYS_PER_MONTH / 100
     value = (Yu / Tu - Yc / Tc) * scale
     terms = (yu - Yu / Tu * tu) / Tu - (yc - Yc / Tc * tc) / Tc
     spread = Z * math.sqrt(float((terms**2).sum())) * scale
     return value, value - spread, value + spread
+
+
+def _share(a: np.ndarray, b: np.ndarray) -> tuple[float | None, float | None, float | None]:
+    """The first part of both, by the definition of p = A/(A + B): var(p) = Σ(a − p(a + b))²/(A + B)²."""
+    A, B = float(a.sum()), float(b.sum())
+    if A <= 0 or B <= 0:
+        return None, None, None
+    whole = A + B
+    share = A / whole
+    error = math.sqrt(float(((a - share * (a + b)) ** 2).sum())) / whole
+    logit, spread = math.log(share / (1 - share)), Z * error / (share * (1 - share))
+    low, high = (1 / (1 + math.exp(-(logit + side * spread))) for side in (-1, 1))
+    return share, low, high

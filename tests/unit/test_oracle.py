@@ -242,6 +242,81 @@ def test_a_person_counts_once_in_an_atom_of_several_panes():
     assert released(table, size=3) == [(True, True)]
 
 
+WEEKS = [date(2024, 1, 1 + 7 * week) for week in range(5)]
+
+
+def small(**changes) -> tuple[dict, dict, dict[str, np.ndarray]]:
+    """A program, an agreement of one window of four weeks, and four people: two users, two not yet."""
+    kpi = {"id": "k", "exposed": "user", "comparator": "not_yet", "time": "days", **changes}
+    draft = {"windows": {"size": 4, "step": 4}, "disclosure": {"minimum_cohort": 1}}
+    arm = np.array([1, 1, 0, 0])[:, None] * np.ones((1, 4), dtype=np.int64)
+    low = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]])
+    days = np.array([[7, 7, 7, 7], [7, 7, 0, 0], [7, 7, 7, 7], [7, 0, 0, 0]])
+    return kpi, draft, {"user": arm, "not_yet": 1 - arm, "days": days, "low": low, "high": 1 - low}
+
+
+def test_a_share_by_hand():
+    kpi, draft, table = small(estimator="share")
+    (cell,) = _cells(kpi, draft, table, WEEKS)
+    assert cell.sums == {"exposed.time": 42, "comparator.time": 35}
+    assert cell.value == pytest.approx(42 / 77, rel=1e-12)
+    # Two parts: 28 and 14 of 42, 28 and 7 of 35.
+    spread = 1.9599639845400545 * math.sqrt((28**2 + 14**2) / 42**2 + (28**2 + 7**2) / 35**2)
+    odds = 42 / 35
+    assert cell.low == pytest.approx(1 / (1 + math.exp(spread) / odds), rel=1e-12)
+    assert cell.high == pytest.approx(1 / (1 + math.exp(-spread) / odds), rel=1e-12)
+    assert cell.contributors == ((2, 2),)
+
+
+def test_completion_by_hand():
+    kpi, draft, table = small(estimator="completion", time="due", outcome="done", missed="missed")
+    del kpi["comparator"]
+    table["due"] = np.array([[1, 1, 0, 0], [1, 0, 0, 1], [9, 9, 9, 9], [0, 0, 0, 0]])
+    table["done"] = np.array([[1, 0, 1, 0], [1, 0, 0, 0], [0, 9, 9, 9], [0, 0, 0, 0]])
+    table["missed"] = np.maximum(table["due"] - table["done"], 0)
+    (cell,) = _cells(kpi, draft, table, WEEKS)
+    assert cell.sums == {"exposed.time": 4, "exposed.outcome": 3}
+    assert cell.value == 0.75
+    spread = 1.9599639845400545 * math.sqrt((2 / 3) ** 2 + (1 / 3 - 1 / 1) ** 2)
+    assert cell.high == pytest.approx(1 / (1 + math.exp(-spread) / 3), rel=1e-12)
+    assert cell.contributors == ((2, 2, 2),)
+    draft["disclosure"]["minimum_cohort"] = 2
+    assert _cells(kpi, draft, table, WEEKS)[0].released
+    table["missed"][1] = 0
+    assert not _cells(kpi, draft, table, WEEKS)[0].released
+
+
+def test_a_cap_holds_in_every_category_and_the_total_is_their_sum():
+    kpi, draft, table = small(
+        estimator="mean-difference", outcome="cost", cap=100, strata={"group": {"low": "low"}},
+    )
+    table["cost"] = np.array([[60, 60, 60, 60], [-40, 10, 0, 0], [300, 0, 0, -50], [0, 0, 0, 99]])
+    total, low = _cells(kpi, draft, table, WEEKS)
+    # The first person has 120 in the category and 120 outside it: 100 and 100.
+    assert total.sums == {"exposed.time": 42, "exposed.outcome": 200, "comparator.time": 35, "comparator.outcome": 199}
+    assert low.sums == {"exposed.time": 14, "exposed.outcome": 100, "comparator.time": 28, "comparator.outcome": 100}
+    month = 0.304375
+    assert total.value == pytest.approx((200 / 42 - 199 / 35) * month, rel=1e-12)
+
+
+def test_a_change_is_in_points_and_asks_for_answers_only():
+    kpi, draft, table = small(estimator="mean-difference", unit="points", time="answers", outcome="change")
+    table["answers"] = np.array([[0, 1, 0, 1], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+    table["change"] = np.array([[0, 150, 0, -50], [0, 0, 0, 0], [0, -200, 0, 0], [0, 0, 0, 0]])
+    (cell,) = _cells(kpi, draft, table, WEEKS)
+    assert cell.sums == {"exposed.time": 3, "exposed.outcome": 100, "comparator.time": 2, "comparator.outcome": -200}
+    assert cell.value == pytest.approx((100 / 3 + 200 / 2) / 100, rel=1e-12)
+    assert cell.contributors == ((2, 2),)
+
+
+def test_the_agreements_strata_replace_those_of_the_program():
+    kpi, draft, table = small(estimator="share", strata={"group": {"low": "low"}})
+    draft["strata"] = {"dimension": "level", "categories": [
+        {"value": "1", "measure": "low"}, {"value": "2", "measure": "high"},
+    ]}
+    assert [c.cell for c in _cells(kpi, draft, table, WEEKS)] == [{}, {"level": "1"}, {"level": "2"}]
+
+
 def test_grid_follows_the_calendar():
     month = Grid.of({"zone": "Europe/Lisbon", "unit": "month", "start": date(2024, 1, 1), "count": 3})
     assert month.edges == [date(2024, 1, 1), date(2024, 2, 1), date(2024, 3, 1), date(2024, 4, 1)]
