@@ -25,6 +25,7 @@ from faust.exceptions import FaustError
 
 from streams.broker import CLOSE_SECONDS, SEND_SECONDS, Broker
 from streams.errors import BrokerError
+from streams.topics import TABLE
 
 START_SECONDS = 60.0
 """Longest time until the table is restored: a member of the group that was killed is missed after SESSION_SECONDS."""
@@ -34,12 +35,6 @@ REQUEST_SECONDS = 10.0
 NEVER = 10.0**9
 WAITING_RECORDS = 8
 """Records that wait for their handler; each may have 900 kB."""
-TABLE = "state"
-
-
-def changelog(name: str) -> str:
-    """Name of the topic that keeps the table of control stream `name`; it has one partition and is compacted."""
-    return f"{name}-{TABLE}-changelog"
 
 
 class Handler(Protocol):
@@ -70,7 +65,7 @@ class ControlStream:
         """Describe the stream; `run` starts it.
 
         Args:
-            broker: where topics and changelog are; all of them must exist.
+            broker: where the topics and `streams.topics.changelog(name)` are; all must exist, with one partition.
             name: of the consumer group and the table.
             topics: what is read.
             folder: Faust wants one of its own; nothing of worth is kept there.

@@ -18,6 +18,8 @@ class Topic:
     name: str
     partitions: int
     retention_days: int
+    compacted: bool = False
+    """Whether only the latest record of a key is kept, for ever, on brokers that can."""
 
 
 def source(party: str) -> str:
@@ -50,6 +52,17 @@ def results(recipient: str) -> str:
     return f"results.{recipient}"
 
 
+def alerts(recipient: str) -> str:
+    """The control stream that follows a recipient's alerts; a name of a process and a group, not of a topic."""
+    return f"alerts-{recipient}"
+
+
+def changelog(stream: str) -> str:
+    """What a control stream keeps: changes of its table's rows, sealed. Faust derives the name in this way."""
+    return f"{stream}-{TABLE}-changelog"
+
+
+TABLE = "state"
 RUNS = "runs"
 """What was proposed, authorised, refused, done; and why."""
 REQUESTS = "requests"
@@ -68,4 +81,8 @@ def all_topics(draft: Draft) -> tuple[Topic, ...]:
         ]
     found += [Topic(inbox(node, draft.name), draft.shards, SHARE_DAYS) for node in range(NODES)]
     found += [Topic(results(recipient.name), 1, RESULT_DAYS) for recipient in draft.recipients]
+    found += [
+        Topic(changelog(alerts(name)), 1, RESULT_DAYS, compacted=True)
+        for name in sorted({alert.recipient for alert in draft.alerts})
+    ]
     return (*found, Topic(RUNS, 1, RESULT_DAYS), Topic(REQUESTS, 1, RESULT_DAYS))

@@ -13,8 +13,8 @@ import pytest
 
 from infra.local.broker import EmbeddedBroker
 from streams.broker import Broker, Consumer, Producer, create_topics
-from streams.tables import SESSION_SECONDS, changelog
-from streams.topics import Topic
+from streams.tables import SESSION_SECONDS
+from streams.topics import Topic, changelog
 from tests.support.tallying import NAME, TOPIC
 
 ROOT = Path(__file__).parents[2]
@@ -25,12 +25,14 @@ class Process:
     """The tally process and its lines."""
 
     def __init__(self, broker, folder, cwd):
-        self.child = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.tallying", broker.address, str(folder)], cwd=cwd,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "FAUST_WEB_ENABLED": "1", "WEB_PORT": "6066",
-                 "FAUST_DATADIR": str(cwd / "wrong")},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
+        self._stderr = folder.parent / f"stderr-{time.monotonic_ns()}"
+        with self._stderr.open("w") as stderr:
+            self.child = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.tallying", broker.address, str(folder)], cwd=cwd,
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "FAUST_WEB_ENABLED": "1", "WEB_PORT": "6066",
+                     "FAUST_DATADIR": str(cwd / "wrong")},
+                stdout=subprocess.PIPE, stderr=stderr, text=True,
+            )
         self._lines = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -39,14 +41,19 @@ class Process:
             self._lines.put(line.strip())
 
     def line(self):
-        return self._lines.get(timeout=WAIT_SECONDS)
+        try:
+            return self._lines.get(timeout=WAIT_SECONDS)
+        except queue.Empty:
+            raise AssertionError(f"no line within {WAIT_SECONDS} s: {self.stderr()}") from None
+
+    def stderr(self):
+        return self._stderr.read_text()
 
     def end(self):
         if self.child.poll() is None:
             self.child.kill()
         self.child.wait()
         self.child.stdout.close()
-        self.child.stderr.close()
 
 
 @pytest.fixture
@@ -123,7 +130,7 @@ async def test_an_error_of_the_handler_ends_the_stream(embedded, start):
     process = start()
     assert [process.line(), process.line()] == ["restored []", "counted boom 1"]
     assert process.child.wait(WAIT_SECONDS) == 1
-    assert "ValueError: boom" in process.child.stderr.read()
+    assert "ValueError: boom" in process.stderr()
 
 
 async def test_a_second_process_takes_over_and_the_first_reads_the_table_again(embedded, start):
@@ -149,4 +156,4 @@ async def test_without_a_broker_it_says_so(tmp_path, start, embedded):
     embedded.stop()
     process = start()
     assert process.child.wait(WAIT_SECONDS) == 1
-    assert "BrokerError" in process.child.stderr.read()
+    assert "BrokerError" in process.stderr()

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 import sys
 from pathlib import Path
 
@@ -47,4 +48,5 @@ async def main(address, folder):
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
     asyncio.run(main(*sys.argv[1:]))
