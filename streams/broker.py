@@ -88,8 +88,7 @@ async def create_topics(broker: Broker, topics: Sequence[Topic]) -> None:
     wanted = [
         NewTopic(
             t.name, t.partitions, 1,
-            topic_configs={"retention.ms": str(t.retention_days * MILLISECONDS_PER_DAY)}
-            if broker.profile.retention else {},
+            topic_configs=_settings(t) if broker.profile.retention else {},
         )
         for t in topics
     ]
@@ -106,6 +105,12 @@ async def create_topics(broker: Broker, topics: Sequence[Topic]) -> None:
     bad = [f"{e[0]} (code {e[1]})" for e in answer.topic_errors if e[1] not in allowed]
     if bad:
         raise BrokerError(f"broker {broker.address} refused topics: {', '.join(bad)}")
+
+
+def _settings(topic: Topic) -> dict[str, str]:
+    if topic.compacted:
+        return {"cleanup.policy": "compact"}
+    return {"retention.ms": str(topic.retention_days * MILLISECONDS_PER_DAY)}
 
 
 async def watch(broker: Broker) -> None:
