@@ -15,7 +15,7 @@ from policy.errors import PlanError
 from policy.plan import FIELD_BITS, MASK_BITS, Plan
 
 MAX_ALERTS = 32
-MAX_STATES = 50_000
+MAX_STATES = 20_000
 """Alerts times scheduled windows of an agreement: every run computes the states of all windows so far again."""
 
 Bound = Annotated[str, Field(pattern=r"^-?(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$")]

@@ -10,8 +10,10 @@ from mpc.errors import IntegrityError
 from mpc.tail import alerts as tail_alerts
 from mpc.tail.alerts import AlertBatch, alert_states
 from mpc.tail.recombine import recombine
+from mpc.tail.vectors import Vectors
 from policy.alert import Alert
 from policy.errors import PlanError
+from policy.plan import MASK_BITS
 from tests.support.dealing import deal
 from tests.support.wires import run_three
 from tests.unit.mpc.tail.helpers import AMOUNT, PANES, PATIENTS, make_plan, quantities
@@ -198,6 +200,32 @@ async def test_states_leave_as_fresh_shares_that_fit_on_a_line_only_together():
     forged = [runs[0][0][0], runs[0][1][0], [runs[0][2][0][0] ^ 1, runs[0][2][0][1]]]
     with pytest.raises(IntegrityError):
         recombine(forged)
+
+
+async def test_nodes_open_masked_numbers_only_and_send_the_same_bytes_whatever_the_data(monkeypatch):
+    opened, sent = [], []
+    real = Vectors.open
+
+    async def open_and_note(self, x):
+        found = await real(self, x)
+        opened.extend(found.tolist())
+        return found
+
+    monkeypatch.setattr(Vectors, "open", open_and_note)
+    quiet, busy = [(10, 1, 10, 10)] * 6, [(9, 20, 10, 10), (0, 0, 0, 0), (10, 1, 10, 10)] * 2
+    for cells in (quiet, busy):
+        sizes = []
+
+        def note(sender, receiver, channel, label, payload, sizes=sizes):
+            sizes.append((sender, receiver, channel, label, len(payload)))
+            return payload
+
+        await compute([(rule(), RATIO, cells, 3), (rule("below", "0.5", "0.9"), COSTS, cells, 2)], tap=note)
+        sent.append(sorted(sizes))
+    assert sent[0] == sent[1]
+    assert len(opened) > 3 * 2 * 6 * 3
+    assert min(opened) > 2 ** (MASK_BITS + 20)
+    assert len(set(opened)) == len(opened) // 3
 
 
 async def test_a_comparison_that_leaves_the_field_is_refused_before_any_message():
