@@ -139,6 +139,10 @@ class Silent(StatusLine):
         """Nobody listens."""
 
 
+class Killed(BaseException):
+    """The process is gone: nothing that would catch an error runs on."""
+
+
 class Collected:
     """What one node sends, in order; an attestation counts as made at once."""
 
@@ -164,9 +168,10 @@ class Collected:
 class OneNode:
     """What one node keeps; `restart` is another process over the same folder."""
 
-    def __init__(self, terms, chain, number, folder, shares=None):
+    def __init__(self, terms, chain, number, folder, most_windows):
         self.terms, self.chain, self.number, self.folder = terms, chain, number, folder
-        self.shares = shares or Shares(terms, number)
+        self.most_windows = most_windows
+        self.shares = Shares(terms, number)
         self.sent, self.records = [], []
         self.restart()
 
@@ -183,6 +188,7 @@ class OneNode:
         self.desk = Desk(
             self.terms, self.terms.plans, self.number, CHAIN, self.chain, self.computation, self.shares,
             RECORD_KEYS[self.number], Silent("test"), self.state, self.intake, self.expected, outlets,
+            self.most_windows,
         )
         self.desk.resume()
 
@@ -190,12 +196,12 @@ class OneNode:
 class ThreeNodes:
     """What the three nodes keep between attempts."""
 
-    def __init__(self, terms=None):
+    def __init__(self, terms=None, most_windows=26):
         self.terms = terms or run_terms()
         self.chain = MadeUpChain(self.terms)
         folder = Path(tempfile.mkdtemp(prefix="winnow-nodes-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self.nodes = [OneNode(self.terms, self.chain, j, folder / f"node-{j}") for j in range(3)]
+        self.nodes = [OneNode(self.terms, self.chain, j, folder / f"node-{j}", most_windows) for j in range(3)]
 
     @property
     def computations(self):
@@ -246,7 +252,7 @@ class ThreeNodes:
                 except MpcError as error:
                     wire.fail(error)
                     return error
-                except Exception as error:
+                except (Exception, Killed) as error:
                     wire.fail(MpcError("ended"))
                     return error
 
