@@ -1,0 +1,76 @@
+"""One node's computation, three of them together: every estimator, several shards, in steps of any size."""
+
+import pytest
+
+from evaluation import compute
+from evaluation.compute import Computation
+from mpc.engine import Engine
+from mpc.tail.decode import decode
+from mpc.tail.recombine import recombine_outputs
+from policy.agreement import Draft, compile_plans
+from policy.kpi import load_kpi
+from tests.support.runs import Shares, run_terms
+from tests.support.terms import draft_data
+from tests.support.wires import run_three
+
+MONITORED = [
+    {"name": "modules_due", "aggregation": "count", "kind": "monitoring", "code": "due", "bound": 15},
+    {"name": "modules_completed", "aggregation": "count", "kind": "monitoring", "code": "completed", "bound": 15},
+    {"name": "modules_missed", "aggregation": "missed", "bound": 15},
+    {"name": "prom_follow_ups", "aggregation": "follow-ups", "code": "control-8", "bound": 7},
+    {"name": "prom_change", "aggregation": "change", "code": "control-8", "bound": 12_000},
+    *({"name": f"{name}_any", "aggregation": "nonzero", "of": name}
+      for name in ("modules_due", "modules_completed", "modules_missed", "prom_follow_ups")),
+]
+CAP = 150
+EXPECTED = {
+    # Two shards of 20 patients an arm, of whom 4 in each income group; two weeks with 7 days, 2 visits, €1 and 1 of
+    # everything else.
+    "gp-visit-rate-ratio": {"exposed.time": 560, "exposed.outcome": 160, "comparator.time": 560,
+                            "comparator.outcome": 160},
+    "cost-difference-winsorised": {"exposed.time": 560, "exposed.outcome": 40 * CAP, "comparator.time": 560,
+                                   "comparator.outcome": 40 * CAP},
+    "uptake": {"exposed.time": 560, "comparator.time": 560},
+    "monitoring-adherence": {"exposed.time": 80, "exposed.outcome": 80},
+    "prom-change": {"exposed.time": 80, "exposed.outcome": 80, "comparator.time": 80, "comparator.outcome": 80},
+}
+VALUES = {
+    "gp-visit-rate-ratio": 1, "cost-difference-winsorised": 0, "uptake": 0.5, "monitoring-adherence": 1, "prom-change": 0,
+}
+
+
+def agreed():
+    """Terms with every kind of plan; all outputs are sums."""
+    data = draft_data(shards=2, measures=[*draft_data()["measures"], *({**m, "party": "hospital"} for m in MONITORED)])
+    data["parties"][0]["sources"][0]["kinds"] = ["enrolment", "monitoring", "prom"]
+    terms = run_terms(shards=2, measures=data["measures"], parties=data["parties"])
+    kpis = [load_kpi(name).model_copy(update={"outputs": ("sums",)}) for name in EXPECTED]
+    kpis[1] = kpis[1].model_copy(update={"cap": CAP})
+    plans = compile_plans(Draft.model_validate(terms.draft.model_dump()), tuple(kpis))
+    return terms.model_copy(update={"plans": plans})
+
+
+@pytest.mark.parametrize("at_once", [1, 2_000, 1 << 21])
+async def test_every_estimator_over_shards_and_windows(at_once, monkeypatch):
+    monkeypatch.setattr(compute, "VALUES_AT_ONCE", at_once)
+    terms = agreed()
+    windows = terms.draft.lattice.scheduled
+
+    async def program(wire):
+        computation = Computation(terms, terms.plans, Shares(terms, wire.number), wire.number, bytes([wire.number]) * 32)
+        engine = Engine(wire)
+        await computation.link(engine)
+        await computation.extend(engine, windows[-1].stop)
+        released = await computation.releasable(engine, terms.plans, windows)
+        assert released.bits.all()
+        return await computation.estimate(engine, terms.plans, windows, released)
+
+    nodes = await run_three(program)
+    for position, plan in enumerate(terms.plans):
+        shares = [node[position] for node in nodes]
+        assert [(c.window, c.stratum) for c in shares[0].cells] == [(w.index, s) for w in windows for s in range(6)]
+        outputs = recombine_outputs([{n: [int(v, 16) for v in vs] for n, vs in s.outputs.items()} for s in shares])
+        for cell, result in zip(shares[0].cells, decode(plan, outputs), strict=True):
+            part = 5 if cell.stratum else 1
+            assert result.sums == {name: value // part for name, value in EXPECTED[plan.kpi].items()}
+            assert result.value == VALUES[plan.kpi]
