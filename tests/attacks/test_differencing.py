@@ -55,7 +55,7 @@ def kpi(name, strata=None, like=GP, **changes):
 COST = load_kpi("cost-difference")
 UPTAKE = kpi("uptake", estimator="share", outcome=None)
 ADHERENCE = kpi("adherence", estimator="completion", comparator=None, time="due", outcome="completed", missed="missed")
-CHANGE = kpi("change", estimator="mean-difference", time="follow_ups", outcome="change")
+CHANGE = kpi("change", estimator="mean-difference", unit="points", time="follow_ups", outcome="change")
 CAPPED = kpi("capped", like=COST, cap=2_000_000)
 
 
@@ -210,6 +210,38 @@ def cohort(seed):
         "gp_visits": visits, "gp_any": visits != 0,
         **{f"income_{q}": np.broadcast_to(income == q, (PANES, PATIENTS)) for q in range(1, 6)},
     }
+
+
+@pytest.mark.parametrize(("missing", "out"), [(0, False), (1, False), (2, False), (3, True)])
+async def test_what_few_missed_does_not_come_out(missing, out):
+    """Due minus completed, of one KPI: who missed a module."""
+    (plan,) = compiled(ADHERENCE)
+    one = np.ones((PANES, PATIENTS), dtype=np.int64)
+    done = one.copy()
+    done[:, :missing] = 0
+    columns = {
+        "app_user": one, "due": one, "due_any": one, "completed": done, "completed_any": done, "missed_any": one - done,
+    }
+    bits = await release([plan], columns, 1)
+    assert (bits[..., 0].all(), bits[..., 0].any()) == (out, out)
+    unaware = plan.model_copy(update={"contributors": plan.contributors[:2]})
+    assert (await release([unaware], columns, 1))[..., 0].all()
+
+
+def test_without_the_rules_a_cap_shows_who_passes_it():
+    """Why a cap is refused beside the plain sum, with windows on demand, and by itself in a total of categories."""
+    rng = np.random.default_rng(2)
+    cents = rng.integers(0, 20_000, (4, PATIENTS))
+    cents[:, 7] = 60_000  # one patient has more than the cap in two weeks, no other in four
+    cap = 100_000
+
+    def capped(of):
+        return np.clip(of.sum(axis=0), 0, cap).sum()
+
+    assert cents.sum() - capped(cents) == 240_000 - cap
+    assert capped(cents[:2]) + capped(cents[2:]) - capped(cents) == cap
+    weeks = np.array([[1, 1, 0, 0]]).T * np.ones_like(cents)
+    assert capped(cents * weeks) + capped(cents * (1 - weeks)) - capped(cents) == cap
 
 
 async def release(plans, columns, seed):
