@@ -130,13 +130,14 @@ def _learn_unknown(told: FileSurvey, file: IndexedFile, event: PatientEvent | Re
     if not isinstance(event, Reason):
         name, code = next(_codes(event), ("code", ""))
         told.unknown.setdefault(name, CodeTally()).add(code, event.patient)
-    elif isinstance(file.form, MappedForm):
-        text = line.decode("utf-8").rstrip("\r\n")
-        try:
-            file.form.event(text)
-        except RefusedLineError as refusal:
-            if refusal.field:
-                told.unknown.setdefault(refusal.field, CodeTally()).add(refusal.code, file.form.person(text))
+        return
+    text = line.decode("utf-8").rstrip("\r\n")
+    try:
+        file.form.event(text)
+    except RefusedLineError as refusal:
+        if refusal.field:
+            person = file.form.person(text) if isinstance(file.form, MappedForm) else None
+            told.unknown.setdefault(refusal.field, CodeTally()).add(refusal.code, person)
 
 
 def _codes(event: PatientEvent) -> Iterator[tuple[str, str]]:

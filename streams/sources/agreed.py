@@ -10,11 +10,21 @@ from streams.errors import ConfigurationError, SourceError
 from streams.moment import start_reader, stop_reader
 from streams.pseudonym import Pseudonyms
 from streams.sources.claims import INSURED, Claims, Members
-from streams.sources.crosswalk import load_crosswalk
-from streams.sources.fhir_files import built_in_resources, fhir_context
+from streams.sources.crosswalk import CrosswalkRules, load_crosswalk
+from streams.sources.fhir import PERSON_SYSTEM, FhirForm, FhirRules
+from streams.sources.fhir_files import FORMS, built_in_resources, fhir_context
 from streams.sources.lines import FieldReader, Form, IndexedFile, SourceFile, check_file, placed
 from streams.sources.mapped import Mapping
-from streams.sources.mapping import FIELDS, MAPPING_FILE, NO_EVENT, FileMapping, SourceMapping, load_mapping
+from streams.sources.mapping import (
+    FIELDS,
+    MAPPING_FILE,
+    NO_EVENT,
+    FhirFile,
+    FhirServer,
+    FileMapping,
+    SourceMapping,
+    load_mapping,
+)
 from streams.sources.parquet import ParquetForm, ParquetSource, check_parquet
 from streams.sources.rows import JsonRows, MappedForm, MappedTable, dotted
 from streams.sources.social import Persons
@@ -47,10 +57,14 @@ def open_sources(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms)
                 return ParquetSource(folder, form)
             case MappedForm():
                 return SourceFile(folder, form, form.place)
+            case FhirForm() if mapped:
+                return SourceFile(folder, form, placed(form, start, list(FIELDS).index(form.kinds[0])))
             case _:
                 return SourceFile(folder, form, placed(form, start))
 
-    return [indexed(form) for form in _forms(draft, party, folder, pseudonyms)]
+    forms = _forms(draft, party, folder, pseudonyms)
+    mapped = any(isinstance(form, MappedForm) for form in forms)
+    return [indexed(form) for form in forms]
 
 
 def check_sources(draft: Draft, party: str, folder: Path) -> None:
@@ -84,7 +98,7 @@ def source_faults(draft: Draft, party: str, folder: Path) -> Iterator[SourceErro
 def unread_files(folder: Path, read: set[str]) -> list[str]:
     """Names of the files in a party's folder that are neither data files nor belong to them."""
     mapping = load_mapping(folder)
-    crosswalks = {f.crosswalk.path for f in mapping.file if f.crosswalk is not None} if mapping else set()
+    crosswalks = {rules.path for rules in mapping.crosswalks} if mapping else set()
     there = (entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
     return sorted({*there} - read - crosswalks - {MAPPING_FILE})
 
@@ -98,22 +112,15 @@ def _forms(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms) -> li
 
 def _mapped(mapping: SourceMapping, draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms) -> list[Form]:
     agreed: dict[str, str] = {kind: s.name for s in reversed(draft.party(party).sources) for kind in s.kinds}
-    agreed[NO_EVENT] = draft.party(party).sources[0].name
-    described = {rules.kind for rules in mapping.file}
-    where = folder / MAPPING_FILE
-    for rules in mapping.file:
-        if rules.kind not in agreed:
-            raise ConfigurationError(
-                f"{where}: {rules.path} has kind {rules.kind!r}; the agreement asks {party} for "
-                f"{', '.join(sorted(agreed.keys() - {NO_EVENT}))}. Leave it out, or give it the kind {NO_EVENT!r}"
-            )
+    described = _described(mapping, agreed, party, folder / MAPPING_FILE)
     for kind in FIELDS:
-        if kind in agreed and kind != NO_EVENT and kind not in described:
+        if kind in agreed and kind not in described:
             raise ConfigurationError(
-                f"{where}: no file of kind {kind!r}, which the agreement asks {party} for. Describe it in a [[file]]"
+                f"{folder / MAPPING_FILE}: no file of kind {kind!r}, which the agreement asks {party} for. Describe it "
+                "in a [[file]]"
             )
-
-    crosswalks = {c: load_crosswalk(folder, c) for c in {rules.crosswalk for rules in mapping.file} if c is not None}
+    agreed[NO_EVENT] = draft.party(party).sources[0].name
+    crosswalks = {rules: load_crosswalk(folder, rules) for rules in mapping.crosswalks}
 
     def form(entries: list[FileMapping]) -> Form:
         made = [
@@ -132,9 +139,48 @@ def _mapped(mapping: SourceMapping, draft: Draft, party: str, folder: Path, pseu
                 return ParquetForm(made)
 
     first = {kind: place for place, kind in enumerate(FIELDS)}
-    return [
-        form(entries) for entries in sorted(mapping.by_path().values(), key=lambda e: min(first[r.kind] for r in e))
+    forms: list[tuple[int, Form]] = [
+        (min(first[rules.kind] for rules in entries), form(entries)) for entries in mapping.by_path().values()
     ]
+    forms += [(first[f.kinds[0]], f) for f in _resources(mapping, draft, party, pseudonyms, crosswalks)]
+    # Resources say themselves whose they are, and Patients come first of them: the sort keeps their order.
+    return [made for _, made in sorted(forms, key=lambda ranked: (ranked[0], not isinstance(ranked[1], FhirForm)))]
+
+
+def _described(mapping: SourceMapping, agreed: dict[str, str], party: str, where: Path) -> set[str]:
+    """The kinds of events that the files can hold.
+
+    Raises:
+        ConfigurationError: a file has none that the party was asked for.
+    """
+    found: set[str] = set()
+    for rules in mapping.file:
+        kinds = FORMS[rules.resource].kinds if isinstance(rules, FhirFile) else (rules.kind,)
+        found |= {*kinds}
+        if not {*kinds} & {*agreed, NO_EVENT}:
+            raise ConfigurationError(
+                f"{where}: {rules.path} has kind {' or '.join(map(repr, kinds))}; the agreement asks {party} for "
+                f"{', '.join(sorted(agreed))}. Leave it out, or give it the kind {NO_EVENT!r}"
+            )
+    return found
+
+
+def _resources(
+    mapping: SourceMapping, draft: Draft, party: str, pseudonyms: Pseudonyms,
+    crosswalks: dict[CrosswalkRules, dict[str, str]],
+) -> list[FhirForm]:
+    """The readers of FHIR resources, Patients first."""
+    if not mapping.resources:
+        return []
+    server, zone = mapping.fhir or FhirServer(), draft.panes.zone
+    rules = FhirRules(
+        server.identifier_system or PERSON_SYSTEM, None if server.crosswalk is None else crosswalks[server.crosswalk],
+        server.own_times, server.score_item,
+    )
+    read = FieldReader(pseudonyms, start_reader(zone), stop_reader(zone))
+    context = fhir_context(draft, party, read, programmes(draft, party), rules)
+    paths = {entry.resource: entry.path for entry in mapping.resources}
+    return [form(context, paths[name]) for name, form in FORMS.items() if name in paths]
 
 
 def _built_in(draft: Draft, party: str, folder: Path, pseudonyms: Pseudonyms) -> list[Form]:

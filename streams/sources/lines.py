@@ -64,14 +64,14 @@ Place = Callable[[bytes], tuple[datetime | None, int]]
 """A line → when it was recorded, as far as that can be told, and its rank among lines recorded at the same time."""
 
 
-def placed(form: Form, moment: Reader) -> Place:
+def placed(form: Form, moment: Reader, rank: int = 0) -> Place:
     """Where a line of a form stands in the replay: all have one rank."""
 
     def place(line: bytes) -> tuple[datetime | None, int]:
         text = form.recorded(line)
         with contextlib.suppress(ValueError, OverflowError):
-            return (None if text is None else moment(text)), 0
-        return None, 0
+            return (None if text is None else moment(text)), rank
+        return None, rank
 
     return place
 

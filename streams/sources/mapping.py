@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from policy.measure import EncounterClass, MonitoringStatus
 from streams.envelope import CODE_PATTERN
@@ -112,9 +112,6 @@ class FileMapping(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> "FileMapping":
-        for path in (self.path, *((self.crosswalk.path,) if self.crosswalk else ())):
-            if path in (".", "..", MAPPING_FILE):
-                raise ValueError(f"path: found {path!r}, expected the name of a data file in the same folder")
         self._check_fields()
         self._check_codes()
         if self.delimiter is not None and self.format != "csv":
@@ -185,15 +182,51 @@ class FileMapping(BaseModel):
             raise ValueError("fields.previous: missing; a credit line must name the record that it cancels")
 
 
+class FhirFile(BaseModel):
+    """A file of FHIR R4 resources, which the built-in readers read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    path: FileName
+    format: Literal["fhir"]
+    resource: Literal[
+        "Patient", "EpisodeOfCare", "Task", "Device", "Encounter", "Procedure", "QuestionnaireResponse", "Observation",
+    ]
+
+
+class FhirServer(BaseModel):
+    """How the server that wrote the resources does it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    identifier_system: Text | None = None
+    """System of the identifier by which a Patient is known; by default urn:winnow:person."""
+    crosswalk: CrosswalkRules | None = None
+    own_times: bool = False
+    """A resource without meta.lastUpdated counts as recorded when it says that it ended, was issued or authored."""
+    score_item: Text = "total"
+    """linkId of the item of a QuestionnaireResponse that holds the score."""
+
+
+def _form(entry: Any) -> str:
+    return "fhir" if isinstance(entry, dict) and entry.get("format") == "fhir" else "own"
+
+
+Entry = Annotated[Annotated[FileMapping, Tag("own")] | Annotated[FhirFile, Tag("fhir")], Discriminator(_form)]
+
+
 class SourceMapping(BaseModel):
     """The whole of source.toml."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    file: Annotated[list[FileMapping], Field(min_length=1, max_length=MAX_FILES)]
+    file: Annotated[list[Entry], Field(min_length=1, max_length=MAX_FILES)]
+    fhir: FhirServer | None = None
+    """Of the files of format fhir."""
 
     @model_validator(mode="after")
     def _fit_together(self) -> "SourceMapping":
+        crosswalks = {rules.path for rules in self.crosswalks}
         for path, entries in self.by_path().items():
             for name in ("format", "delimiter"):
                 if len({getattr(entry, name) for entry in entries}) > 1:
@@ -203,15 +236,44 @@ class SourceMapping(BaseModel):
                     f"where: {path} is described twice, and the first takes every line; say under `where` which lines "
                     "each is about, at least in all but the last"
                 )
-            if crosswalk := next((f.crosswalk for f in self.file if f.crosswalk and f.crosswalk.path == path), None):
-                raise ValueError(f"crosswalk: {crosswalk.path} is a data file too, expected a file of its own")
+        paths = [entry.path for entry in self.resources] + list(self.by_path())
+        for path in paths:
+            if path in (".", "..", MAPPING_FILE):
+                raise ValueError(f"path: found {path!r}, expected the name of a data file in the same folder")
+            if path in crosswalks:
+                raise ValueError(f"crosswalk: {path} is a data file too, expected a file of its own")
+            if paths.count(path) > 1:
+                raise ValueError(f"path: {path} is described twice, and at least once as fhir; expected once")
+        self._check_resources()
         return self
 
+    def _check_resources(self) -> None:
+        named = [entry.resource for entry in self.resources]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            raise ValueError(f"resource: {', '.join(twice)} is described twice, expected one file of each")
+        if named and "Patient" not in named:
+            raise ValueError("resource: no file of Patient, which says whom the other resources are about; describe it")
+        if self.fhir is not None and not named:
+            raise ValueError("fhir: no file has format 'fhir'; leave it out")
+
+    @property
+    def resources(self) -> list[FhirFile]:
+        """The files of FHIR resources."""
+        return [entry for entry in self.file if isinstance(entry, FhirFile)]
+
+    @property
+    def crosswalks(self) -> set[CrosswalkRules]:
+        """All that are named."""
+        named = [entry.crosswalk for entry in self.file if isinstance(entry, FileMapping)]
+        named.append(self.fhir.crosswalk if self.fhir is not None else None)
+        return {rules for rules in named if rules is not None}
+
     def by_path(self) -> dict[str, list[FileMapping]]:
-        """What is said of each file, in the order in which it is said."""
+        """What is said of each file that is not of FHIR resources, in the order in which it is said."""
         found: dict[str, list[FileMapping]] = {}
         for entry in self.file:
-            found.setdefault(entry.path, []).append(entry)
+            if isinstance(entry, FileMapping):
+                found.setdefault(entry.path, []).append(entry)
         return found
 
 
@@ -250,7 +312,8 @@ def _told(error: ValidationError, data: dict[str, Any]) -> str:
         if len(key) > 1 and key[0] == "file" and isinstance(key[1], int):
             entry = data["file"][key[1]]
             name = entry.get("path") if isinstance(entry, dict) else None
-            where, key = f"file {key[1] + 1} ({name if isinstance(name, str) else 'no path'}): ", key[2:]
+            # What follows the number is the union's tag.
+            where, key = f"file {key[1] + 1} ({name if isinstance(name, str) else 'no path'}): ", key[3:]
         place = ".".join(str(part) for part in key)
         match fault["type"]:
             case "value_error":
@@ -258,7 +321,7 @@ def _told(error: ValidationError, data: dict[str, Any]) -> str:
             case "missing":
                 said = "missing, expected to be given"
             case "extra_forbidden":
-                said = f"an unknown key, expected one of {', '.join(_keys(where))}"
+                said = f"an unknown key, expected one of {', '.join(_keys([*map(str, fault['loc'])]))}"
             case _:
                 said = f"found {str(fault['input'])[:80]!r}. {fault['msg'].replace('Input should', 'It should')}"
         told.append(where + (f"{place}: " if place else "") + said)
@@ -266,8 +329,16 @@ def _told(error: ValidationError, data: dict[str, Any]) -> str:
     return "; ".join(told) + more
 
 
-def _keys(where: str) -> list[str]:
-    return list((FileMapping if where else SourceMapping).model_fields)
+def _keys(key: list[str]) -> list[str]:
+    """The keys that may stand where an unknown one was found."""
+    model: type[BaseModel] = SourceMapping
+    if "crosswalk" in key[:-1]:
+        return ["path", "from", "to", "delimiter"]
+    if key[0] == "fhir" and len(key) > 1:
+        model = FhirServer
+    elif key[0] == "file" and len(key) > 2:
+        model = FhirFile if key[2] == "fhir" else FileMapping
+    return list(model.model_fields)
 
 
 def _is_zone(name: str) -> bool:

@@ -60,17 +60,21 @@ def make_sample(folder: Path, seed: int) -> tuple[Path, Path]:
         return {"reference": f"Patient/{who}", "display": "Mrs. Somebody"}
 
     ndjson(fhir / "Patient.ndjson", [
-        {**resource("Patient", birthDate=born[who]), "id": who, **({"deceasedDateTime": "2013-05-09T20:35:22-04:00"} if not n else {})}
+        {**resource("Patient", birthDate=born[who], identifier=[
+            {"system": "http://hl7.org/fhir/sid/us-ssn", "value": "999-94-5397"},
+            {"system": "https://github.com/synthetichealth/synthea", "value": who},
+        ]), "id": who, **({"deceasedDateTime": "2013-05-09T20:35:22-04:00"} if not n else {})}
         for n, who in enumerate(ill)
     ])
     ndjson(fhir / "Encounter.ndjson", [
         resource("Encounter", status="finished", subject=about(who), period={"start": at + "-05:00", "end": at + "-05:00"},
-                 **{"class": {"code": rng.choice(["AMB"] * 6 + ["IMP", "EMER", "HH", "VR"])}})
+                 **{"class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode",
+                              "code": rng.choice(["AMB"] * 6 + ["IMP", "EMER", "HH", "VR", "FLD"])}})
         for who in ill for at in [moment() for _ in range(rng.randrange(10, 40))] + ["2019-12-31T23:30:00", "2024-12-31T23:30:00"]
     ])
     ndjson(fhir / "Procedure.ndjson", [
-        resource("Procedure", status="completed", subject=about(rng.choice(ill)), performedPeriod={"start": moment() + "-04:00"})
-        for _ in range(50)
+        resource("Procedure", status="completed", subject=about(rng.choice(ill)), performedPeriod={"start": at, "end": at})
+        for at in [moment() + "-04:00" for _ in range(50)]
     ])
     ndjson(fhir / "Device.ndjson", [
         resource("Device", type={"coding": [{"code": rng.choice(["337414009", "228869008"])}]}, patient=about(who),
@@ -148,7 +152,7 @@ def plain(folder: Path) -> Plain:
     days = np.array([[overlap(insured.get(p), y) for y in years] for p in linked])
 
     encounters = pd.json_normalize([json.loads(x) for x in (hospital / "Encounter.ndjson").read_text().splitlines()])
-    seen = encounters[encounters["class.code"] == "AMB"]
+    seen = encounters[encounters["class.code"].isin(["AMB", "HH"])]
     visits = grid(seen["subject.reference"].str.removeprefix("Patient/").map(ours), seen["period.start"], 1, linked, years)
     lines = pd.read_csv(insurer / "claims_transactions.csv", dtype=str, keep_default_na=False)
     charges = lines[lines["TYPE"] == "CHARGE"]
@@ -243,7 +247,7 @@ def refused(name: str, rows: pd.DataFrame) -> dict[str, int]:
         case "Device.ndjson":
             return {"unknown-code": sum(c[0]["code"] != "337414009" for c in rows["type.coding"])}
         case "Encounter.ndjson":
-            return {"unknown-code": int((~rows["class.code"].isin(["AMB", "IMP", "EMER", "VR"])).sum())}
+            return {"unknown-code": int((~rows["class.code"].isin(["AMB", "HH", "IMP", "EMER", "VR"])).sum())}
         case "encounters.csv":
             known = ["wellness", "ambulatory", "outpatient", "inpatient", "emergency", "urgentcare"]
             return {"unknown-code": int((~rows["ENCOUNTERCLASS"].isin(known)).sum())}

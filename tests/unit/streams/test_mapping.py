@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,8 +17,9 @@ from streams.errors import ConfigurationError, SourceError
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason
 from streams.sources.agreed import check_sources, open_sources, source_faults
+from streams.sources.fhir_files import FORMS
 from streams.sources.lines import MAX_LINE_BYTES, read_events
-from streams.sources.mapping import load_mapping
+from streams.sources.mapping import FhirFile, load_mapping
 from streams.survey import survey
 from tests.support import parties as p
 from tests.support.terms import draft_data
@@ -484,6 +486,90 @@ def test_codes_and_fields_of_kinds_are_checked(tmp_path, change, words):
     (tmp_path / "source.toml").write_text(text.replace(*change))
     with pytest.raises(SourceError) as found:
         check_sources(CARE_DRAFT, "hospital", tmp_path)
+    for word in words:
+        assert word in str(found.value)
+
+
+FHIR = """
+[fhir]
+identifier_system = "urn:clinic"
+own_times = true
+crosswalk = { path = "crosswalk.csv", from = "ours", to = "number" }
+
+[[file]]
+path = "visits.ndjson"
+format = "fhir"
+resource = "Encounter"
+
+[[file]]
+path = "people.ndjson"
+format = "fhir"
+resource = "Patient"
+
+[[file]]
+path = "plans.csv"
+format = "csv"
+kind = "enrolment"
+fields = { id = "nr", person = "who", programme = "plan", start = "since", recorded = "since" }
+"""
+FHIR_DRAFT = Draft.model_validate(draft_data(parties=[
+    {"name": "hospital", "sources": [{"name": "ehr", "kinds": ["enrolment", "encounter"]}]}, *draft_data()["parties"][1:],
+]))
+
+
+def resources(folder, text=FHIR):
+    (folder / "source.toml").write_text(text)
+    p.write_lines(folder / "crosswalk.csv", "ours,number", "c1,P1")
+    p.write_lines(folder / "plans.csv", "nr,who,plan,since", "1,P1,ibd-care,2024-01-05")
+    p.write_lines(folder / "people.ndjson", *(json.dumps({
+        "resourceType": "Patient", "id": key,
+        "identifier": [{"system": "urn:other", "value": "x"}, {"system": "urn:clinic", "value": ours}],
+    }) for key, ours in (("a", "c1"), ("b", "c2"))))
+    p.write_lines(folder / "visits.ndjson", *(json.dumps({
+        "resourceType": "Encounter", "id": f"e{n}", "status": "finished", "subject": {"reference": f"Patient/{who}"},
+        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": code},
+        "period": {"start": "2024-01-05T09:00:00+01:00", "end": "2024-01-05T10:00:00+01:00"},
+    }) for n, (who, code) in enumerate([("a", "IMP"), ("b", "IMP"), ("a", "FLD")])))
+    return list(read_events(open_sources(FHIR_DRAFT, "hospital", folder, PSEUDONYMS)))
+
+
+def test_resources_are_read_beside_mapped_files(tmp_path):
+    found = resources(tmp_path)
+    told = [(file.form.file, e if isinstance(e, Reason) else e.kind) for file, _, e, _ in found]
+    assert told == [
+        ("people.ndjson", "enrolment"), ("people.ndjson", Reason.UNKNOWN_PERSON), ("plans.csv", "enrolment"),
+        ("visits.ndjson", "encounter"), ("visits.ndjson", Reason.UNKNOWN_REFERENCE), ("visits.ndjson", Reason.UNKNOWN_CODE),
+    ]
+    visit = found[3][2]
+    assert visit.patient == found[0][2].patient == found[2][2].patient == PSEUDONYMS.patient("P1")
+    assert (visit.payload.type, visit.recorded_at.isoformat()) == ("admission", "2024-01-05T10:00:00+01:00")
+    told = survey(FHIR_DRAFT, "hospital", tmp_path)
+    assert {f.file: (f.read, f.accepted) for f in told.files} == {
+        "people.ndjson": (2, 1), "plans.csv": (1, 1), "visits.ndjson": (3, 1),
+    }
+    assert told.unread == []
+
+
+def test_every_resource_that_can_be_named_has_a_reader():
+    assert set(get_args(FhirFile.model_fields["resource"].annotation)) == set(FORMS)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (('resource = "Encounter"', 'resource = "Condition"'), ["file 1 (visits.ndjson)", "resource", "'Condition'", "'Encounter'"]),
+    (('resource = "Encounter"', 'resource = "Encounter"\nkind = "encounter"'), ["file 1", "kind", "unknown key", "resource"]),
+    (('resource = "Patient"', 'resource = "Task"'), ["no file of Patient"]),
+    (('resource = "Encounter"', 'resource = "Patient"'), ["Patient is described twice"]),
+    (('path = "visits.ndjson"', 'path = "people.ndjson"'), ["people.ndjson is described twice"]),
+    (('path = "visits.ndjson"', 'path = "plans.csv"'), ["plans.csv is described twice", "as fhir"]),
+    (('path = "visits.ndjson"', 'path = "crosswalk.csv"'), ["crosswalk.csv is a data file too"]),
+    (("own_times = true", "own_time = true"), ["fhir.own_time", "unknown key", "own_times"]),
+    (('from = "ours"', 'source = "ours"'), ["fhir.crosswalk.from", "missing"]),
+    (('resource = "Encounter"', 'resource = "Observation"'), ["visits.ndjson has kind 'prom' or 'monitoring'"]),
+])
+def test_what_is_wrong_with_resources_is_said(tmp_path, change, words):
+    assert change[0] in FHIR
+    with pytest.raises((SourceError, ConfigurationError)) as found:
+        resources(tmp_path, FHIR.replace(*change, 1))
     for word in words:
         assert word in str(found.value)
 
