@@ -72,12 +72,14 @@ def expected_windows(draft: Draft) -> tuple[DateWindow, ...]:
 def series(document: Document, kpi: Kpi, cell: Cell, expected: Sequence[DateWindow]) -> Series:
     """Put a document's releases and refusals of one KPI and cell on the line of expected windows.
 
-    A released window shows its latest revision. Without a release, a refusal of exactly this window and cell
-    comes first, then wider ones; a category without a word of its own shares the total's refusal.
+    A released window shows its latest revision; one that only ran on demand is shown if it is expected. Without a
+    release, a refusal of exactly this window and cell comes first, then wider ones; a category without a word of its
+    own shares the total's refusal.
     """
     released: dict[DateWindow, Release] = {}
     for release in document.releases:
-        if release.kpi == kpi.id and release.cell == cell and release.output == "value":
+        shown = not release.on_demand or release.window in expected
+        if shown and release.kpi == kpi.id and release.cell == cell and release.output == "value":
             known = released.get(release.window)
             if known is None or release.revision >= known.revision:
                 released[release.window] = release
@@ -98,3 +100,12 @@ def series(document: Document, kpi: Kpi, cell: Cell, expected: Sequence[DateWind
         Point(window=w, release=released.get(w), refusal=None if w in released else refusal_of(w))
         for w in known_windows
     ))
+
+
+def asked(document: Document, kpi: Kpi, cell: Cell, scheduled: Sequence[DateWindow]) -> Series:
+    """One KPI and cell of the windows that ran on demand only, oldest first."""
+    windows = {r.window for r in document.releases if r.on_demand and r.kpi == kpi.id}
+    windows |= {r.window for r in document.refusals if r.suppression and r.kpi == kpi.id and r.window is not None}
+    beyond = sorted(windows.difference(scheduled), key=lambda w: (w.end, w.start))
+    found = series(document, kpi, cell, beyond)
+    return Series(kpi=kpi, cell=cell, points=tuple(p for p in found.points if p.window in beyond))

@@ -18,7 +18,7 @@ from console.locale import LANGS, NAMES, Lang, preferred
 from console.pages import view
 from console.pages.security import Guard
 from console.pages.store import Store
-from console.series import cells, expected_windows, series
+from console.series import asked, cells, expected_windows, series
 from console.texts import translator
 from console.words import OUTCOMES, REASONS, RULES, described, plain
 from policy.agreement import Draft
@@ -65,7 +65,7 @@ class _Pages:
             lang=lang, t=translator(lang), link=link, path=request.url.path,
             kept={k: v[:LONGEST_CELL_KEY] for k, v in request.query_params.items() if k == "cell"},
             draft=self._draft, document=self._store.current(), version=self._store.version,
-            agreement=self._draft.title.nl if lang == "nl" else self._draft.title.en,
+            moment=self._time, agreement=self._draft.title.nl if lang == "nl" else self._draft.title.en,
             updated=self._time(self._store.updated, lang), **values,
         )
         return HTMLResponse(html, status_code=status, headers={"Content-Language": lang, "Vary": "Accept-Language"})
@@ -125,7 +125,7 @@ def create_app(store: Store, kpis: Iterable[Kpi], draft: Draft, reader: str | No
         shown = series(store.current(), kpi, chosen, expected)
         return pages.render(
             request, "kpi.html", kpi=kpi, shown=shown, cells=cells(kpi),
-            chart=view.chart(shown, pages.lang(request)),
+            chart=view.chart(shown, pages.lang(request)), asked=asked(store.current(), kpi, chosen, expected),
             recipients=", ".join(r.name for r in draft.recipients if kpi_id in r.kpis),
         )
 

@@ -7,7 +7,7 @@ import io
 import json
 import re
 import string
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import httpx
@@ -22,7 +22,7 @@ from console.pages.view import chart, rows, spark
 from console.series import Series, expected_windows, series
 from console.telling import reading, unit_name
 from console.texts import TEXTS
-from evaluation.document import DateWindow, Document, Refusal, Release
+from evaluation.document import DateWindow, Document, Refusal, Release, ScheduleRow
 from policy.kpi import load_kpi
 from tests.support.documents import agreement, made_up
 
@@ -190,7 +190,7 @@ def placeholders(text):
 
 def test_every_text_of_the_catalogue_is_complete_and_used():
     sources = "".join(p.read_text(encoding="utf-8") for p in [*HERE.glob("*.py"), *HERE.parent.glob("*.py"), *HERE.glob("templates/*.html")] if p.name != "texts.py")
-    built = {"status_", "gap_", "better_", "ratio_", "mean_", "points_", "share_", "completion_", "income", "alert_"}
+    built = {"status_", "gap_", "better_", "ratio_", "mean_", "points_", "share_", "completion_", "income", "alert_", "schedule_"}
     words = {"released", "suppressed", "refused", "pending"}
     for key, text in TEXTS.items():
         assert text.en.strip(), key
@@ -242,6 +242,39 @@ async def test_the_charts_data_hold_null_where_there_is_a_gap():
     assert [p["state"] for p in data["points"]].count("pending") == 35
     assert "35 nog niet beschikbaar" in html.unescape(page)
     assert data["points"][0]["at"] == 1_706_400_000_000  # 28 January 2024
+
+
+async def test_windows_asked_for_are_listed_apart_and_not_drawn():
+    quarter = DateWindow(start=WINDOWS[0].start, end=WINDOWS[9].end)
+    asked = release(quarter, value=0.8125, on_demand=True)
+    document = Document(releases=(release(WINDOWS[0]), asked))
+    async with client(document) as http:
+        page = (await http.get(f"/kpi/{RATIO.id}?lang=nl")).text
+        other = (await http.get(f"/kpi/{RATIO.id}?lang=en&cell=income:1")).text
+    table = page[page.index('id="asked"'):]
+    assert "Op verzoek" in table
+    assert period(quarter, "nl") in table
+    assert "0,81" in table
+    assert period(quarter, "nl") not in page[:page.index('id="asked"')]
+    assert period(quarter, "en") in other[other.index('id="asked"'):]
+    async with client(Document(releases=(release(WINDOWS[0]),))) as http:
+        assert "Asked for" not in (await http.get(f"/kpi/{RATIO.id}?lang=en")).text
+
+
+async def test_the_schedule_says_what_ran_late_and_why():
+    rows = (
+        ScheduleRow(window=WINDOWS[0], expected=WINDOWS[5].end, state="ran", nodes=(0, 1),
+                    ended_at=datetime(2024, 7, 1, 10, tzinfo=UTC), said={"1": "this node was down for an hour"}),
+        ScheduleRow(window=WINDOWS[1], expected=WINDOWS[6].end, state="refused", nodes=(0, 1), rule="quota"),
+        ScheduleRow(window=WINDOWS[2], expected=WINDOWS[7].end, state="waiting"),
+    )
+    async with client(Document(schedule=rows)) as http:
+        page = (await http.get("/runs?lang=nl")).text
+    table = page[page.index('id="schedule"'):]
+    assert table.count('<th scope="row">') == 3
+    for said in ("Laat gedraaid", "knooppunt 1:", "this node was down for an hour", "1 jul 2024, 12:00:00", "quota",
+                 "Wacht op zijn gegevens", "Geweigerd"):
+        assert said in table
 
 
 async def test_who_may_see_it_and_the_minimum_are_said():
