@@ -1,0 +1,104 @@
+"""From a signed request to the result at its recipient.
+
+The demonstration's cohort and agreement, all processes on this machine, an embedded chain with a block a second of
+which the one two behind the head is final. Once every scheduled window has run, one requester asks for windows that
+never ran, one after the other, each for both KPIs and all cells.
+
+- "signed request to result": from before the request is signed until all three nodes' shares are recombined and
+  decoded at the requester.
+- "the same, not waiting for blocks": that, minus the longest time that one of the nodes spent between sending the
+  run's authorisation and reading it in a final block (phase `authorise` of its record). Results wait for no other
+  block: an attestation is sent before them, but mined when it may.
+
+Every result is compared with the plaintext oracle of the tests.
+"""
+
+import asyncio
+import math
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import case
+from console.cohort.agreement import demo_agreement
+from console.cohort.generate import generate
+from console.cohort.shape import Shape
+from console.reader import AccountReader
+from console.request import Requester, ask
+from console.requested import Outcome
+from console.system import LocalSystem
+from infra.local.chain import LIVE_BLOCK_SECONDS
+from policy.agreement import load_draft, load_kpis
+from policy.request import new_demand
+from tests.support.oracle import Expected, expect
+
+LENGTH = 6
+"""Weeks of the windows that are asked for; scheduled ones have 4."""
+REPLAY_SECONDS = 900.0
+ASK_SECONDS = 60.0
+TOLERANCE = 1e-5
+"""Relative; the demonstration's plans have 20 significant bits."""
+
+
+def measure_requests(patients: int, runs: int) -> list[dict[str, Any]]:
+    """Both cases, over `runs` requests after one that warms up."""
+    with tempfile.TemporaryDirectory(prefix="winnow-benchmark-", ignore_cleanup_errors=True) as folder:
+        return asyncio.run(_measure(Path(folder), patients, runs))
+
+
+async def _measure(folder: Path, patients: int, runs: int) -> list[dict[str, Any]]:
+    shape = Shape(patients=patients)
+    parties = generate(folder / "data", shape=shape).parties
+    agreement, longer = folder / "agreement.toml", folder / "longer.toml"
+    text = demo_agreement(shape)
+    agreement.write_text(text, encoding="utf-8")
+    longer.write_text(text.replace("size = 4", f"size = {LENGTH}"), encoding="utf-8")
+    draft = load_draft(agreement)
+    oracle = expect(longer, parties)
+    system = LocalSystem(
+        draft, load_kpis(draft, folder), parties, folder / "work", block_seconds=LIVE_BLOCK_SECONDS
+    )
+    totals, waits = [], []
+    async with system:
+        system.start()
+        await system.wait_for(draft.recipients[0].name, "complete", REPLAY_SECONDS)
+        requester = Requester.load(system.work.configuration(draft.requesters[0].name))
+        async with AccountReader(requester.settings, requester.terms, requester.recipient) as reader:
+            await reader.catch_up()
+            last = draft.panes.count - LENGTH
+            for number in range(runs + 1):
+                start = last - number
+                demand = new_demand(requester.terms, requester.settings.requester, draft.kpis, start, start + LENGTH)
+                begin = time.perf_counter()
+                outcome = await ask(requester, reader, demand, ASK_SECONDS)
+                spent = time.perf_counter() - begin
+                _check(outcome, oracle)
+                rows = [r for r in reader.account.document().runs if r.id == outcome.run]
+                if number:
+                    totals.append(spent)
+                    waits.append(rows[0].seconds["authorise"])
+                sys.stderr.write(f"request {number} of {runs}: {spent:.2f} s, {rows[0].seconds}\n")
+    return [
+        case("signed request to result", "winnow", patients, totals),
+        case("the same, not waiting for blocks", "winnow", patients,
+             [total - wait for total, wait in zip(totals, waits, strict=True)]),
+    ]
+
+
+def _check(outcome: Outcome, oracle: Expected) -> None:
+    """Refuse a result that is not the oracle's, or was not computed for this request."""
+    if outcome.outcome != "run":
+        raise RuntimeError(f"a new window was answered as {outcome.outcome}, status {outcome.status}")
+    cells = [
+        c for c in oracle.cells if (c.start, c.end) == (outcome.window.start, outcome.window.end) and c.released
+    ]
+    found = {(r.kpi, tuple(r.cell.items())): r for r in outcome.releases if r.output == "value"}
+    if len(found) != len(cells) or not cells:
+        raise RuntimeError(f"found {len(found)} values, expected {len(cells)}")
+    for cell in cells:
+        release = found[cell.kpi, tuple(cell.cell.items())]
+        for got, wanted in ((release.value, cell.value), (release.low, cell.low), (release.high, cell.high)):
+            if got is None or wanted is None or not math.isclose(got, wanted, rel_tol=TOLERANCE):
+                raise RuntimeError(f"{cell.kpi} {cell.cell}: found {got}, expected {wanted}")
