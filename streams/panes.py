@@ -270,6 +270,11 @@ class ShardPanes:
         ended = bisect_right(self._stamps, value) - 1
         return max(self.sealed, min(self._grid.count, ended - self._grace))
 
+    @property
+    def ripe(self) -> bool:
+        """Whether a pane may be sealed now."""
+        return self.register.closed and self.sealed < self.sealable
+
     def seal(self) -> tuple[int, NDArray[np.int64]]:
         """Seal the next pane: its number and its content, (columns, slots).
 

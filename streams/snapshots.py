@@ -55,6 +55,9 @@ class PaneStage:
                         ends.end(record.partition, event.source)
                 else:
                     self._shards[record.partition].add(event)
+                # At once: what is late must not depend on how many records came together.
+                if self._shards[record.partition].ripe:
+                    await self._seal(record.partition, outbox)
             for shard in range(len(self._shards)):
                 await self._seal(shard, outbox)
             counts.late_pending = sum(s.late_pending for s in self._shards)

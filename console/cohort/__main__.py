@@ -20,10 +20,11 @@ def main() -> None:
     parser.add_argument("--enrolled", type=float, default=usual.enrolled, help="fraction who start using the app")
     parser.add_argument("--uptake-weeks", type=float, default=usual.uptake_weeks, help="mean time to activation")
     parser.add_argument("--dirt", type=int, default=0, help="bad lines of each kind among the good ones")
+    parser.add_argument("--events", action="store_true", help="contacts, questionnaires and home monitoring too")
     given = vars(parser.parse_args())
-    directory, dirt = given.pop("directory"), given.pop("dirt")
+    directory, dirt, events = (given.pop(name) for name in ("directory", "dirt", "events"))
     try:
-        made = generate(directory, shape=Shape(**given), dirt=dirt)
+        made = generate(directory, shape=Shape(**given), dirt=dirt, events=events)
     except ValueError as error:
         parser.error(str(error))
     parser.exit(message=f"{made.patients} patients, {made.users} users, {made.claims} claim lines in {directory}\n")

@@ -8,6 +8,7 @@ import numpy as np
 from console.cohort.claims import draw_claims
 from console.cohort.dirt import add_dirt
 from console.cohort.files import hospital_lines, insurer_lines, statistics_lines, write
+from console.cohort.hospital import hospital_events
 from console.cohort.people import NEVER, draw_people
 from console.cohort.shape import Shape
 
@@ -31,7 +32,7 @@ class Summary:
 
 def generate(
     directory: Path, patients: int = 4_350, weeks: int = 78, seed: int = 1, *, shape: Shape | None = None,
-    dirt: int = 0,
+    dirt: int = 0, events: bool = False,
 ) -> Summary:
     """Write a cohort under `directory`/hospital, /insurer and /statistics. The same arguments give the same bytes.
 
@@ -42,6 +43,7 @@ def generate(
         seed: of all randomness.
         shape: everything at once, instead of the three above.
         dirt: bad lines of each kind that each party gets among its good ones.
+        events: whether the hospital has contacts, questionnaires and home monitoring too.
 
     Raises:
         ValueError: a size or a fraction is out of bounds.
@@ -51,6 +53,9 @@ def generate(
     people = draw_people(rng, shape)
     claims = draw_claims(rng, people, shape)
     files = hospital_lines(people, shape) | insurer_lines(people, claims, shape) | statistics_lines(people, shape)
+    if events:
+        for name, lines in hospital_events(people, shape).items():
+            files.setdefault(name, []).extend(lines)
     rejected = add_dirt(files, people, claims, shape, dirt) if dirt else {}
     write(directory, files)
     return Summary(

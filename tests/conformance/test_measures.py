@@ -1,5 +1,6 @@
 """A party's panes against the oracle: every column of every person and pane, and every line accounted for."""
 
+import json
 import tomllib
 from collections import Counter
 from datetime import date
@@ -25,16 +26,86 @@ CASES = {
     "monthly": Shape(patients=900, weeks=52, seed=7, start=date(2023, 1, 1), zone="Europe/Lisbon", newcomers=0.03),
     # Claims come up to 150 days late, and two weeks are waited for.
     "late": Shape(patients=600, weeks=12, seed=8, enrolled=0.5, uptake_weeks=2.0, newcomers=0.03),
+    # Encounters, monitoring, answers and withdrawals, corrected within the grace and after it.
+    "events": Shape(patients=400, weeks=12, seed=9, enrolled=0.5, uptake_weeks=2.0, newcomers=0.03),
 }
+MEASURES = """
+[[measures]]
+name = "outpatient"
+aggregation = "count"
+kind = "encounter"
+code = "outpatient"
+bound = 20
+
+[[measures]]
+name = "contacts"
+aggregation = "count"
+kind = "encounter"
+bound = 40
+
+[[measures]]
+name = "check_ins_due"
+aggregation = "count"
+kind = "monitoring"
+code = "due"
+module = "check-in"
+bound = 20
+
+[[measures]]
+name = "completed"
+aggregation = "count"
+kind = "monitoring"
+code = "completed"
+module = "calprotectin"
+bound = 20
+
+[[measures]]
+name = "missed"
+aggregation = "missed"
+module = "check-in"
+bound = 20
+
+[[measures]]
+name = "follow_ups"
+aggregation = "follow-ups"
+code = "ibd-control-8"
+bound = 20
+
+[[measures]]
+name = "change"
+aggregation = "change"
+code = "ibd-control-8"
+bound = 32000
+
+[[measures]]
+name = "follow_ups_any"
+aggregation = "nonzero"
+of = "follow_ups"
+"""
 
 
 def agreement(case: str) -> dict:
-    raw = tomllib.loads((AGREEMENTS / f"{'quick' if case == 'late' else case}.toml").read_text(encoding="utf-8"))
+    raw = tomllib.loads((AGREEMENTS / f"{'monthly' if case == 'monthly' else 'quick'}.toml").read_text(encoding="utf-8"))
     if case == "late":
         # The oracle's watermark is the party's, which is a shard's where there is one.
         raw["shards"] = 1
         raw["parties"][1]["grace_panes"] = 2
+    if case == "events":
+        raw["shards"] = 1
+        raw["parties"][0]["grace_panes"] = 1
+        raw["parties"][0]["sources"][0]["kinds"] += ["encounter", "monitoring", "prom", "withdrawal"]
+        raw["measures"] += [m | {"party": "hospital"} for m in tomllib.loads(MEASURES)["measures"]]
     return raw
+
+
+def withdraw(folder: Path) -> None:
+    """Every twentieth of the first 200 patients withdraws on a day of the fifth or sixth week."""
+    patients = (folder / "Patient.ndjson").read_text().splitlines()[:200:20]
+    numbers = [json.loads(line)["identifier"][0]["value"] for line in patients]
+    lines = [
+        f"w{n},{person},2024-02-{1 + n:02d},2024-02-{2 + n:02d}T12:00:00+01:00" for n, person in enumerate(numbers)
+    ]
+    (folder / "withdrawals.csv").write_text("\n".join(["record_id,person,withdrawn_on,recorded_at", *lines, ""]))
 
 
 def streamed(draft: Draft, party: str, folder: Path) -> tuple[np.ndarray, Counter, int, int]:
@@ -75,9 +146,11 @@ def rows(people: np.ndarray) -> Counter:
 
 @pytest.mark.parametrize("case", CASES)
 def test_panes_hold_what_the_oracle_says(case: str, tmp_path: Path):
-    made = generate(tmp_path, shape=CASES[case], dirt=2)
+    made = generate(tmp_path, shape=CASES[case], dirt=2, events=case == "events")
     raw = agreement(case)
     draft = Draft.model_validate(raw)
+    if case == "events":
+        withdraw(made.parties["hospital"])
     for party, folder in made.parties.items():
         reader = Reader(raw, party, folder)
         books = reader.read()
@@ -93,3 +166,8 @@ def test_panes_hold_what_the_oracle_says(case: str, tmp_path: Path):
         assert rows(people) == rows(np.stack(columns, axis=2))
         if case == "late" and party == "insurer":
             assert late > 0.2 * read
+        if case == "events" and party == "hospital":
+            assert 20 < late < 0.2 * read
+            assert all(table[m["name"]].any() for m in measures)
+            assert (table["change"] < 0).any()
+            assert len(books.withdrawn) == 10

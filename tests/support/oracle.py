@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 
 from tests.support.oracle_files import FOREVER, Books, Reader
+from tests.support.oracle_kinds import is_of_a_kind, measured
 
 Z = NormalDist().inv_cdf(0.975)
 DAYS_PER_MONTH = 30.4375
@@ -129,6 +130,8 @@ def _measures(measures: list[dict], books: Mapping[str, Books], linked: list[str
             made = whole(party, m["cohort"]) & (begun[:, None] >= ends)
         elif how == "days":
             made = np.add.reduceat(enrolled(party, m["programme"]), starts, axis=1, dtype=np.int64)
+        elif is_of_a_kind(m):
+            made = measured(m, books[party].said, index, edges)
         elif how in ("count", "sum"):
             claims = pd.DataFrame(books[party].claims, columns=["person", "care", "day", "sign", "cents"])
             claims["row"] = claims["person"].map(index)
@@ -151,6 +154,8 @@ def _measures(measures: list[dict], books: Mapping[str, Books], linked: list[str
         made = made.astype(np.int64)
         if m.get("at_risk"):
             made[table[m["at_risk"]] == 0] = 0
+        for person in books[party].withdrawn.keys() & index.keys():
+            made[index[person], books[party].withdrawn[person] :] = 0
         table[m["name"]] = made
     return table
 

@@ -26,15 +26,12 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from tests.support.oracle_kinds import Fact, Kinds, Rejected
+
 MAX_LINE = 1 << 20
 FOREVER = date.max
 CODE = re.compile("[a-z0-9][a-z0-9-]{0,39}")
 PERSON_SYSTEM = "urn:winnow:person"
-
-
-class Rejected(Exception):
-    """A line that does not count; the reason is the message."""
-
 
 @dataclass
 class Grid:
@@ -82,6 +79,10 @@ class Books:
     """(person, care type, day, sign, cents)"""
     incomes: list[tuple[str, date, datetime, str]] = field(default_factory=list)
     """(person, valid from, recorded, quintile or "")"""
+    said: dict[str, dict[str, list[Fact]]] = field(default_factory=dict)
+    """Person → resource → what it says of encounters, monitoring and answers."""
+    withdrawn: dict[str, int] = field(default_factory=dict)
+    """Person → the first pane that was not sealed yet."""
     read: int = 0
     rejected: Counter = field(default_factory=Counter)
     late: int = 0
@@ -111,16 +112,20 @@ class Reader:
         self._latest = {s["name"]: date.min for s in self.sources}
         self._source = {kind: s["name"] for s in self.sources for kind in s["kinds"]}
         self._watermark = date.min
+        self.kinds = {kind for s in self.sources for kind in s["kinds"]}
+        self._of = Kinds(self, [m for m in agreement["measures"] if m["party"] == party])
 
     def read(self) -> Books:
         """Everything in the folder, in the order of recording."""
         queue = []
         for order, (name, take) in enumerate((
             ("Patient.ndjson", self._patient), ("EpisodeOfCare.ndjson", self._episode), ("Task.ndjson", self._task),
-            ("members.csv", self._member), ("claims.csv", self._claim), ("persons.csv", self._person),
+            ("Encounter.ndjson", self._of.encounter), ("QuestionnaireResponse.ndjson", self._of.response),
+            ("Observation.ndjson", self._of.observation), ("members.csv", self._member), ("claims.csv", self._claim),
+            ("persons.csv", self._person), ("withdrawals.csv", self._of.withdrawal),
         )):
             path = self.folder / name
-            if path.exists():
+            if path.exists() and self._is_read(name):
                 queue += [(at, order, number, row, take) for number, (at, row) in enumerate(self._rows(path))]
         for at, _, _, row, take in sorted(queue, key=lambda item: item[:3]):
             try:
@@ -128,6 +133,13 @@ class Reader:
             except Rejected as reason:
                 self.books.rejected[str(reason)] += 1
         return self.books
+
+    def _is_read(self, name: str) -> bool:
+        needed = {
+            "Encounter": {"encounter"}, "QuestionnaireResponse": {"prom", "monitoring"},
+            "Observation": {"prom", "monitoring"}, "withdrawals": {"withdrawal"},
+        }.get(name.split(".", maxsplit=1)[0])
+        return needed is None or bool(needed & self.kinds)
 
     def _rows(self, path: Path):
         """(recorded, row) of every well-formed line; the others are counted as rejected here."""
@@ -176,7 +188,7 @@ class Reader:
             raise Rejected("wrong-type") from None
         return at if at.tzinfo else at.replace(tzinfo=self.grid.zone)
 
-    def _day(self, text, at: datetime) -> date:
+    def day(self, text, at: datetime) -> date:
         self._present(text)
         try:
             day = date.fromisoformat(text)
@@ -209,16 +221,24 @@ class Reader:
 
     def _on_time(self, kind: str, person: str, day: date, pane: int) -> bool:
         """Whether `pane`, the first that an event changes, was still open; then moves its source on to `day`."""
-        closes = max(pane, 0) + 1 + self.grace
-        sealed = closes < len(self.grid.edges) and self._watermark >= self.grid.edges[closes]
+        sealed = self.is_sealed(max(pane, 0))
         linked = self.linked(person)
         self.books.late += sealed or not linked
+        self.move(kind, day)
+        return not sealed
+
+    def is_sealed(self, pane: int) -> bool:
+        """Whether the watermark lies beyond the grace of a pane."""
+        closes = pane + 1 + self.grace
+        return closes < len(self.grid.edges) and self._watermark >= self.grid.edges[closes]
+
+    def move(self, kind: str, day: date) -> None:
+        """A source of `kind` has come to `day`."""
         name, latest = self._source[kind], self._latest
         if day > latest[name]:
             latest[name] = day
             if date.min not in latest.values():
                 self._watermark = min(latest[s["name"]] - timedelta(days=s.get("bound_days", 0)) for s in self.sources)
-        return not sealed
 
     def linked(self, person: str) -> bool:
         """Whether the party knew the person before the linkage date."""
@@ -243,14 +263,18 @@ class Reader:
                 raise Rejected("wrong-type")
         self._code(row["status"], statuses)
         self._code(programme, [c.get("code") for c in code.get("coding", [])])
-        start = self._day(period.get("start"), at)
+        start = self.day(period.get("start"), at)
         # A FHIR period includes its last day.
-        end = self._day(period["end"], at) + timedelta(days=1) if period.get("end") else FOREVER
+        end = self.day(period["end"], at) + timedelta(days=1) if period.get("end") else FOREVER
         self._ordered(start, end)
+        self._enrol(f"{row['resourceType']}/{row['id']}", programme, self.person(subject), start, end, at)
+
+    def person(self, subject: dict) -> str:
+        """Whom a resource is about."""
         patient = str(subject.get("reference", "")).removeprefix("Patient/")
         if patient not in self._patients:
             raise Rejected("unknown-reference")
-        self._enrol(f"{row['resourceType']}/{row['id']}", programme, self._patients[patient], start, end, at)
+        return self._patients[patient]
 
     def _episode(self, row: dict, at: datetime) -> None:
         types = row.get("type") or [None]
@@ -258,13 +282,17 @@ class Reader:
         self._resource(row, at, "ibd-care", types[0], row.get("patient"), row.get("period"), statuses)
 
     def _task(self, row: dict, at: datetime) -> None:
+        codes = [c.get("code") for c in row["code"]["coding"]] if isinstance(row.get("code"), dict) else []
+        if "monitoring" in self.kinds and codes and "ibd-coach" not in codes:
+            self._of.task(row, at)
+            return
         period, statuses = row.get("executionPeriod"), {"in-progress", "completed"}
         self._resource(row, at, "ibd-coach", row.get("code"), row.get("for"), period, statuses)
 
     def _member(self, row: dict, at: datetime) -> None:
         self._present(row["record_id"], row["person"])
-        start = self._day(row["start"], at)
-        end = self._day(row["end"], at) if row["end"] else FOREVER
+        start = self.day(row["start"], at)
+        end = self.day(row["end"], at) if row["end"] else FOREVER
         self._ordered(start, end)
         self._enrol(f"members/{row['record_id']}", "insured", row["person"], start, end, at)
 
@@ -296,7 +324,7 @@ class Reader:
         if not CODE.fullmatch(care):
             raise Rejected("unknown-code")
         sign = 1 if self._code(row["debit_credit"], {"D", "C"}) == "D" else -1
-        day = self._day(row["service_date"], at)
+        day = self.day(row["service_date"], at)
         try:
             cents = int(row["amount_cents"])
         except ValueError:
@@ -334,7 +362,7 @@ class Reader:
 
     def _person(self, row: dict, at: datetime) -> None:
         self._present(row["record_id"], row["person"])
-        valid = self._day(row["valid_from"], at)
+        valid = self.day(row["valid_from"], at)
         self._code(row["income_quintile"], {"", "1", "2", "3", "4", "5"})
         self._new(row["record_id"])
         self.books.known.setdefault(row["person"], at)

@@ -60,6 +60,32 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path: Path):
     assert all(a[name] != c[name] for name in a)
 
 
+def test_a_hospitals_events_come_only_when_asked_for_and_change_nothing_else(tmp_path: Path):
+    plain, full, again = (tmp_path / name for name in ("plain", "full", "again"))
+    generate(plain, patients=300, weeks=40, seed=4)
+    for directory in (full, again):
+        generate(directory, patients=300, weeks=40, seed=4, events=True)
+    a, b = files(plain), files(full)
+    assert b == files(again)
+    new = {f"hospital/{kind}.ndjson" for kind in ("Encounter", "Observation", "QuestionnaireResponse")}
+    assert b.keys() - a.keys() == new
+    assert {name for name in a if a[name] != b[name]} == {"hospital/Task.ndjson"}
+    tasks = b["hospital/Task.ndjson"].splitlines()
+    assert [line for line in tasks if b"ibd-coach" in line] == a["hospital/Task.ndjson"].splitlines()
+    known = {r["id"] for r in ndjson(full / "hospital" / "Patient.ndjson")}
+    answers = ndjson(full / "hospital" / "QuestionnaireResponse.ndjson")
+    assert {r["subject"]["reference"].removeprefix("Patient/") for r in answers} <= known
+    scores = [r["item"][0]["answer"][0]["valueInteger"] for r in answers if "item" in r]
+    assert 0 <= min(scores) < max(scores) <= 16
+    first_versions = sum(r["meta"]["versionId"] == "1" for r in answers)
+    # Who is in care is asked every 12 weeks, once before the period, and answers three times in four.
+    assert first_versions / len(known) == pytest.approx((40 / 12 + 1) * 0.75, rel=0.15)
+    due = {json.loads(line)["id"] for line in tasks if b'"requested"' in line}
+    done = {json.loads(line)["id"] for line in tasks if b"check-in" in line and b'"completed"' in line}
+    assert done < due
+    assert len(done) / len(due) == pytest.approx(0.75, abs=0.08)
+
+
 def test_registers_overlap_as_documented(cohort: Summary):
     hospital, members, registry = persons(cohort)
     assert len(hospital) == cohort.patients == 4_350
