@@ -6,7 +6,7 @@ are among the other's, and quantities (times and outcomes) that are not parts of
 cells, each large enough, may be one patient: two KPIs that show groups 1-2 and groups 3-5 leave whoever has none; the
 cost of all care minus that of GPs leaves one hospital bill; modules due minus modules completed leaves who missed one;
 cost without a cap minus cost with one leaves who passed it.
-docs/adr/0011-*.md says what this does not see.
+docs/adr/0011-estimators-caps-and-strata.md says what this does not see.
 """
 
 from collections.abc import Mapping, Sequence
