@@ -5,8 +5,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from evaluation.coordination import Council
+from evaluation.desk import Extras
 from evaluation.results import combine, combine_alerts, open_result
-from evaluation.run import Outcome
+from evaluation.run import NodeRun, Outcome
 from tests.support import runs
 from tests.support.runs import PANES, RECIPIENT_KEY, ThreeNodes, run_terms
 
@@ -47,10 +49,11 @@ def expected(visits, raise_at=Fraction("1.75"), clear_at=Fraction("0.75")):
     return found
 
 
-def nodes_with(monkeypatch, visits):
+def nodes_with(monkeypatch, visits, **changes):
     monkeypatch.setattr(runs, "_values", values(visits))
     return ThreeNodes(run_terms(
         alerts=ALERTS, recipients=[{"name": "innovation-team", "kpis": ["cost-difference"]}, {"name": "watch", "kpis": []}],
+        **changes,
     ))
 
 
@@ -113,6 +116,49 @@ async def test_each_recipient_gets_its_own_alerts_and_kpis(monkeypatch):
     assert all(o.done.alerts == ("busy", "group", "cheap") for o in outcomes)
     assert all(o.done.seconds["alerts"] > 0 for o in outcomes)
     assert len({s.alerts for s in watch}) == 3
+
+
+async def perform(nodes, plans, windows):
+    """Each node's outcome of a run of these plans and windows."""
+    async def run(node, wire):
+        made = NodeRun(
+            nodes.terms, runs.CHAIN, nodes.chain, node.computation, runs.RECORD_KEYS[node.number], runs.Silent("test"), wire,
+            Council(wire), 9,
+        )
+        return await node.desk.perform(made, plans, windows, Extras())
+
+    return await nodes._at_each(run, None, 5.0)
+
+
+async def test_a_request_that_runs_ahead_of_the_schedule_forks_no_state(monkeypatch):
+    nodes = nodes_with(monkeypatch, VISITS)
+    await nodes.attempt()
+    every = nodes.terms.draft.lattice.scheduled
+    visits, cost = (next(p for p in nodes.terms.plans if p.kpi == kpi) for kpi in (RULE["kpi"], "cost-difference"))
+    found = {"busy": {}, "cheap": {}}
+    for plans, windows in (
+        ([visits], every[2:3]), ([visits, cost], every[:2]), ([cost], every[2:3]), ([visits, cost], every[3:]),
+    ):
+        outcomes = await perform(nodes, plans, windows)
+        states = combine_alerts(opened(nodes, outcomes, "watch"))
+        assert {s.alert for s in states} == {a for a, plan in (("busy", visits), ("cheap", cost)) if plan in plans}
+        assert {s.window for s in states} == {w.index for w in windows}
+        for state in states:
+            assert state.window not in found[state.alert]
+            found[state.alert][state.window] = state.raised
+    assert [found["busy"][w] for w in range(5)] == expected(VISITS)
+    assert [found["cheap"][w] for w in range(5)] == [True] * 5
+
+
+async def test_windows_on_demand_have_no_alerts(monkeypatch):
+    nodes = nodes_with(monkeypatch, VISITS, on_demand={"largest": 4})
+    await nodes.attempt()
+    await nodes.attempt(0, 2)
+    outcomes = await perform(nodes, nodes.terms.plans, [nodes.terms.draft.lattice.at(0, 4)])
+    assert all(o.done.alerts == () for o in outcomes)
+    assert all(set(o.sealed) == {"innovation-team"} for o in outcomes)
+    assert combine_alerts(opened(nodes, outcomes, "innovation-team")) == []
+    assert combine(opened(nodes, outcomes, "innovation-team"), nodes.terms.plans)
 
 
 async def test_a_bound_that_leaves_the_field_with_these_patients_ends_the_linkage(monkeypatch):
