@@ -126,6 +126,11 @@ class Account:
         )
 
     @property
+    def recombined(self) -> int:
+        """Runs whose results are here."""
+        return len(self._released)
+
+    @property
     def progress(self) -> tuple[int, int]:
         """(scheduled windows that ended at every node, scheduled windows of the agreement)."""
         return len(self._ended().intersection(self._scheduled)), len(self._scheduled)
@@ -177,7 +182,7 @@ class Account:
             for _, a in sorted(self._refusals.items(), key=lambda item: str(item[0][1:2] + item[0]))
             if not self._contradicted(a.refusal)
         )
-        alerts = tuple(self._alert_rows())
+        alerts = tuple(self.alert_rows())
         status: Status = settled(releases, refusals, alerts) if self.complete else "running"
         return Document(
             status=status, releases=releases, refusals=refusals, runs=tuple(self._run_rows()), alerts=alerts,
@@ -293,7 +298,8 @@ class Account:
                 ]
         return (release for _, release in sorted(rows, key=lambda row: row[0]))
 
-    def _alert_rows(self) -> Iterable[AlertRow]:
+    def alert_rows(self) -> Iterable[AlertRow]:
+        """Every alert of the recipient after every window so far; in order."""
         for alert in self._alerts.values():
             before = False
             for window, raised in sorted(self._states[alert.id].items()):

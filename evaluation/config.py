@@ -89,6 +89,30 @@ class RequesterSettings(Settings):
     chain: ChainSettings
 
 
+class AlertsSettings(Settings):
+    """A recipient's alerts process. In `keys` lies `sealing`: it reads results as the recipient does."""
+
+    recipient: str
+    terms: Path
+    kpis: Path
+    """The KPI programs (JSON), for their texts."""
+    broker: str
+    keys: Path
+    notify: Path
+    """Addresses, one a line, mode 0600: see evaluation.courier."""
+    folder: Path
+    """For Faust; nothing of worth is kept there."""
+    page: str | None = None
+    """Address of the recipient's page, for the messages."""
+    attempt_seconds: float = Field(default=30, gt=0)
+    """A receiver that has not answered by then has not got the message."""
+    first_retry_seconds: float = Field(default=2, gt=0)
+    longest_retry_seconds: float = Field(default=900, gt=0)
+    """Waiting between attempts doubles from the first to the longest."""
+    give_up_seconds: float = Field(default=86_400, ge=0)
+    """After so long since the change, a message that cannot be delivered is given up; that stays visible."""
+
+
 def load_settings(path: Path, model: type[MODEL]) -> MODEL:
     """Read a configuration.
 

@@ -14,18 +14,27 @@ from infra.local.children import free_port
 
 @dataclass
 class Mailbox:
-    """An SMTP server's messages; while `open` is not set, it holds every connection before it takes the message."""
+    """An SMTP server's messages; while `open` is not set, it holds every sender before it has said anything."""
 
     mails: list = field(default_factory=list)
     open: bool = True
     waiting: int = 0
+    taken: object = None
+    """Called when a message is there, before the sender is told."""
 
-    async def handle_DATA(self, server, session, envelope):
+    async def handle_MAIL(self, server, session, envelope, address, mail_options):
         self.waiting += 1
         while not self.open:  # noqa: ASYNC110 - set from another thread
             await asyncio.sleep(0.02)
         self.waiting -= 1
+        envelope.mail_from = address
+        envelope.mail_options.extend(mail_options)
+        return "250 go on"
+
+    async def handle_DATA(self, server, session, envelope):
         self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
+        if self.taken is not None:
+            self.taken()
         return "250 taken"
 
     @contextlib.contextmanager
