@@ -49,7 +49,7 @@ def init_source(
             sys.stdout.write(json.dumps({"files": [_document(p) for p in found], "toml": text}, indent=1) + "\n")
         elif out is None:
             sys.stdout.write(text)
-    waiting = sum(len(proposal.open) for proposal in found)
+    waiting = sum(len(proposal.open) for proposal in found) + any(proposal.resource for proposal in found)
     if waiting:
         sys.stderr.write(f"winnow: {waiting} places to fill in, marked {OPEN}; then `winnow source check`.\n")
     return 0
@@ -87,17 +87,38 @@ def _toml(found: Sequence[Proposal], draft: Draft | None, party: str | None) -> 
         "# A proposal, from the names and forms of columns. Read it: it may be wrong. docs/sources.md has the keys.",
         f'# Fill in every "{OPEN}". Then: winnow source check DIR --agreement FILE --party NAME',
     ]
+    lines += _server([proposal for proposal in found if proposal.resource])
     for proposal in found:
         lines += ["", *_entry(proposal)]
     if draft is not None and party is not None:
         asked = {kind for source in draft.party(party).sources for kind in source.kinds} & FIELDS.keys()
-        for kind in sorted(asked - {proposal.kind for proposal in found}):
+        for kind in sorted(asked - {kind for proposal in found for kind in proposal.kind.split(", ")}):
             lines += ["", f"# The agreement asks {party} for {kind} too: none of these files seems to hold it."]
     return "\n".join(lines) + "\n"
 
 
+def _server(resources: Sequence[Proposal]) -> list[str]:
+    """What all files of resources share."""
+    if not resources:
+        return []
+    system = next((made.system for made in resources if made.system), "")
+    lines = ["", "[fhir]", _line("identifier_system", Choice(OPEN, "of the identifier that is the person's number" + (
+        f"; the first identifier has {system}" if system else ""
+    )))]
+    if any(made.own_times for made in resources):
+        lines.append("own_times = true  # meta.lastUpdated is missing: when it ended or was issued counts as recorded")
+    if not any(made.resource == "Patient" for made in resources):
+        lines.append("# A file of Patient is needed too: it says whom the others are about.")
+    return lines
+
+
 def _entry(made: Proposal) -> list[str]:
     sample = made.sample
+    if made.resource:
+        return [
+            f"# {sample.path}: FHIR R4, read as {made.kind}", "[[file]]", f"path = {_text(sample.path)}",
+            'format = "fhir"', f"resource = {_text(made.resource)}",
+        ]
     looked = "all" if sample.whole else "the first"
     lines = [f"# {sample.path}: {looked} {sample.rows:,} rows looked at, {len(sample.columns):,} columns"]
     if sample.broken:
@@ -173,7 +194,8 @@ def _text(value: str) -> str:
 
 def _document(made: Proposal) -> dict[str, Any]:
     return {
-        "path": made.sample.path, "format": made.sample.format, "kind": made.kind, "rows": made.sample.rows,
+        "path": made.sample.path, "format": "fhir" if made.resource else made.sample.format, "kind": made.kind,
+        "rows": made.sample.rows,
         "fields": {name: choice.column for name, choice in made.fields.items()},
         "codes": made.codes, "open": made.open,
     }

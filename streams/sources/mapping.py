@@ -207,6 +207,12 @@ class FhirServer(BaseModel):
     score_item: Text = "total"
     """linkId of the item of a QuestionnaireResponse that holds the score."""
 
+    @model_validator(mode="after")
+    def _filled_in(self) -> "FhirServer":
+        if self.identifier_system == OPEN:
+            raise ValueError(f"identifier_system: still {OPEN!r}; fill it in")
+        return self
+
 
 def _form(entry: Any) -> str:
     return "fhir" if isinstance(entry, dict) and entry.get("format") == "fhir" else "own"
@@ -314,7 +320,7 @@ def _told(error: ValidationError, data: dict[str, Any]) -> str:
             name = entry.get("path") if isinstance(entry, dict) else None
             # What follows the number is the union's tag.
             where, key = f"file {key[1] + 1} ({name if isinstance(name, str) else 'no path'}): ", key[3:]
-        place = ".".join(str(part) for part in key)
+        place = "" if fault["type"] == "value_error" and where else ".".join(str(part) for part in key)
         match fault["type"]:
             case "value_error":
                 said = fault["msg"].removeprefix("Value error, ")

@@ -13,9 +13,10 @@ from datetime import timedelta
 from itertools import pairwise
 
 from streams.moment import DATE_FORMATS, source_readers
+from streams.sources.fhir_files import FORMS
 from streams.sources.mapping import CREDIT, FIELDS, NO_EVENT, OPEN, OURS
 from streams.sources.sample import Sample
-from streams.sources.words import SYNONYMS, rank
+from streams.sources.words import SYNONYMS, is_exact, rank
 from streams.tally import CodeTally
 
 DATES = ("recorded", "occurred", "start", "end")
@@ -28,6 +29,10 @@ MOST_CODES = 40
 """A column with more different values is taken for no code list."""
 MIN_PERIODS = 3
 """Periods of a person that follow each other, to tell what an end means."""
+MIN_ROWS = 10
+"""Rows from which on a value that all have is about none of them."""
+RESOURCES = {name: form.kinds for name, form in FORMS.items()}
+_SYSTEM = re.compile(r"(?:https?://|urn:)[A-Za-z0-9:./_-]{1,100}")
 _INTEGER = re.compile(r"-?\d{1,15}", re.ASCII)
 _DECIMAL = re.compile(r"-?\d{1,15}(?:\.\d{1,12})?", re.ASCII)
 _COMMA = re.compile(r"-?\d{1,15}(?:,\d{1,12})?", re.ASCII)
@@ -49,6 +54,12 @@ class Proposal:
     sample: Sample
     kind: str
     why_kind: str
+    resource: str = ""
+    """The FHIR resource that every line is, when a built-in reader reads it: the file needs no fields then."""
+    system: str = ""
+    """Of the first identifier of Patients."""
+    own_times: bool = False
+    """Whether resources lack a time of recording."""
     fields: dict[str, Choice] = field(default_factory=dict)
     constants: dict[str, Choice] = field(default_factory=dict)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -66,6 +77,8 @@ class Proposal:
     @property
     def open(self) -> list[str]:
         """Keys that somebody must fill in."""
+        if self.resource:
+            return []
         found = [] if self.kind != OPEN else ["kind"]
         found += [f"fields.{name}" for name, choice in self.fields.items() if choice.column == OPEN]
         found += [f"constants.{name}" for name, choice in self.constants.items() if choice.column == OPEN]
@@ -83,6 +96,13 @@ def propose(sample: Sample, kind: str | None, ours: Mapping[str, Iterable[str]])
         ours: field → the codes that the agreement knows, where that is known.
     """
     columns = sample.columns
+    if kind is None and (resource := _only(columns.get("resourceType", []))) in RESOURCES:
+        system = _only(columns.get("identifier.0.system", [])) if resource == "Patient" else ""
+        return Proposal(
+            sample, ", ".join(RESOURCES[resource]), "", resource=resource,
+            system=system if _SYSTEM.fullmatch(system) else "",
+            own_times="" in columns.get("meta.lastUpdated", [""]),
+        )
     if kind is None:
         kind, why = _kind(columns)
     else:
@@ -98,6 +118,11 @@ def propose(sample: Sample, kind: str | None, ours: Mapping[str, Iterable[str]])
     _codes(made, columns)
     _ends(made, columns)
     return made
+
+
+def _only(values: list[str]) -> str:
+    """The value that every row has, if there are rows enough to tell."""
+    return values[0] if len(values) >= MIN_ROWS and len({*values}) == 1 else ""
 
 
 def _kind(columns: Mapping[str, list[str]]) -> tuple[str, str]:
@@ -167,7 +192,7 @@ def _field(made: Proposal, columns: Mapping[str, list[str]], name: str) -> None:
         else:
             made.fields[name] = _open(alone, "must differ in every row")
         return
-    if len(named) > 1 and name in CRITICAL:
+    if len(named) > 1 and name in CRITICAL and is_exact(name, named[0]) == is_exact(name, named[1]):
         made.fields[name] = _open(named, "more than one bears such a name")
         return
     if named:

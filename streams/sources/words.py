@@ -95,3 +95,8 @@ def rank(field: str, column: str) -> int | None:
         return names.index(plain)
     starts = [place for place, name in enumerate(names) if len(name) >= MIN_START and plain.startswith(name)]
     return len(names) + starts[0] if starts else None
+
+
+def is_exact(field: str, column: str) -> bool:
+    """Whether a column's name is one of our field's, not only begins with one."""
+    return plain_name(column) in NAMES.get(field, ())

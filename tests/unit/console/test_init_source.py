@@ -18,8 +18,10 @@ from console.init_source import init_source
 from console.source import check_source
 from streams.errors import SourceError
 from streams.sources import sample as sampling
+from streams.sources.mapping import load_mapping
 from streams.sources.sample import read_sample
 from tests.support import parties as p
+from tests.support.synthea import make_sample
 from tests.unit.console.test_cohort import EXAMPLE
 
 VEKTIS = EXAMPLE.parent / "vektis" / "insurer"
@@ -170,9 +172,32 @@ def test_two_columns_that_may_be_the_person_stay_open(tmp_path, capsys):
     assert 'person = "?"  # more than one bears such a name; perhaps bsn, patient' in proposed(capsys, path)
 
 
+def test_the_very_name_of_a_person_wins_from_a_name_that_begins_so(tmp_path, capsys):
+    path = p.write_lines(tmp_path / "m.csv", "id,PATIENTINSURANCEID,PATIENTID,start,end,recorded", "1,P1,P2,2024-01-01,2024-02-01,2024-02-01")
+    assert 'person = "PATIENTID"  # by its name; or PATIENTINSURANCEID' in proposed(capsys, path)
+
+
 def test_whole_numbers_may_be_euros_or_cents(tmp_path, capsys):
     path = p.write_lines(tmp_path / "c.csv", "id,bsn,datum,bedrag,recorded", "1,P1,2024-01-01,100,2024-02-01")
     assert 'amount = "?"  # whole numbers in bedrag: `amount` if euros, `cents` if cents' in proposed(capsys, path)
+
+
+def test_resources_are_left_to_the_built_in_readers(tmp_path, capsys):
+    fhir, _ = make_sample(tmp_path, 1)
+    text = proposed(capsys, fhir / "Encounter.ndjson", fhir / "Patient.ndjson")
+    assert "the first identifier has http://hl7.org/fhir/sid/us-ssn" in text
+    assert "999-94-5397" not in text
+    assert tomllib.loads(text) == {
+        "fhir": {"identifier_system": "?", "own_times": True},
+        "file": [{"path": f"{name}.ndjson", "format": "fhir", "resource": name} for name in ("Encounter", "Patient")],
+    }
+    (fhir / "source.toml").write_text(text)
+    with pytest.raises(SourceError, match=r"source.toml: fhir: identifier_system: still '\?'; fill it in"):
+        load_mapping(fhir)
+    (fhir / "source.toml").write_text(text.replace('"?"', '"https://github.com/synthetichealth/synthea"'))
+    assert [entry.resource for entry in load_mapping(fhir).resources] == ["Encounter", "Patient"]
+    assert "A file of Patient is needed too" in proposed(capsys, fhir / "Encounter.ndjson")
+    assert tomllib.loads(proposed(capsys, fhir / "Encounter.ndjson", kind="encounter"))["file"][0]["fields"]["class"] == "class.code"
 
 
 @pytest.mark.parametrize(("columns", "kind"), [
