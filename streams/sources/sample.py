@@ -24,6 +24,8 @@ MAX_BYTES = 8 << 20
 """Of text; Parquet is bounded by rows and columns."""
 MAX_COLUMNS = 400
 MAX_PATH_DEPTH = 8
+FEW_ROWS = 10
+"""Of fewer rows of NDJSON every key counts as a column; of more a key must stand in two, and in one of twenty."""
 DELIMITERS = (",", ";", "|", "\t")
 _MOSTLY = 0.9
 """Share of the rows that must have the header's number of fields."""
@@ -125,8 +127,9 @@ def _ndjson(path: Path, lines: list[str], *, whole: bool) -> Sample:
         raise SourceError(f"{path} begins as JSON, but no line is an object. Write one object a line (NDJSON)")
     for values in columns.values():
         values.extend([""] * (rows - len(values)))
-    # A key that few lines have may be about one of them, even be a person's number.
-    kept = {name: values for name, values in columns.items() if sum(map(bool, values)) * 20 >= rows}
+    # A key that one of many lines has may be about that line's person, even be a name or number.
+    least = max(rows / 20, 2) if rows >= FEW_ROWS else 1
+    kept = {name: values for name, values in columns.items() if sum(map(bool, values)) >= least}
     return Sample(path.name, "ndjson", rows, whole and len(lines) <= MAX_ROWS, kept, broken=broken)
 
 

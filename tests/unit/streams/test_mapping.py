@@ -11,6 +11,8 @@ from typing import get_args
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from policy.agreement import Draft, load_draft
 from streams.errors import ConfigurationError, SourceError
@@ -574,6 +576,28 @@ def test_what_is_wrong_with_resources_is_said(tmp_path, change, words):
         assert word in str(found.value)
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=st.lists(st.one_of(
+    st.binary(max_size=60),
+    st.lists(st.text(alphabet='aP1,"\\{}:2024- é', max_size=8), min_size=6, max_size=8).map(lambda cells: ",".join(cells).encode()),
+    st.dictionaries(
+        st.sampled_from(["nr", "who", "at", "booked", "what", "code", "state", "score", "old"]),
+        st.none() | st.text(max_size=6) | st.integers() | st.floats() | st.lists(st.text(max_size=2)) | st.sampled_from(
+            ["visit", "module", "list", "stop", "2024-01-05", "P1", "AMB", "ok"]),
+    ).map(lambda row: json.dumps(row).encode()),
+), max_size=8))
+@pytest.mark.parametrize("extension", ["csv", "ndjson"])
+def test_any_lines_are_events_or_refused(tmp_path, extension, lines):
+    (tmp_path / "source.toml").write_text(CARE.format(extension))
+    header = [b"nr,who,at,booked,what,code,state,score,old"] if extension == "csv" else []
+    p.write_lines(tmp_path / f"care.{extension}", *header, *lines)
+    (file,) = open_sources(CARE_DRAFT, "hospital", tmp_path, PSEUDONYMS)
+    found = [e for *_, e, _ in read_events([file])]
+    written = [line for raw in lines for line in raw.split(b"\n") if line.strip()]
+    assert len(found) == len(written)
+    survey(CARE_DRAFT, "hospital", tmp_path)
+
+
 CROSSED = """
 [[file]]
 path = "people.ndjson"
@@ -703,7 +727,8 @@ def test_the_shipped_claims_read_what_they_say():
 
 
 def test_the_documented_entries_are_valid(tmp_path):
-    (entries,) = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    found = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    (entries,) = (text for text in found if "zorg.csv" in text)
     (tmp_path / "source.toml").write_text(entries, encoding="utf-8")
     p.write_lines(tmp_path / "numbers.csv", "patient,number", "17,P17")
     p.write_lines(
