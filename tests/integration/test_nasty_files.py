@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import evaluate
-from tests.support.nasty import MARK, spoil_hospital, spoil_insurer, spoil_statistics
+from tests.support.nasty import MARK, spoil_events, spoil_hospital, spoil_insurer, spoil_statistics, with_events
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own-files"
-SPOIL = {"hospital": spoil_hospital, "insurer": spoil_insurer, "statistics": spoil_statistics}
+SPOIL = {
+    "hospital": lambda folder: spoil_hospital(folder) + spoil_events(folder),
+    "insurer": spoil_insurer, "statistics": spoil_statistics,
+}
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +23,9 @@ def spoiled(tmp_path_factory):
     for party, spoil in SPOIL.items():
         folders[party] = shutil.copytree(EXAMPLE / party, root / party)
         reasons[party] = spoil(folders[party])
-    work = root / "work"
-    document, stderr = evaluate(EXAMPLE / "agreement.toml", folders, "--work", work)
+    work, agreement = root / "work", root / "agreement.toml"
+    agreement.write_text(with_events((EXAMPLE / "agreement.toml").read_text()))
+    document, stderr = evaluate(agreement, folders, "--work", work)
     return document, stderr, reasons, work
 
 

@@ -73,6 +73,200 @@ def spoil_hospital(folder):
     return reasons
 
 
+EVENT_KINDS = '"enrolment", "encounter", "monitoring", "prom", "withdrawal"'
+EVENT_MEASURES = """
+[[measures]]
+name = "visits"
+party = "hospital"
+aggregation = "count"
+kind = "encounter"
+code = "outpatient"
+bound = 3
+
+[[measures]]
+name = "procedures"
+party = "hospital"
+aggregation = "count"
+kind = "encounter"
+code = "procedure"
+bound = 3
+
+[[measures]]
+name = "modules_missed"
+party = "hospital"
+aggregation = "missed"
+module = "diary"
+bound = 2
+
+[[measures]]
+name = "follow_ups"
+party = "hospital"
+aggregation = "follow-ups"
+code = "control-8"
+bound = 9
+
+[[measures]]
+name = "change"
+party = "hospital"
+aggregation = "change"
+code = "control-8"
+bound = 1600
+
+[[measures]]
+name = "device_user"
+party = "hospital"
+aggregation = "exposed"
+programme = "meter"
+"""
+
+
+def with_events(agreement):
+    """An agreement's text, of which the hospital has events of all kinds too."""
+    assert agreement.count('kinds = ["enrolment"]') == 1
+    return agreement.replace('kinds = ["enrolment"]', f"kinds = [{EVENT_KINDS}]") + EVENT_MEASURES
+
+
+def spoil_events(folder):
+    """The same for files of encounters, monitoring, answers and withdrawals; after spoil_hospital."""
+    reasons = Counter()
+    act = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+    who = {"reference": "Patient/x1"}
+
+    def resource(kind, key, at="2024-03-01T08:00:00+01:00", **elements):
+        return {"resourceType": kind, "id": key, "meta": {"lastUpdated": at}} | elements
+
+    def encounter(key, at="2024-03-01T08:00:00+01:00", **changes):
+        return resource("Encounter", key, at, **{
+            "status": "finished", "class": {"system": act, "code": "AMB"}, "subject": who,
+            "period": {"start": "2024-01-15T10:00:00+01:00"},
+        } | changes)
+
+    def lines(name, *pairs):
+        """Resources are written as JSON, texts as they are."""
+        _append(folder / name, [(x if isinstance(x, str | bytes) else json.dumps(x), why) for x, why in pairs], reasons)
+
+    later = "2024-03-02T08:00:00+01:00"
+    lines(
+        "Encounter.ndjson",
+        (encounter("e1"), "accepted"), (encounter("e1"), "duplicate-id"), (encounter("e1", at=later), "accepted"),
+        (encounter("e2", **{"class": {"system": "http://loinc.org", "code": "AMB"}}), "unknown-code"),
+        (encounter("e3", **{"class": {"system": act, "code": "HOSPITAL"}}), "unknown-code"),
+        (encounter("e4", **{"class": {"code": "AMB"}}), "missing-field"),
+        (encounter("e5", **{"class": "AMB"}), "wrong-type"), (encounter("e6", **{"class": None}), "wrong-type"),
+        (encounter("e7", status="FINISHED"), "unknown-code"), (encounter("e8", status="planned"), "not-mapped"),
+        (encounter("e9", status="entered-in-error"), "not-mapped"), (encounter("e10", status=1e308), "unknown-code"),
+        (encounter("e11", subject={"reference": "Patient/nobody"}), "unknown-reference"),
+        (encounter("e12", subject={"reference": "Patient/x1/../x2"}), "wrong-type"),
+        (encounter("e13", subject={"reference": "urn:uuid:x1"}), "wrong-type"),
+        (encounter("e14", subject={"identifier": {"value": f"{MARK}1"}}), "missing-field"),
+        (encounter("e15", period={"start": "2023-12-31T23:59:59+01:00"}), "outside-agreement"),
+        (encounter("e16", period={"start": "2024-07-01"}, at="2024-07-02"), "outside-agreement"),
+        (encounter("e17", period={"start": "2024-05-01"}), "in-the-future"),
+        (encounter("e18", period={"end": "2024-01-15"}), "missing-field"),
+        (encounter("e19", period={"start": 20240115}), "wrong-type"),
+        (encounter("e20") | {"resourceType": "Observation"}, "unknown-code"),
+        (encounter("e21"), "accepted"), (encounter("e22"), "accepted"), (encounter("e23"), "too-many-events"),
+        (encounter("e21", at=later, status="cancelled"), "accepted"),
+        (encounter("e21", at="2024-03-03T08:00:00+01:00", status="cancelled"), "already-cancelled"),
+        (encounter("e21", at="2024-03-03T07:00:00+01:00", subject={"reference": "Patient/h000008"}), "duplicate-id"),
+        (json.dumps(encounter("e24"))[:-1] + ',"a":' + "[" * DEEP + "]" * DEEP + "}", "broken-json"),
+        (json.dumps(encounter("e25"))[:-1] + ',"a":' + "9" * 100_000 + "}", "broken-json"),
+        (json.dumps(encounter("e26")).encode("utf-16"), "not-text"), (b"y" * LONG_LINE, "too-large"),
+    )
+    lines(
+        "Procedure.ndjson",
+        (resource("Procedure", "p1", status="completed", subject=who, performedDateTime="2024-01-20"), "accepted"),
+        (resource("Procedure", "p2", status="not-done", subject=who), "not-mapped"),
+        (resource("Procedure", "p3", status="completed", subject=who, performedAge={"value": 40}), "missing-field"),
+        (resource("Procedure", "p1", status="entered-in-error", subject=who), "duplicate-id"),
+        (resource("Procedure", "p1", later, status="entered-in-error", subject=who), "accepted"),
+    )
+
+    def observation(key, value, code="control-8", at="2024-03-01T08:00:00+01:00", **changes):
+        said = value if isinstance(value, dict) else {"valueQuantity": {"value": value}}
+        return resource("Observation", key, at, **{
+            "status": "final", "code": {"coding": [{"code": code}]}, "subject": who, "effectiveDateTime": "2024-02-20",
+        } | said | changes)
+
+    def number(key, text):
+        return json.dumps(observation(key, 0.125)).replace("0.125", text)
+
+    lines(
+        "Observation.ndjson",
+        (observation("o1", 10), "accepted"), (observation("o2", 26), "accepted"),
+        (observation("o3", 11), "amount-too-large"), (observation("o4", 0.001), "wrong-type"),
+        (number("o5", "NaN"), "wrong-type"), (number("o6", "-Infinity"), "wrong-type"), (number("o7", "1e999"), "wrong-type"),
+        (number("o8", "1e300"), "amount-too-large"), (number("o9", "9" * 4_000), "wrong-type"),
+        (number("o10", '"10"'), "wrong-type"), (number("o11", "true"), "wrong-type"), (number("o12", "[]"), "wrong-type"),
+        (observation("o13", {}), "missing-field"), (observation("o14", 10, code="weight"), "unknown-code"),
+        (observation("o15", 10, code="CONTROL-8"), "unknown-code"), (observation("o16", 10, status="registered"), "not-mapped"),
+        (observation("o17", 10, status="best"), "unknown-code"),
+        (observation("o18", 10, effectiveDateTime="2024-02-30"), "wrong-type"),
+        (observation("o19", 10, effectiveDateTime="0001-01-01"), "wrong-type"),
+        (observation("o20", 10, code="diary"), "accepted"), (observation("o20", 10, code="diary"), "duplicate-id"),
+        (observation("o20", 10, at=later), "duplicate-id"),
+        (observation("o1", 12, at=later, status="corrected"), "accepted"),
+        (observation("o1", {}, at="2024-03-03T08:00:00+01:00", status="entered-in-error"), "accepted"),
+    )
+
+    def response(key, *items, name="control-8", at="2024-03-01T08:00:00+01:00", **changes):
+        return resource("QuestionnaireResponse", key, at, **{
+            "status": "completed", "questionnaire": f"https://a.example/Questionnaire/{name}", "subject": who,
+            "authored": "2023-11-01", "item": list(items),
+        } | changes)
+
+    def item(value, link="total"):
+        return {"linkId": link, "answer": [value]}
+
+    nested = item({"valueInteger": 14})
+    for _ in range(DEEP // 1_000):
+        nested = {"linkId": "g", "item": [nested]}
+    lines(
+        "QuestionnaireResponse.ndjson",
+        (response("r1", item({"valueInteger": 14})), "accepted"),
+        (response("r2", item({"valueInteger": "14"})), "wrong-type"),
+        (response("r3", item({"valueString": "14"})), "missing-field"),
+        (response("r4", item({"valueInteger": 14}, "score")), "missing-field"),
+        (response("r5", item({"valueInteger": 1}), item({"valueInteger": 1})), "wrong-type"),
+        (response("r6", *[item({}, "x")] * 1_001), "wrong-type"), (response("r7", nested), "broken-json"),
+        (response("r8", item({"valueInteger": 14}), name="sf-36"), "unknown-code"),
+        (response("r9", item({"valueInteger": 14}), name="../control-8?"), "unknown-code"),
+        (response("r10", item({"valueInteger": 14}), authored="soon"), "wrong-type"),
+        (response("r11", item({"valueInteger": 14}), status="stopped"), "not-mapped"),
+        (response("r12", item({"valueInteger": 14}), questionnaire=None), "wrong-type"),
+        (response("r13", item({"valueInteger": 14}), subject=[who]), "wrong-type"),
+        (response("r14", item({"valueInteger": 2**70})), "amount-too-large"),
+    )
+    lines(
+        "Task.ndjson",
+        *((resource("Task", f"m{n}", status="requested", code={"coding": [{"code": "diary"}]}, **{
+            "for": who, "executionPeriod": {"start": "2024-02-01"},
+        }), why) for n, why in enumerate(["accepted", "accepted", "too-many-events"])),
+        (resource("Task", "m0", later, status="completed", code={"coding": [{"code": "diary"}]}, **{
+            "for": who, "executionPeriod": {"start": "2024-02-01", "end": "2024-02-09"},
+        }), "accepted"),
+        (resource("Task", "m9", status="completed", code={"coding": [{"code": "walk"}]}, **{"for": who}), "unknown-code"),
+    )
+    meter = {"type": {"coding": [{"code": "meter"}]}, "patient": who}
+    lines(
+        "Device.ndjson",
+        (resource("Device", "d1", status="inactive", **meter), "missing-field"),
+        (resource("Device", "d2", status="active", **meter), "accepted"),
+        (resource("Device", "d2", status="active", **meter), "duplicate-id"),
+        (resource("Device", "d2", later, status="inactive", **meter), "accepted"),
+        (resource("Device", "d3", status="lost", **meter), "unknown-code"),
+        (resource("Device", "d4", status="active", **meter | {"type": {"text": "meter"}}), "missing-field"),
+    )
+    lines(
+        "withdrawals.csv", ("record_id,person,withdrawn_on,recorded_at", None),
+        (f"w1,{MARK}1,2024-03-05,2024-03-05", "accepted"), (f"w1,{MARK}1,2024-03-05,2024-03-06", "duplicate-id"),
+        (f"w2,{MARK}9,2024-03-05,2024-03-06", "unknown-person"), (f"w3,{MARK}1,never,2024-03-06", "wrong-type"),
+        (f"w4,{MARK}1,2024-03-09,2024-03-06", "in-the-future"), (f"w5,{MARK}1", "broken-csv"),
+    )
+    del reasons[None]  # a header is no line
+    return reasons
+
+
 def spoil_insurer(folder):
     """See spoil_hospital."""
     reasons = Counter()
