@@ -100,7 +100,8 @@ class Watcher:
         self._status.say("ready", detail=f"{len(self._alerts)} alerts, {len(self._targets)} targets")
         for alert, row in self._rows.items():
             for failure in row.failures:
-                self._status.say("undelivered", alert=alert, id=failure.id, reason=failure.reason)
+                self._status.say("undelivered", detail=f"{alert}: {failure.reason}", alert=alert, id=failure.id,
+                                 reason=failure.reason)
         self._ring()
 
     def suspended(self) -> None:
@@ -223,13 +224,14 @@ class Watcher:
         elif time.time() - message.decided_at >= self._settings.give_up_seconds:
             await self._store(alert, lambda row: given_up(row, message.id, target.key, outcome.reason))
             self._log.error("message given up", reason=outcome.reason, **about)
-            self._status.say("undelivered", reason=outcome.reason, **about)
+            self._status.say("undelivered", detail=f"{alert} to {target.name}: {outcome.reason}",
+                             reason=outcome.reason, **about)
         else:
             attempts = self._tried.get((message.id, target.key), (0, 0.0))[0] + 1
             wait = retry_after(attempts, self._settings.first_retry_seconds, self._settings.longest_retry_seconds)
             self._tried[message.id, target.key] = (attempts, time.monotonic() + wait)
             self._log.warning("message not delivered yet", reason=outcome.reason, again_in=wait, **about)
-            self._status.say("retrying", reason=outcome.reason, **about)
+            self._status.say("retrying", detail=f"{target.name}: {outcome.reason}", reason=outcome.reason, **about)
             return
         self._tried.pop((message.id, target.key), None)
         self._tell()

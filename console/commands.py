@@ -20,6 +20,8 @@ app = App(
 
 source = App(name="source", help="Look at a party's data files.")
 app.command(source)
+alert = App(name="alert", help="Messages about alerts.")
+app.command(alert)
 
 
 @app.command
@@ -31,6 +33,7 @@ def evaluate(
     serve: Annotated[bool, Parameter(negative=())] = False,
     work: Path | None = None,
     drill: Drill | None = None,
+    notify: Path | None = None,
 ) -> int:
     """Evaluate an agreement over the parties' files, on this machine.
 
@@ -47,10 +50,12 @@ def evaluate(
         serve: keep the pages up until Ctrl-C.
         work: folder for throw-away keys, stores and logs; by default a temporary one that is removed.
         drill: rehearse a refusal: unsigned, unagreed-kpi, small-cohort or revoke-mid-run.
+        notify: send the agreement's alerts to the addresses in this file (one a line, mode 600); see docs/alerts.md.
     """
     from console.evaluate import Options, evaluate_files
 
-    return evaluate_files(agreement, party, Options(json=json, serve=serve, work=work, drill=drill))
+    options = Options(json=json, serve=serve, work=work, drill=drill, notify=notify)
+    return evaluate_files(agreement, party, options)
 
 
 @app.command
@@ -62,6 +67,7 @@ def demo(
     out: Path | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
     serve: Annotated[bool, Parameter(negative=())] = False,
+    notify: Path | None = None,
 ) -> int:
     """Make a synthetic cohort of an e-health app for chronic bowel disease, and evaluate it.
 
@@ -72,10 +78,11 @@ def demo(
         out: keep the three parties' files and the agreement in this folder, which must be new or empty.
         json: print one JSON document on standard output instead of tables.
         serve: keep the pages up until Ctrl-C.
+        notify: send the agreement's alerts to the addresses in this file (one a line, mode 600); see docs/alerts.md.
     """
     from console.evaluate import Options, evaluate_demo
 
-    return evaluate_demo(out, patients, weeks, seed, Options(json=json, serve=serve))
+    return evaluate_demo(out, patients, weeks, seed, Options(json=json, serve=serve, notify=notify))
 
 
 @app.command
@@ -196,3 +203,17 @@ def check(
     from console.source import check_source
 
     return check_source(folder, agreement, party, as_json=json)
+
+
+@alert.command
+def test(*, notify: Path) -> int:
+    """Send a test message to every address of a file, and say what became of it; it says nothing about any data.
+
+    Exit codes: 0 all took it, 2 the file or an address is wrong, 5 an address did not take it.
+
+    Args:
+        notify: the file, one address a line, mode 600; see docs/alerts.md.
+    """
+    from console.trial import send_tests
+
+    return send_tests(notify)

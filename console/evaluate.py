@@ -21,14 +21,17 @@ from console.present import present
 from console.progress import Progress
 from console.signals import ENDING, end_on_signals
 from console.workdir import WorkDir
+from evaluation.courier import load_targets
 from evaluation.document import Document, exit_code
 from evaluation.errors import (
     EXIT_INTERRUPTED,
     EXIT_UNREACHABLE,
     EXIT_USAGE,
+    ConfigError,
     EvaluationError,
     Refused,
 )
+from evaluation.rows import RowSeal
 from infra.local.errors import LocalError
 from policy.agreement import Draft, load_draft, load_kpis
 from policy.errors import ChainError, PolicyError
@@ -45,6 +48,8 @@ class Options:
     serve: bool = False
     work: Path | None = None
     drill: Drill | None = None
+    notify: Path | None = None
+    """File of addresses that alerts go to."""
 
 
 def evaluate_files(agreement: Path, parties: Sequence[str], options: Options) -> int:
@@ -56,9 +61,11 @@ def evaluate_files(agreement: Path, parties: Sequence[str], options: Options) ->
         for party, folder in folders.items():
             check_party(draft, party, folder)
         check_not_over(draft, datetime.now(UTC).date())
+        if options.notify is not None:
+            check_notify(draft, options.notify)
         if options.work is not None:
             new_folder("--work", options.work)
-    except (PolicyError, ConsoleError, StreamsError) as error:
+    except (PolicyError, ConsoleError, StreamsError, ConfigError) as error:
         return _say(error, EXIT_USAGE)
     except Refused as error:
         return _say(error, error.exit_code)
@@ -146,6 +153,18 @@ def check_not_over(draft: Draft, today: date) -> None:
         )
 
 
+def check_notify(draft: Draft, path: Path) -> None:
+    """Look at the addresses before anything starts.
+
+    Raises:
+        ConsoleError: the agreement has no alerts.
+        ConfigError: the file; see evaluation.courier.
+    """
+    if not draft.alerts:
+        raise ConsoleError("--notify: the agreement has no alerts. Leave it out, or agree on [[alerts]].")
+    load_targets(path, RowSeal(b"", ""))
+
+
 @contextlib.contextmanager
 def scratch_folder(prefix: str) -> Iterator[Path]:
     """A temporary folder that is gone afterwards, even when something still writes to it."""
@@ -182,11 +201,14 @@ async def _run(
     with contextlib.ExitStack() as shown:
         progress = shown.enter_context(Progress())
         evaluation = LocalEvaluation(
-            draft, kpis, folders, work, progress.update, options.drill, keeps_logs=options.work is not None
+            draft, kpis, folders, work, progress.update, options.drill, keeps_logs=options.work is not None,
+            notify=options.notify,
         )
         async with evaluation.run() as document:
             shown.close()
             _print(document, kpis, options)
+            for failure in evaluation.undelivered():
+                sys.stderr.write(f"winnow: an alert was not delivered: {failure}\n")
             if options.serve:
                 for recipient in draft.recipients[1:]:
                     (line, *_) = evaluation.lines(recipient.name, "page")

@@ -42,7 +42,9 @@ class LocalEvaluation(LocalSystem):
             EvaluationError: anything else that ended a process.
         """
         async with self:
-            self._waiting = {r.name for r in self.work.terms.draft.recipients}
+            self._waiting = {
+                role for role in self.roles if not role.startswith("node-") and role not in self.parties
+            }
             self.start()
             await self._follow()
             yield self._document()
@@ -56,6 +58,10 @@ class LocalEvaluation(LocalSystem):
         while True:
             self._check_children("the pages cannot stay up")
             await asyncio.sleep(0.2)
+
+    def undelivered(self) -> list[str]:
+        """Messages of alerts that were given up, in words."""
+        return [line["detail"] for role in self.said for line in self.lines(role, "undelivered")]
 
     def _react(self, child: Child, status: Mapping[str, Any]) -> None:
         super()._react(child, status)

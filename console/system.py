@@ -1,7 +1,8 @@
 """All processes of one agreement on one machine, each started and ended by its role.
 
 Embedded broker and chain come up first and end last. The processes are the ones that organisations run by
-themselves; only who starts them differs. Roles: every recipient and party by name, and `node-0` to `node-2`.
+themselves; only who starts them differs. Roles: every recipient and party by name, `node-0` to
+`node-2`, and `alerts-<recipient>` where alerts go anywhere.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from console.drill import Drill, altered_plan, drilled
 from console.onboarding import Onboarded, onboard
 from console.workdir import WorkDir, prepare
 from evaluation.errors import Unreachable
+from evaluation.keys import private_folder
 from evaluation.status import ALIVE
 from infra.local.broker import EmbeddedBroker
 from infra.local.chain import REPLAY_BLOCK_SECONDS, EmbeddedChain
@@ -28,7 +30,7 @@ from infra.local.children import free_port, spawn_tied, stop, stop_all
 from policy.agreement import NODES, Draft
 from policy.kpi import Kpi
 from streams.broker import Broker, create_topics
-from streams.topics import all_topics
+from streams.topics import alerts, all_topics
 
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -40,6 +42,8 @@ MUTE_SECONDS = 60.0
 STOP_SECONDS = 5.0
 """From SIGTERM to SIGKILL."""
 LOOK_SECONDS = 0.05
+PATIENCE_SECONDS = 60.0
+"""An evaluation that ends waits so long for receivers of alerts that do not answer."""
 
 
 def say_nothing(status: Mapping[str, Any]) -> None:
@@ -88,6 +92,8 @@ class LocalSystem:
     mute_seconds: float = MUTE_SECONDS
     block_seconds: float = REPLAY_BLOCK_SECONDS
     """Between two blocks of the embedded chain."""
+    notify: Path | None = None
+    """File of addresses that alerts go to; with it, every recipient with alerts has a process `alerts-<recipient>`."""
     live: bool = True
     """Whether nodes wait for a peer that is away, however long."""
     said: dict[str, "deque[Mapping[str, Any]]"] = field(default_factory=dict)
@@ -237,6 +243,7 @@ class LocalSystem:
                 **common, "recipient": r.name, "keys": work.keys(r.name), "kpis": work.kpi_file,
                 "document": work.document(r.name),
             }) for r in draft.recipients),
+            *self._alerts(work, common),
             *(Role(f"node-{j}", "evaluation.node", {
                 **on_chain, "number": j, "keys": work.keys(f"node-{j}"), "store": work.root / f"node-{j}" / "store",
                 "state": work.root / f"node-{j}" / "state", "live": self.live, "extra_plans": extra,
@@ -245,6 +252,20 @@ class LocalSystem:
                 **on_chain, "party": p.name, "data": self.parties[p.name].resolve(), "keys": work.keys(p.name),
             }) for p in draft.parties),
         ]
+
+    def _alerts(self, work: WorkDir, common: Mapping[str, Any]) -> list[Role]:
+        if self.notify is None:
+            return []
+        found = []
+        for recipient in dict.fromkeys(alert.recipient for alert in work.terms.draft.alerts):
+            role = alerts(recipient)
+            folder = private_folder(work.root / role)
+            found.append(Role(role, "console.alerts", {
+                **common, "recipient": recipient, "keys": work.keys(recipient), "kpis": work.kpi_file,
+                "notify": self.notify.resolve(), "folder": folder / "faust",
+                **({} if self.live else {"give_up_seconds": PATIENCE_SECONDS}),
+            }))
+        return found
 
     def _spawn(self, role: Role) -> None:
         work = self.work
