@@ -32,6 +32,7 @@ from console.system import LocalSystem
 from infra.local.chain import LIVE_BLOCK_SECONDS
 from policy.agreement import load_draft, load_kpis
 from policy.request import new_demand
+from streams.broker import Broker, Producer
 from tests.support.oracle import Expected, expect
 
 LENGTH = 6
@@ -66,14 +67,17 @@ async def _measure(folder: Path, patients: int, runs: int) -> list[dict[str, Any
         system.start()
         await system.wait_for(draft.recipients[0].name, "complete", REPLAY_SECONDS)
         requester = Requester.load(system.work.configuration(draft.requesters[0].name))
-        async with AccountReader(requester.settings, requester.terms, requester.recipient) as reader:
+        async with (
+            AccountReader(requester.settings, requester.terms, requester.recipient) as reader,
+            Producer(Broker(requester.settings.broker)) as producer,
+        ):
             await reader.catch_up()
             last = draft.panes.count - LENGTH
             for number in range(runs + 1):
                 start = last - number
                 demand = new_demand(requester.terms, requester.settings.requester, draft.kpis, start, start + LENGTH)
                 begin = time.perf_counter()
-                outcome = await ask(requester, reader, demand, ASK_SECONDS)
+                outcome = await ask(requester, reader, producer, demand, ASK_SECONDS)
                 spent = time.perf_counter() - begin
                 _check(outcome, oracle)
                 rows = [r for r in reader.account.document().runs if r.id == outcome.run]

@@ -106,8 +106,11 @@ async def _request(config: Path, asked: Asked) -> int:
     if asked.dry_run:
         return await _dry_run(requester, demand, as_json=asked.json)
     said = _Told(time.monotonic())
-    async with AccountReader(requester.settings, requester.terms, requester.recipient) as reader:
-        outcome = await ask(requester, reader, demand, asked.timeout_seconds, said)
+    async with (
+        AccountReader(requester.settings, requester.terms, requester.recipient) as reader,
+        Producer(Broker(requester.settings.broker)) as producer,
+    ):
+        outcome = await ask(requester, reader, producer, demand, asked.timeout_seconds, said)
     outcome = outcome.only(cells)
     with standard_output():
         if asked.json:
@@ -118,13 +121,15 @@ async def _request(config: Path, asked: Asked) -> int:
 
 
 async def ask(
-    requester: Requester, reader: AccountReader, demand: Demand, timeout_seconds: float, told: "_Told | None" = None
+    requester: Requester, reader: AccountReader, producer: Producer, demand: Demand, timeout_seconds: float,
+    told: "_Told | None" = None,
 ) -> Outcome:
     """Sign and send a demand, and wait for its end.
 
     Args:
         requester: who asks.
         reader: follows the topics already.
+        producer: sends the request.
         demand: what is asked for, its window agreed.
         timeout_seconds: longest wait, from sending on.
         told: takes the progress, in words.
@@ -138,8 +143,7 @@ async def ask(
     message = seal_request(demand, chain.deployment, chain.agreement_id, requester.key)
     digest = open_request(message).digest(chain.deployment, chain.agreement_id)
     told.say(f"Request {digest[:16]} signed by {demand.requester}: {', '.join(demand.kpis)}.")
-    async with Producer(Broker(requester.settings.broker)) as producer:
-        await producer.send(REQUESTS, 0, [(None, message)])
+    await producer.send(REQUESTS, 0, [(None, message)])
     told.say("Sent; waiting for the nodes.")
 
     def look() -> Outcome | None:
