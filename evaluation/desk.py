@@ -5,31 +5,32 @@ leader. Requests and the schedule take turns when both wait. What ended here and
 sent by `publish`, before anything else begins.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from evaluation.agreement import read_facts
+from evaluation.answering import Answering, Extras, Outlets
 from evaluation.compute import Computation
 from evaluation.config import ChainSettings
 from evaluation.coordination import Council, Ready, Sealed
 from evaluation.errors import EvaluationError
 from evaluation.expected import Expected
-from evaluation.intake import Asked, Intake, nonce_key
+from evaluation.intake import Asked, Intake
 from evaluation.merkle import merkle_root
-from evaluation.records import Answered, Record, Refused, Skipped
+from evaluation.records import Skipped
 from evaluation.run import NodeRun, Outcome, RunRefused
 from evaluation.state import NodeState, Prepared
 from evaluation.status import StatusLine
 from mpc.errors import ProtocolError
 from mpc.wire import Wire
 from policy.agreement import Terms
-from policy.gate import AgreementFacts, DemandFacts, Refusal, RunRequest, during, verdicts
+from policy.gate import RunRequest, during
 from policy.plan import Plan
-from policy.request import Pair, demanded_plans, demanded_window, missing_plans
+from policy.request import demanded_window, missing_plans
 from policy.window import Window
 
 if TYPE_CHECKING:
@@ -48,37 +49,8 @@ class Inputs(Protocol):
     def complete_panes(self) -> int: ...
 
 
-class Outlets(Protocol):
-    """Where a node's outcomes go."""
-
-    async def attest(self, run: str) -> None:
-        """Return when the run's attestation is sent to the chain, or is there."""
-
-    async def send(self, recipient: str, sealed: bytes) -> None:
-        """Send a sealed result."""
-
-    async def say(self, record: Record) -> None:
-        """Send a record."""
-
-
 class Apart(EvaluationError):
     """The nodes remember different runs: one of them lost its folder, or has another node's."""
-
-
-@dataclass
-class Extras:
-    """What a run settles beside its windows."""
-
-    requester: str | None = None
-    answers: list[Answered] = field(default_factory=list)
-    handled: int = 0
-    nonces: dict[str, str] = field(default_factory=dict)
-
-    def answer(self, asked: Asked, answered: Answered) -> None:
-        """The run answers this request, too."""
-        self.answers.append(answered)
-        self.handled = asked.offset + 1
-        self.nonces[nonce_key(asked.demand)] = asked.digest
 
 
 @dataclass
@@ -101,6 +73,9 @@ class Desk:
     most_windows: int = MOST_WINDOWS
     stopped: RunRefused | None = None
     """Why scheduled windows run no longer."""
+
+    def __post_init__(self) -> None:
+        self.answering = Answering(self.terms, self.number, self.state, self.intake, self.outlets, self.status)
 
     def resume(self) -> None:
         """Go on with the linkage that was kept.
@@ -155,7 +130,7 @@ class Desk:
             self.terms, self.chain, self.registry, self.computation, self.signing_key, self.status, wire, council, head
         )
         panes = min(r.panes for r in ready)
-        await self._catch_up(max(r.handled for r in ready))
+        await self.answering.catch_up(max(r.handled for r in ready))
         queue = self.intake.waiting(min(r.requests for r in ready))
         due = self._due(panes) if all(r.open for r in ready) else ()
         if queue and not (due and linked and any(r.asked_last for r in ready)):
@@ -263,7 +238,7 @@ class Desk:
         extras = Extras()
         if windows and queue:
             facts = await read_facts(self.registry, self.chain, self.terms, "finalized")
-            self._join(extras, queue, facts, plans, windows)
+            self.answering.join(extras, queue, facts, plans, windows)
         try:
             await self.perform(run, plans, windows, extras)
         except RunRefused as error:
@@ -278,80 +253,21 @@ class Desk:
         covered = self.state.pairs
         missing = missing_plans(self.terms, demand, covered)
         try:
-            await run.verdict("request", self._refusal(asked, facts, panes, covered, {}))
+            await run.verdict("request", self.answering.refusal(asked, facts, panes, covered, {}))
             assert window is not None
             if not missing:
-                await self._released(asked, window)
+                await self.answering.released(asked, window)
             elif linked:
                 extras = Extras(requester=demand.requester)
-                extras.answer(asked, self._answer(asked, window, "run"))
-                self._join(extras, queue[1:], facts, missing, (window,))
+                extras.answer(asked, self.answering.answer(asked, window, "run"))
+                self.answering.join(extras, queue[1:], facts, missing, (window,))
                 self.status.say("request", request=asked.digest, outcome="begun")
                 await self.perform(run, missing, (window,), extras)
             else:
                 await self.perform(run, self.plans, (), Extras())
         except RunRefused as error:
-            await self._refuse(asked, window, error)
+            await self.answering.refuse(asked, window, error)
         return True
-
-    def _refusal(
-        self, asked: Asked, facts: AgreementFacts, panes: int, covered: Collection[Pair], nonces: Mapping[str, str]
-    ) -> Refusal | None:
-        """The first rule's that refuses a request; `nonces`: of the requests before it, beside those in the ledger."""
-        ledger, key = self.state.ledger, nonce_key(asked.demand)
-        known = DemandFacts(
-            signer=asked.signer, nonce_seen=key in ledger.nonces or key in nonces, complete_panes=panes,
-            needs_run=bool(missing_plans(self.terms, asked.demand, covered)),
-            runs_used=ledger.used.get(asked.demand.requester, 0),
-        )
-        return next((r for _, r in verdicts(self.terms, facts, asked.demand, known) if r is not None), None)
-
-    def _join(
-        self, extras: Extras, queue: Sequence[Asked], facts: AgreementFacts, plans: Sequence[Plan],
-        windows: Sequence[Window],
-    ) -> None:
-        """Let a run answer the next requests, too, as long as nothing more has to be computed for them."""
-        mine = {(p.hash, w.index) for p in plans for w in windows}
-        covered = mine | self.state.pairs.keys()
-        for asked in queue:
-            window = demanded_window(self.terms, asked.demand)
-            if window is None or missing_plans(self.terms, asked.demand, covered):
-                return
-            if self._refusal(asked, facts, window.stop, covered, extras.nonces) is not None:
-                return
-            waits = any((p.hash, window.index) in mine for p in demanded_plans(self.terms, asked.demand))
-            extras.answer(asked, self._answer(asked, window, "joined" if waits else "released"))
-
-    def _answer(self, asked: Asked, window: Window, outcome: Literal["run", "joined", "released"]) -> Answered:
-        """`run` is that of the ledger; None for one that is under way."""
-        ended = [self.state.pairs.get((p.hash, window.index)) for p in demanded_plans(self.terms, asked.demand)]
-        return Answered(
-            agreement=self.terms.hash, node=self.number, request=asked.digest, requester=asked.demand.requester,
-            outcome=outcome, run=ended[-1] if outcome == "released" else None, window=window.index,
-            kpis=asked.demand.kpis,
-        )
-
-    async def _released(self, asked: Asked, window: Window) -> None:
-        """Everything asked for has ended before."""
-        await self.outlets.say(self._answer(asked, window, "released"))
-        self.state.answered(asked.offset + 1, {nonce_key(asked.demand): asked.digest})
-        self.status.say("request", request=asked.digest, outcome="released")
-
-    async def _refuse(self, asked: Asked, window: Window | None, error: RunRefused) -> None:
-        await self.outlets.say(self.refused(
-            error.refusal, () if window is None else (window.index,), error.run, asked.digest
-        ))
-        self.state.answered(asked.offset + 1, {nonce_key(asked.demand): asked.digest})
-        self.status.say("request", request=asked.digest, outcome="refused", rule=error.refusal.rule)
-
-    async def _catch_up(self, handled: int) -> None:
-        """Peers answered requests that this node did not come to any more: it says what it can say of them."""
-        for asked in self.intake.waiting(handled):
-            window = demanded_window(self.terms, asked.demand)
-            if window is not None and not missing_plans(self.terms, asked.demand, self.state.pairs):
-                await self._released(asked, window)
-        if handled > self.state.ledger.handled:
-            self.state.answered(handled, {})
 
     async def _skip(self, mine: Prepared) -> None:
         """Scheduled windows that a request left nothing of."""
@@ -378,14 +294,6 @@ class Desk:
         every = self.terms.draft.lattice.scheduled
         following = self.expected.following()
         self.stopped = error
-        await self.outlets.say(self.refused(error.refusal, tuple(w.index for w in every[following:]), error.run, None))
+        left = tuple(w.index for w in every[following:])
+        await self.outlets.say(self.answering.refused(error.refusal, left, error.run, None))
         self.status.say("stopped", following, len(every), error.refusal.rule)
-
-    def refused(
-        self, refusal: Refusal, windows: tuple[int, ...], run: str | None, request: str | None
-    ) -> Refused:
-        """A refusal as a record."""
-        return Refused(
-            agreement=self.terms.hash, node=self.number, run=run, windows=windows, rule=refusal.rule,
-            found=refusal.found, required=refusal.required, next_step=refusal.next_step, request=request,
-        )

@@ -77,17 +77,16 @@ class Intake:
             request = open_request(message)
         except Tampered as error:
             raise NotAsked(str(error)) from error
-        self._check(request, None, requester_known, request_agreement)
-        signer = request.signer(self._chain.deployment, self._chain.agreement_id)
-        self._check(request, signer, request_signed)
         digest = request.digest(self._chain.deployment, self._chain.agreement_id)
-        if self._state.ledger.nonces.get(nonce_key(request.demand)) == digest or digest in {
-            asked.digest for asked in self._queue
-        }:
+        known = self._state.ledger.nonces
+        if digest in {known.get(nonce_key(request.demand)), known.get(digest), *(a.digest for a in self._queue)}:
             raise NotAsked("a copy of an earlier request; it is ignored")
+        self._check(request, digest, None, requester_known, request_agreement)
+        signer = request.signer(self._chain.deployment, self._chain.agreement_id)
+        self._check(request, digest, signer, request_signed)
         self._queue.append(Asked(offset, request.demand, digest, signer))
 
-    def _check(self, request: SignedDemand, signer: str | None, *rules: DemandRule) -> None:
+    def _check(self, request: SignedDemand, digest: str, signer: str | None, *rules: DemandRule) -> None:
         facts = DemandFacts(signer=signer, nonce_seen=False, complete_panes=0, needs_run=False, runs_used=0)
         refusal = next((r for rule in rules if (r := rule(self._terms, request.demand, facts)) is not None), None)
         if refusal is None:
@@ -95,6 +94,4 @@ class Intake:
         self._strangers += 1
         if self._strangers > MAX_STRANGERS:
             raise NotAsked(refusal.rule)
-        raise NotAsked(
-            refusal.rule, request.digest(self._chain.deployment, self._chain.agreement_id), refusal
-        )
+        raise NotAsked(refusal.rule, digest, refusal)

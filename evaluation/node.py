@@ -25,7 +25,7 @@ from evaluation.config import NodeSettings, load_settings, load_terms
 from evaluation.desk import Apart, Desk
 from evaluation.errors import Refused, Unreachable
 from evaluation.expected import Expected
-from evaluation.intake import Intake, NotAsked
+from evaluation.intake import Intake
 from evaluation.keys import read_secret
 from evaluation.outlets import NodeOutlets
 from evaluation.process import run_process
@@ -124,7 +124,7 @@ class Node:
         request = RunRequest(plan_hashes=tuple(p.hash for p in self._plans), windows=(), already_authorised=True)
         refusals = before(self._terms, facts, request)
         for refusal in refusals:
-            await self._outlets.say(self._desk.refused(refusal, (), None, None))
+            await self._outlets.say(self._desk.answering.refused(refusal, (), None, None))
         if refusals:
             raise Refused(in_words(refusals[0]))
 
@@ -161,13 +161,7 @@ class Node:
                     while self._intake.full:
                         self._intake.waiting(self._intake.read)
                         await asyncio.sleep(FULL_SECONDS)
-                    try:
-                        self._intake.take(record.offset, record.value)
-                    except NotAsked as reason:
-                        self._log.warning("request ignored", reason=str(reason), offset=record.offset)
-                        if reason.refusal is not None and reason.digest is not None:
-                            await self._outlets.say(self._desk.refused(reason.refusal, (), None, reason.digest))
-                    else:
+                    if await self._desk.answering.hear(record.offset, record.value):
                         self._bell.ring()
                     await asyncio.sleep(0)
 

@@ -104,12 +104,15 @@ class MadeUpChain:
     runs: dict = field(default_factory=dict)
     attested: list = field(default_factory=list)
     roots: list = field(default_factory=list)
+    quota: int = 100
+    terms_hash: str | None = None
+    time: datetime = datetime(2025, 1, 1, tzinfo=UTC)
 
     async def view(self, agreement, at):
         return AgreementView(
-            block_number=9, block_hash="h", block_time=int(datetime(2025, 1, 1, tzinfo=UTC).timestamp()),
-            state=self.state, terms_hash=self.terms.hash, parties=(), attestors=(), missing=(), valid_from=0,
-            valid_until=2**40, run_quota=100, runs_used=len(self.runs),
+            block_number=9, block_hash="h", block_time=int(self.time.timestamp()),
+            state=self.state, terms_hash=self.terms_hash or self.terms.hash, parties=(), attestors=(), missing=(), valid_from=0,
+            valid_until=2**40, run_quota=self.quota, runs_used=len(self.runs),
         )
 
     async def block(self, at):
