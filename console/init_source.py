@@ -51,7 +51,7 @@ def init_source(
             sys.stdout.write(text)
     waiting = sum(len(proposal.open) for proposal in found) + any(proposal.resource for proposal in found)
     if waiting:
-        sys.stderr.write(f"winnow: {waiting} places to fill in, marked {OPEN}; then `winnow source check`.\n")
+        sys.stderr.write(f"winnow: to fill in, marked {OPEN}: {waiting}; then `winnow source check`.\n")
     return 0
 
 

@@ -211,7 +211,8 @@ def _field(made: Proposal, columns: Mapping[str, list[str]], name: str) -> None:
         booked = "when the line entered your books; without such a column, when it happened"
         made.fields[name] = _open(dates, booked if name == "recorded" else "a date")
     elif name in known.codes:
-        made.constants[name] = Choice(OPEN, "one value for all lines; or name its column under fields")
+        ours = _listed(list(made.ours.get(name, ())))
+        made.constants[name] = Choice(OPEN, f"{ours + '; ' if ours else ''}or name its column under fields")
     else:
         made.fields[name] = _open([], "the number by which all parties know a person" if name == "person" else "")
 

@@ -62,6 +62,28 @@ def test_a_proposal_that_is_filled_in_reads_what_the_built_in_layout_reads(tmp_p
     assert counts(mapped) == counts(built_in)
 
 
+@pytest.mark.parametrize(("party", "filled"), [
+    ("hospital", ('identifier_system = "?"', 'identifier_system = "urn:winnow:person"')),
+    ("statistics", ('field = "?"', 'field = "income_quintile"')),
+])
+def test_so_do_resources_and_social_factors(tmp_path, capsys, party, filled):
+    shutil.copytree(EXAMPLE / party, tmp_path / "a")
+    _, built_in, _ = checked(capsys, tmp_path / "a", party)
+    text = proposed(capsys, *sorted((tmp_path / "a").iterdir()), party=party)
+    assert filled[0] in text
+    (tmp_path / "a" / "source.toml").write_text(text)
+    assert "still '?'; fill it in" in checked(capsys, tmp_path / "a", party)[2]
+    (tmp_path / "a" / "source.toml").write_text(text.replace(*filled))
+    code, mapped, said = checked(capsys, tmp_path / "a", party)
+    assert (code, said) == (0, "")
+
+    def told(document):
+        files = {f["file"]: {key: f[key] for key in ("read", "accepted", "events", "persons", "first", "last")} for f in document["files"]}
+        return files, document["idle_measures"], document["unread_files"]
+
+    assert told(mapped) == told(built_in)
+
+
 def test_the_shipped_claims_are_understood(capsys):
     (entry,) = tomllib.loads(proposed(capsys, VEKTIS / "declaraties.csv", party="insurer"))["file"]
     (known, *_) = tomllib.loads((VEKTIS / "source.toml").read_text())["file"]
