@@ -178,7 +178,7 @@ class Patients(FhirForm):
         found, rules, read = self._parse(text), self._context.rules, self._read
         number = present(next((i.value for i in found.identifier if i.system == rules.person_system), None))
         if rules.crosswalk is not None and number not in rules.crosswalk:
-            raise RefusedLineError(Reason.UNKNOWN_PERSON)
+            raise RefusedLineError(Reason.UNKNOWN_REFERENCE)
         patient = read.person_or_uuid(number if rules.crosswalk is None else rules.crosswalk[number])
         recorded = read.start(self._recorded(found))
         event = EnrolmentEvent(
