@@ -84,7 +84,7 @@ def notice(
     return " / ".join(heads), "\n\n".join(parts)
 
 
-def test_notice() -> tuple[str, str]:
+def trial_notice() -> tuple[str, str]:
     """Title and text of a test; it says nothing about any data."""
     return _both("test_title", " / "), _both("test", "\n\n")
 

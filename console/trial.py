@@ -5,7 +5,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from console.notice import test_notice
+from console.notice import trial_notice
 from console.output import standard_output
 from evaluation.courier import Target, carry, check_targets, load_targets
 from evaluation.delivery import Errand, Outcome
@@ -32,7 +32,7 @@ def send_tests(path: Path) -> int:
 
 async def _send(path: Path, targets: tuple[Target, ...]) -> list[Outcome]:
     await check_targets(path, targets)
-    title, body = test_notice()
+    title, body = trial_notice()
     return [
         await carry(Errand(url=t.url, id=secrets.token_hex(20), title=title, body=body), ATTEMPT_SECONDS)
         for t in targets

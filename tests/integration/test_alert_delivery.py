@@ -1,16 +1,24 @@
 """Alerts reach people once: a real alerts process, embedded broker, SMTP server and webhook; killed where it hurts."""
 
 import asyncio
+import os
 import time
+import tomllib
+from pathlib import Path
 
 import pytest
+import tomli_w
 
-from evaluation.outbox import Row, message_id
+from console.cohort.generate import generate
+from console.cohort.shape import Shape
+from evaluation.outbox import MAX_PENDING, Row, message_id
 from evaluation.rows import RowSeal
 from infra.local.broker import EmbeddedBroker
-from streams.broker import Broker, Consumer, create_topics
+from policy.alert import MAX_ALERTS
+from streams.broker import Broker, Consumer, Producer, create_topics
 from streams.topics import RUNS, alerts, all_topics, changelog, results
-from tests.support.alerting import SECRET, AlertsProcess, alert_terms, publish, run_results
+from tests.support.alerting import KPI, RULE, SECRET, AlertsProcess, alert_terms, publish, run_results
+from tests.support.command import evaluate, winnow
 from tests.support.receivers import Hook, Mailbox
 
 pytestmark = pytest.mark.timeout(240)
@@ -160,7 +168,7 @@ async def test_who_may_not_read_the_value_gets_the_state_alone(world):
 
 async def test_a_receiver_that_is_away_stops_nobody_else_and_its_failure_stays_visible(world):
     world.hook.behave = "500"
-    process = world.begin(give_up_seconds=3)
+    process = world.begin(give_up_seconds=10)
     await publish(world.broker, run_results(world.terms, "r1", {"busy": {0: 1, 1: 0}}, {0: 1.5, 1: 0.5}))
     facts = await process.says("undelivered", 2)
     assert (facts["target"], facts["reason"]) == ("line 2 (json)", "answered with status 500")
@@ -179,7 +187,7 @@ async def test_a_receiver_that_is_away_stops_nobody_else_and_its_failure_stays_v
 
 
 async def test_forged_and_broken_messages_change_nothing(world):
-    other = alert_terms()
+    other = alert_terms(rules=[RULE | {"raise_at": "1.3"}])
     real = run_results(world.terms, "r1", {"busy": {0: 1}}, {0: 1.5})
     forged = [b"", b"x", bytes(200), real[0][:-1], bytes([2]) + real[0][1:], real[1][:70] + bytes([real[1][70] ^ 1]) + real[1][71:]]
     forged += run_results(other, "r0", {"busy": {0: 0}}, {0: 1})
@@ -203,13 +211,33 @@ async def test_results_that_do_not_fit_end_it_with_6(world):
 async def test_a_row_that_somebody_else_wrote_ends_it_with_6(world):
     seal = RowSeal(bytes(32), f"alerts {world.terms.hash}")
     name = RowSeal(SECRET, f"alerts {world.terms.hash}").name("busy")
-    from streams.broker import Producer
-
     async with Producer(Broker(world.broker.address)) as producer:
         await producer.send(changelog(alerts("team")), 0, [(name, seal.seal(name, Row().model_dump_json().encode()))])
     process = world.begin()
     assert await process.ended() == 6
     assert "cannot be opened" in process.lines("failed")[0]["facts"]["reason"]
+
+
+async def test_a_flood_of_changes_keeps_everything_bounded(world):
+    """32 alerts that change in every window, to receivers that take nothing; then they do."""
+    rules = [RULE | {"id": f"alert-{n}"} for n in range(MAX_ALERTS)]
+    grid = {"zone": "UTC", "unit": "day", "start": "2024-01-01", "count": 330}
+    world.terms = alert_terms(rules=rules, panes=grid)
+    windows = range(len(world.terms.draft.lattice.scheduled))
+    assert len(rules) * len(windows) >= 10_000
+    world.urls, world.hook.behave = world.urls[1:], "503"
+    process = world.begin()
+    states = {rule["id"]: {w: (w + 1) % 2 for w in windows} for rule in rules}
+    began = time.monotonic()
+    await publish(world.broker, run_results(world.terms, "r1", states))
+    await process.says("decided", 32 * MAX_PENDING)
+    decided = time.monotonic() - began
+    resident = int(Path(f"/proc/{process.child.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    assert (decided < 60, resident < 400 << 20) == (True, True), (decided, resident)
+    world.hook.behave = "ok"
+    await process.says("delivered", 5)
+    sent = [headers["idempotency-key"] for _, headers, _ in world.hook.calls]
+    assert len(set(sent)) == len(sent)
 
 
 async def test_a_broker_that_goes_ends_it_with_5(world):
@@ -228,3 +256,48 @@ async def test_a_file_that_others_can_read_ends_it_with_2(world, tmp_path):
     process.start()
     assert await process.ended() == 2
     assert "mode is 644" in process.lines("failed")[0]["facts"]["reason"]
+
+
+async def test_evaluate_sends_what_the_document_says(tmp_path):
+    """`winnow evaluate --notify`: a message for every change, and it waits until they are there."""
+    quick = Path(__file__).parents[1] / "support" / "agreements" / "quick.toml"
+    agreement = tomllib.loads(quick.read_text(encoding="utf-8"))
+    rule = {"kpi": KPI, "when": "above", "raise_at": "0.000001", "clear_at": "-1"}
+    agreement |= {
+        "kpis": [KPI],
+        "recipients": [{"name": "innovation-team", "kpis": [KPI]}, {"name": "watch", "kpis": []}],
+        "alerts": [rule | {"id": "open", "recipient": "innovation-team"}, rule | {"id": "closed", "recipient": "watch"}],
+    }
+    (tmp_path / "agreement.toml").write_text(tomli_w.dumps(agreement), encoding="utf-8")
+    shape = Shape(patients=600, weeks=12, seed=3, enrolled=0.5, uptake_weeks=2.0)
+    folders = generate(tmp_path / "cohort", shape=shape).parties
+    hook, notify = Hook(), tmp_path / "notify.txt"
+    async with hook.serve() as web:
+        notify.write_text(f"json://{web}/\njson://127.0.0.1:1/gone\n")
+        notify.chmod(0o600)
+        document, stderr = await asyncio.to_thread(
+            evaluate, tmp_path / "agreement.toml", folders, "--notify", notify, "--work", tmp_path / "work"
+        )
+    changed = [row for row in document["alerts"] if row["changed"]]
+    assert [row["id"] for row in changed] == ["open", "closed"]
+    (value,) = [
+        r["value"] for r in document["releases"]
+        if r["output"] == "value" and not r["cell"] and r["window"] == changed[0]["window"]
+    ]
+    texts = sorted((body["message"] for _, _, body in hook.calls), key=lambda text: "not for you" in text)
+    assert len(texts) == 2
+    assert f"Value: {value:.2f}" in texts[0]
+    assert "Value:" not in texts[1]
+    assert "winnow: an alert was not delivered: open to line 2 (json): not reachable, or not accepted" in stderr
+    assert "winnow: an alert was not delivered: closed to line 2 (json)" in stderr
+
+
+def test_a_test_message_needs_a_closed_file(tmp_path):
+    notify = tmp_path / "notify.txt"
+    notify.write_text("json://127.0.0.1:1/\n")
+    notify.chmod(0o644)
+
+    _, stderr = winnow("alert", "test", "--notify", notify, expect=2)
+    assert "its mode is 644, not 600" in stderr
+    assert "127.0.0.1:1" not in stderr
+

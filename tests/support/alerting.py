@@ -35,9 +35,9 @@ RULE = {"id": "busy", "kpi": KPI, "recipient": "team", "when": "above", "raise_a
 WAIT_SECONDS = 60
 
 
-def alert_terms(reads=(KPI,), rules=(RULE,)):
+def alert_terms(reads=(KPI,), rules=(RULE,), **changes):
     """Terms whose only recipient may read these KPIs and gets these alerts; nodes sign with NODES."""
-    made = make_terms(recipients=[{"name": "team", "kpis": list(reads)}], alerts=list(rules), kpis=[KPI])
+    made = make_terms(recipients=[{"name": "team", "kpis": list(reads)}], alerts=list(rules), kpis=[KPI], **changes)
     return made.model_copy(update={
         "nodes": tuple(
             n.model_copy(update={"record_key": k.public_key().public_bytes_raw().hex()})
