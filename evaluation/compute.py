@@ -18,7 +18,7 @@ from mpc.disclosure import atom_ranges, releasable
 from mpc.engine import Engine
 from mpc.linkage import LinkedShard, align, link, repeatable
 from mpc.share import Bits, Share
-from mpc.statistics import ShardStatistics, capped, cell_statistics
+from mpc.statistics import ShardStatistics, capped, cell_statistics, incomplete
 from mpc.tail import AlertBatch, CellBatch, alert_states, estimate
 from policy.agreement import NODES, Terms
 from policy.plan import Plan
@@ -172,8 +172,23 @@ class Computation:
         counts = [
             _total([statistics.contributors(plan) for statistics in self._statistics.values()]) for plan in plans
         ]
+        cancelling = {
+            position: await self._incomplete(engine, plan, windows)
+            for position, plan in enumerate(plans) if plan.estimator == "completion"
+        }
         ranges = atom_ranges(windows, self._atoms)
-        return ReleaseBits(await releasable(engine, counts, ranges, draft.disclosure.minimum_cohort))
+        return ReleaseBits(await releasable(engine, counts, ranges, draft.disclosure.minimum_cohort, cancelling))
+
+    async def _incomplete(self, engine: Engine, plan: Plan, windows: Sequence[Window]) -> Share:
+        """(windows, counted cells, 1, 1) patients of all shards who did not do all that was due in a window."""
+        by_shard = []
+        for statistics in self._statistics.values():
+            step = max(1, VALUES_AT_ONCE // max(len(plan.strata) * len(plan.totals) * statistics.linked, 1))
+            by_shard.append(Share.concat([
+                await incomplete(engine, _window_totals(statistics, plan, windows[start : start + step]))
+                for start in range(0, len(windows), step)
+            ]))
+        return _total(by_shard)
 
     async def estimate(
         self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits
@@ -252,7 +267,7 @@ class Computation:
             step = max(1, VALUES_AT_ONCE // max(strata * len(plan.totals) * statistics.linked, 1))
             for start in range(0, len(shown), step):
                 chosen = shown[start : start + step]
-                totals = Share.stack([statistics.window(plan, windows[w].start, windows[w].stop) for w in chosen])
+                totals = _window_totals(statistics, plan, [windows[w] for w in chosen])
                 if plan.cap is not None:
                     totals = await capped(engine, plan, totals)
                 at = [place for place, (w, _) in enumerate(kept) if w in chosen]
@@ -262,6 +277,11 @@ class Computation:
                 sums[:, at] += cell_sums.parts
                 gram[:, at] += cell_gram.parts
         return sums, gram
+
+
+def _window_totals(statistics: ShardStatistics, plan: Plan, windows: Sequence[Window]) -> Share:
+    """(windows, cells, totals, linked)."""
+    return Share.stack([statistics.window(plan, window.start, window.stop) for window in windows])
 
 
 def _total(shares: Sequence[Share]) -> Share:

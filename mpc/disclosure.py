@@ -7,11 +7,12 @@ below an atom.
   names: to its time, to its outcome, to what was missed.
 - table: the total is releasable, every stratum obeys the same rule, and so does the remainder (contributors outside
   all strata), which may also be empty: the total minus the strata tells about it.
-Every rule is evaluated for every atom and window, whatever the counts; one bit for each part is opened, all plans and
-windows at once.
+Sums that may cancel between atoms (of a completion: due minus completed) have to obey the rule over the whole window
+too. Every rule is evaluated for every atom and window, whatever the counts; one bit for each part is opened, all plans
+and windows at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,8 @@ def atom_ranges(windows: Sequence[Window], atoms: Sequence[Atom]) -> tuple[tuple
 
 
 async def releasable(
-    engine: Engine, counts: Sequence[Share], windows: Sequence[tuple[int, int]], minimum: int
+    engine: Engine, counts: Sequence[Share], windows: Sequence[tuple[int, int]], minimum: int,
+    over_windows: Mapping[int, Share] | None = None,
 ) -> NDArray[np.bool_]:
     """Apply the rules and open their outcome.
 
@@ -48,6 +50,8 @@ async def releasable(
             `ShardStatistics.contributors` orders them.
         windows: the atoms first ≤ atom < last of each window.
         minimum: fewest contributors, ≥ 1.
+        over_windows: plan's position → (windows, counted cells, arms, kinds), where contributors over whole windows
+            count too.
 
     Returns:
         (plans, windows, 2) public: total, table.
@@ -57,22 +61,36 @@ async def releasable(
     """
     if minimum < 1:
         raise ValueError(f"the minimum is {minimum}; expected 1 or more")
+    over_windows = over_windows or {}
     for share in counts:
         if len(share.shape) != 4 or any(not 0 <= first < last <= share.shape[0] for first, last in windows):
             raise ValueError(f"windows {list(windows)} do not fit counts of shape {share.shape}")
-    sizes = [share.size for share in counts]
-    flat = Share.concat([share.reshape(-1) for share in counts])
+    for share in over_windows.values():
+        if len(share.shape) != 4 or share.shape[0] != len(windows):
+            raise ValueError(f"{len(windows)} windows do not fit counts over windows of shape {share.shape}")
+    everything = [*counts, *over_windows.values()]
+    flat = Share.concat([share.reshape(-1) for share in everything])
     few, none = await engine.less(flat, minimum), await engine.equal_zero(flat)
-    failures = []
+    broken = []
     at = 0
-    for share, size in zip(counts, sizes, strict=True):
-        too_few, empty = (bits[at : at + size].reshape(*share.shape) for bits in (few, none))
-        at += size
-        cells = share.shape[1]
-        total = too_few[:, :1].sum(axis=(1, 2, 3))
-        table = too_few.sum(axis=(1, 2, 3))
-        if cells > 1:
-            table = table - empty[:, cells - 1].sum(axis=(1, 2))
-        failures += [Share.stack([total[a:b].sum(), table[a:b].sum()]) for a, b in windows]
+    for share in everything:
+        too_few, empty = (bits[at : at + share.size].reshape(*share.shape) for bits in (few, none))
+        at += share.size
+        broken.append(_broken(too_few, empty))
+    by_atom, by_window = broken[: len(counts)], dict(zip(over_windows, broken[len(counts) :], strict=True))
+    failures = []
+    for plan, parts in enumerate(by_atom):
+        for place, (first, last) in enumerate(windows):
+            failed = parts[:, first:last].sum()
+            failures.append(failed + by_window[plan][:, place] if plan in by_window else failed)
     passed = await engine.open(await engine.equal_zero(Share.stack(failures)))
     return passed.astype(bool).reshape(len(counts), len(windows), 2)
+
+
+def _broken(too_few: Share, empty: Share) -> Share:
+    """(2, atoms or windows): how often the rules of the total and of the table are broken."""
+    cells = too_few.shape[1]
+    table = too_few.sum(axis=(1, 2, 3))
+    if cells > 1:
+        table = table - empty[:, cells - 1].sum(axis=(1, 2))
+    return Share.stack([too_few[:, :1].sum(axis=(1, 2, 3)), table])

@@ -13,8 +13,9 @@ Shares no code with Winnow. Definitions:
   the cap; for all patients the sum of those;
 - intervals are 95 % (the 0.975 quantile of the normal distribution);
 - the total may be released if in every atom of the window each arm has `minimum_cohort` people with time, as many with
-  outcome (not asked of a change), as many who missed something (of a completion); the strata if moreover each of
-  them has, and the people outside all strata are none or as many.
+  outcome (not asked of a change), as many who missed something (of a completion, and over the whole window as many
+  for whom due and completed differ); the strata if moreover each of them has, and the people outside all strata are
+  none or as many.
 """
 
 import math
@@ -208,14 +209,24 @@ def _cells(kpi: dict, draft: dict, table: Mapping[str, np.ndarray], edges: list[
         parts = [outside, *(m for _, m in masks[1:])] if mask is everybody else [mask]
         return sum(np.clip(total(of), 0, kpi["cap"]) for of in parts)
 
+    def uneven(mask: np.ndarray, a: int, b: int) -> int:
+        """Of a completion, people whose due and completed differ over the window."""
+        return int((vector("exposed", "time", mask, a, b) != vector("exposed", "outcome", mask, a, b)).sum())
+
     counts = [people(mask) for _, mask in masks]
     rest = people(outside)
     cells = []
     for number, (a, b) in enumerate(windows):
         atoms = [cut for cut in cuts if a <= cut < b]
         enough = [all(n >= minimum for atom in atoms for n in c[atom]) for c in counts]
+        if kpi["estimator"] == "completion":
+            enough = [e and uneven(mask, a, b) >= minimum for e, (_, mask) in zip(enough, masks, strict=True)]
+            odd = uneven(outside, a, b)
+            few = len(masks) > 1 and 0 < odd < minimum
+        else:
+            few = False
         total = enough[0]
-        strata = all(enough) and all(n == 0 or n >= minimum for atom in atoms for n in rest[atom])
+        strata = not few and all(enough) and all(n == 0 or n >= minimum for atom in atoms for n in rest[atom])
         for (cell, mask), of in zip(masks, counts, strict=True):
             vectors = {f"{arm}.{column}": vector(arm, column, mask, a, b) for arm in arms for column in columns}
             cells.append(Cell(

@@ -281,6 +281,9 @@ def test_completion_by_hand():
     assert cell.high == pytest.approx(1 / (1 + math.exp(-spread) / 3), rel=1e-12)
     assert cell.contributors == ((2, 2, 2),)
     draft["disclosure"]["minimum_cohort"] = 2
+    # The first missed one in the second week and did it in the third: over the window only the other missed any.
+    assert not _cells(kpi, draft, table, WEEKS)[0].released
+    table["done"][0, 2] = 0
     assert _cells(kpi, draft, table, WEEKS)[0].released
     table["missed"][1] = 0
     assert not _cells(kpi, draft, table, WEEKS)[0].released
@@ -332,7 +335,7 @@ def reader(tmp_path: Path, claims: list[str], grace: int = 0) -> Reader:
     )
     agreement = {
         "panes": {"zone": "Europe/Amsterdam", "unit": "week", "start": date(2024, 1, 1), "count": 4},
-        "linkage": {"date": date(2024, 1, 2)}, "measures": [{"aggregation": "sum", "bound": 10**6}],
+        "linkage": {"date": date(2024, 1, 2)}, "measures": [{"party": "i", "aggregation": "sum", "bound": 10**6}],
         "parties": [{"name": "i", "grace_panes": grace, "sources": [{"name": "c", "kinds": ["enrolment", "claim"]}]}],
     }
     return Reader(agreement, "i", folder)

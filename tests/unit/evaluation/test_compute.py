@@ -1,5 +1,6 @@
 """One node's computation, three of them together: every estimator, several shards, in steps of any size."""
 
+import numpy as np
 import pytest
 
 from evaluation import compute
@@ -9,6 +10,7 @@ from mpc.tail.decode import decode
 from mpc.tail.recombine import recombine_outputs
 from policy.agreement import Draft, compile_plans
 from policy.kpi import load_kpi
+from tests.support import runs
 from tests.support.runs import Shares, run_terms
 from tests.support.terms import draft_data
 from tests.support.wires import run_three
@@ -24,18 +26,18 @@ MONITORED = [
 ]
 CAP = 150
 EXPECTED = {
-    # Two shards of 20 patients an arm, of whom 4 in each income group; two weeks with 7 days, 2 visits, €1 and 1 of
-    # everything else.
+    # Two shards of 20 patients an arm, of whom 4 in each income group; two weeks with 7 days, 2 visits, 2 modules due, €1
+    # and 1 of everything else.
     "gp-visit-rate-ratio": {"exposed.time": 560, "exposed.outcome": 160, "comparator.time": 560,
                             "comparator.outcome": 160},
     "cost-difference-winsorised": {"exposed.time": 560, "exposed.outcome": 40 * CAP, "comparator.time": 560,
                                    "comparator.outcome": 40 * CAP},
     "uptake": {"exposed.time": 560, "comparator.time": 560},
-    "monitoring-adherence": {"exposed.time": 80, "exposed.outcome": 80},
+    "monitoring-adherence": {"exposed.time": 160, "exposed.outcome": 80},
     "prom-change": {"exposed.time": 80, "exposed.outcome": 80, "comparator.time": 80, "comparator.outcome": 80},
 }
 VALUES = {
-    "gp-visit-rate-ratio": 1, "cost-difference-winsorised": 0, "uptake": 0.5, "monitoring-adherence": 1, "prom-change": 0,
+    "gp-visit-rate-ratio": 1, "cost-difference-winsorised": 0, "uptake": 0.5, "monitoring-adherence": 0.5, "prom-change": 0,
 }
 
 
@@ -50,17 +52,51 @@ def agreed():
     return terms.model_copy(update={"plans": plans})
 
 
+def holding(monkeypatch, **columns):
+    """Columns with another value for every patient than the made-up shares have."""
+    usual = runs._values
+
+    def values(column, patient):
+        return np.full(patient.shape, columns[column]) if column in columns else usual(column, patient)
+
+    monkeypatch.setattr(runs, "_values", values)
+
+
+async def ready(wire, terms):
+    """An engine, and a computation that has linked and holds the totals of all panes."""
+    engine = Engine(wire)
+    computation = Computation(terms, terms.plans, Shares(terms, wire.number), wire.number, bytes([wire.number]) * 32)
+    await computation.link(engine)
+    await computation.extend(engine, terms.draft.lattice.scheduled[-1].stop)
+    return engine, computation
+
+
+@pytest.mark.parametrize(("due", "out"), [(1, False), (2, True)])
+async def test_adherence_comes_out_only_if_some_of_what_was_due_was_not_done(due, out, monkeypatch):
+    """Everybody missed something in every week (`modules_missed_any`), but did it later in the window."""
+    terms = agreed()
+    holding(monkeypatch, modules_due=due)
+    windows = terms.draft.lattice.scheduled
+
+    async def program(wire):
+        engine, computation = await ready(wire, terms)
+        return (await computation.releasable(engine, terms.plans, windows)).bits
+
+    bits, *_ = await run_three(program)
+    position = list(EXPECTED).index("monitoring-adherence")
+    assert bits[position].all() == bits[position].any() == out
+    assert np.delete(bits, position, axis=0).all()
+
+
 @pytest.mark.parametrize("at_once", [1, 2_000, 1 << 21])
 async def test_every_estimator_over_shards_and_windows(at_once, monkeypatch):
     monkeypatch.setattr(compute, "VALUES_AT_ONCE", at_once)
     terms = agreed()
     windows = terms.draft.lattice.scheduled
+    holding(monkeypatch, modules_due=2)
 
     async def program(wire):
-        computation = Computation(terms, terms.plans, Shares(terms, wire.number), wire.number, bytes([wire.number]) * 32)
-        engine = Engine(wire)
-        await computation.link(engine)
-        await computation.extend(engine, windows[-1].stop)
+        engine, computation = await ready(wire, terms)
         released = await computation.releasable(engine, terms.plans, windows)
         assert released.bits.all()
         return await computation.estimate(engine, terms.plans, windows, released)

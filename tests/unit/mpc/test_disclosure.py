@@ -35,13 +35,15 @@ class Watching(Engine):
         return await super().equal_zero(x)
 
 
-async def decide(tables, windows, minimum, seed=0):
+async def decide(tables, windows, minimum, seed=0, over_windows=None):
     rng = np.random.default_rng(seed)
     dealt = [deal(table, rng) for table in tables]
+    more = {plan: deal(table, rng) for plan, table in (over_windows or {}).items()}
 
     async def program(wire):
         engine = Watching(wire)
-        return engine, await releasable(engine, [d[wire.number] for d in dealt], windows, minimum)
+        whole = {plan: shares[wire.number] for plan, shares in more.items()}
+        return engine, await releasable(engine, [d[wire.number] for d in dealt], windows, minimum, whole)
 
     return await run_three(program)
 
@@ -95,6 +97,24 @@ async def test_every_cell_arm_and_kind_counts(cell, expected, arm, kind):
     counts[1, cell, arm, kind] = 9
     (_, found), *_ = await decide([counts], [(0, 1), (1, 2), (0, 2)], 10)
     assert found.tolist() == [[[True, True], expected, expected]]
+
+
+@pytest.mark.parametrize(("cell", "count", "expected"), [
+    (0, 9, [False, False]), (1, 9, [True, False]), (1, 10, [True, True]), (3, 9, [True, False]), (3, 0, [True, True]),
+    (2, 0, [True, False]),
+])
+async def test_what_cancels_between_atoms_counts_over_the_window_too(cell, count, expected):
+    counts = np.full((3, 4, 1, 3), 12)
+    whole = np.full((2, 4, 1, 1), 12)
+    whole[1, cell] = count
+    (engine, found), *_ = await decide([counts, counts], [(0, 2), (1, 3)], 10, over_windows={1: whole})
+    assert found.tolist() == [[[True, True], [True, True]], [[True, True], expected]]
+    assert len(engine.opened) == 1
+
+
+async def test_counts_over_other_windows_are_refused():
+    with pytest.raises(ValueError, match="2 windows do not fit counts over windows of shape"):
+        await decide([np.ones((3, 1, 1, 1))], [(0, 2), (1, 3)], 3, over_windows={0: np.ones((3, 1, 1, 1))})
 
 
 async def test_only_the_release_bits_are_opened_at_once_and_the_work_is_constant():

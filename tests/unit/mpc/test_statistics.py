@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from mpc import statistics
 from mpc.engine import Engine
 from mpc.share import Share
-from mpc.statistics import ShardStatistics, StatisticsError, batches, capped, cell_statistics
+from mpc.statistics import ShardStatistics, StatisticsError, batches, capped, cell_statistics, incomplete
 from policy.kpi import compile_plan, load_kpi
 from policy.measure import Measure
 from policy.window import WindowSpec
@@ -236,6 +236,30 @@ async def test_a_total_less_its_categories_is_about_those_outside_only():
     found, _ = await cap(CAPPED, totals)
     difference = found[0, 0] - found[0, 1:].sum(axis=0)
     assert difference[1].tolist() == [0, CAP]
+
+
+@pytest.mark.parametrize("strata", [1, 6])
+async def test_who_did_not_do_all_that_was_due_in_a_window(strata):
+    plan = DONE.model_copy(update={"strata": DONE.strata[:strata]})
+    columns = columns_of(np.random.default_rng(11), 8, 60)
+    # Done a week late: missed in each of two weeks, and not in both together.
+    columns["completed"] = np.roll(columns["due"], 1, axis=0)
+    windows = ((0, 1), (0, 8), (2, 6))
+    totals = np.stack([plain_totals(plan, columns, *window) for window in windows])
+    dealt = deal(totals, np.random.default_rng(12))
+
+    async def program(wire):
+        return await incomplete(Engine(wire), dealt[wire.number])
+
+    found = reveal(await run_three(program))
+    masks = cells(plan, columns) * columns["app_user"]
+    wanted = [
+        [((mask * (columns["due"] - columns["completed"]))[a:b].sum(axis=0) != 0).sum() for mask in masks]
+        for a, b in windows
+    ]
+    assert found.shape == (3, 7 if strata > 1 else 1, 1, 1)
+    np.testing.assert_array_equal(found[:, :, 0, 0], wanted)
+    assert found.any()
 
 
 async def test_a_plan_without_a_cap_cannot_be_capped():
