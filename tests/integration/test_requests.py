@@ -4,9 +4,11 @@ import asyncio
 import json
 import math
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +22,9 @@ from console.system import LocalSystem
 from evaluation.agreement import open_registry
 from policy.agreement import load_draft, load_kpis
 from policy.request import new_demand
+from streams.broker import Broker, Consumer, Producer
+from streams.topics import REQUESTS
+from tests.support.command import LIMIT_SECONDS, winnow
 from tests.support.oracle import expect
 
 AGREEMENTS = Path(__file__).parents[1] / "support" / "agreements"
@@ -56,7 +61,8 @@ async def race(requesters, readers, panes):
     """Every requester's outcome of the same request, sent at the same time."""
     async def one(requester, reader):
         demand = new_demand(requester.terms, requester.settings.requester, KPIS, *panes)
-        return await ask(requester, reader, demand, SECONDS)
+        async with Producer(Broker(requester.settings.broker)) as producer:
+            return await ask(requester, reader, producer, demand, SECONDS)
 
     return await asyncio.gather(*(one(*pair) for pair in zip(requesters, readers, strict=True)))
 
@@ -129,6 +135,7 @@ async def test_eight_requesters_race_and_the_command_ends_as_it_should(agreement
             assert not any(r.on_demand for r in scheduled[0].releases)
             await system.wait_for("innovation-team", "complete", SECONDS)
             await one_of_each(requesters[0], readers[0], asked[0].run)
+            await copies_and_junk_change_nothing(system, configs[0], readers[0])
             await ways_to_end(system, configs, requesters[0])
         finally:
             for reader in readers:
@@ -152,6 +159,25 @@ async def one_of_each(requester, reader, run):
     used = [account.runs_used(r.name) for r in terms.draft.requesters]
     assert sum(used) in {1, 2}  # the scheduled window is a second new run only if a request came before the schedule
     assert {row.state for row in document.schedule} <= {"ran", "skipped"}
+
+
+async def copies_and_junk_change_nothing(system, config, reader):
+    """Somebody with the broker sends all requests again, and what is no request: nothing runs, the queue goes on."""
+    broker, account = Broker(system.broker), reader.account
+    before = len(account.document().runs), account.covered()
+    async with Consumer(broker, REQUESTS, [0]) as consumer, Producer(broker) as producer:
+        sent, end = [], await consumer.end(0)
+        while len(sent) < end:
+            sent += [m.value for m in await consumer.poll(1.0, 100)]
+        assert len(sent) == 2 * REQUESTERS
+        other = json.loads(sent[0])
+        other["demand"]["start"] = 0
+        for junk in (*sent, b"junk", b"{" * 5000, json.dumps(other).encode()):
+            await producer.send(REQUESTS, 0, [(None, junk)])
+    code, out, err = await command(config, "request", "--kpi", "cost-sums", "--window", ASKED)
+    assert code == 0, err
+    assert "no quota was used" in out
+    assert (len(account.document().runs), account.covered()) == before
 
 
 async def ways_to_end(system, configs, requester):
@@ -211,3 +237,32 @@ async def ways_to_end(system, configs, requester):
     code, _, err = await command(configs[2], "request", *kpi, "--window", "2024-01-29/2024-03-11", "--timeout", "3")
     assert code == 5
     assert "did not end within 3 s" in err
+
+
+@pytest.mark.timeout(600)
+def test_serving_prints_a_command_that_works(tmp_path):
+    example = Path(__file__).parents[2] / "examples" / "own-files"
+    parties = [part for name in ("hospital", "insurer", "statistics") for part in ("--party", f"{name}={example / name}")]
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "console.cli", "evaluate", str(example / "agreement.toml"), *parties, "--serve",
+         "--work", str(tmp_path / "a work folder")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )
+    try:
+        limit = time.monotonic() + LIMIT_SECONDS
+        lines = []
+        while not (lines and lines[-1].startswith("    winnow schedule")):
+            assert time.monotonic() < limit
+            lines.append(serving.stderr.readline())
+            assert lines[-1], "".join(lines)
+        asking, listing = (shlex.split(line)[1:] for line in lines if line.startswith("    winnow "))
+        document, said = winnow(*asking, "--json", expect=0)
+        assert document["outcome"] == "run", said
+        assert {r["output"] for r in document["releases"]} == {"value"}
+        assert all(r["on_demand"] for r in document["releases"])
+        rows, _ = winnow(*listing, "--json")
+        assert [r["state"] for r in rows["schedule"]] == ["ran"] * 6
+    finally:
+        serving.terminate()
+        serving.communicate(timeout=60)
+    assert serving.returncode == 130
