@@ -69,7 +69,8 @@ class ParquetSource:
         offset = 0
         for batch in table.iter_batches(BATCH_ROWS, columns=_columns(self.form)):
             names = batch.schema.names
-            for values in zip(*(texts_of(column) for column in batch.columns), strict=True):
+            rows = zip(*(texts_of(column) for column in batch.columns), strict=True) if names else [()] * batch.num_rows
+            for values in rows:
                 line = json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False).encode()
                 kept = line[: MAX_LINE_BYTES + 1]
                 if len(kept) == len(line):

@@ -375,13 +375,19 @@ kind = "none"
 path = "texts.ndjson"
 format = "ndjson"
 kind = "none"
+
+[[file]]
+path = "more.parquet"
+format = "parquet"
+kind = "none"
 """
     (tmp_path / "source.toml").write_text(last)
     write_rows(tmp_path / "all.csv", MIXED_ROWS)
     p.write_lines(tmp_path / "texts.ndjson", "{}", "{")
+    write_rows(tmp_path / "more.parquet", MIXED_ROWS)
     found = [e for *_, e, _ in read_events(open_sources(DRAFT, "insurer", tmp_path, PSEUDONYMS))]
-    assert sorted(e for e in found if isinstance(e, Reason)) == [Reason.BROKEN_JSON, *[Reason.NOT_MAPPED] * 3]
-    assert len(found) == len(MIXED_ROWS) + 2
+    assert sorted(e for e in found if isinstance(e, Reason)) == [Reason.BROKEN_JSON, *[Reason.NOT_MAPPED] * 8]
+    assert len(found) == 2 * len(MIXED_ROWS) + 2
 
 
 @pytest.mark.parametrize(("change", "words"), [
@@ -539,7 +545,7 @@ def test_resources_are_read_beside_mapped_files(tmp_path):
     found = resources(tmp_path)
     told = [(file.form.file, e if isinstance(e, Reason) else e.kind) for file, _, e, _ in found]
     assert told == [
-        ("people.ndjson", "enrolment"), ("people.ndjson", Reason.UNKNOWN_PERSON), ("plans.csv", "enrolment"),
+        ("people.ndjson", "enrolment"), ("people.ndjson", Reason.UNKNOWN_REFERENCE), ("plans.csv", "enrolment"),
         ("visits.ndjson", "encounter"), ("visits.ndjson", Reason.UNKNOWN_REFERENCE), ("visits.ndjson", Reason.UNKNOWN_CODE),
     ]
     visit = found[3][2]
