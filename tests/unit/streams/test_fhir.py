@@ -365,7 +365,7 @@ def test_own_times_stand_in_for_the_time_of_recording(tmp_path):
     assert days(second.recorded_at, answer.recorded_at) == ["2024-02-03", "2024-02-04"]
     assert second.recorded_at.isoformat() == "2024-02-03T16:00:00-05:00"
     nobody = real(tmp_path, FhirRules(person_system="http://hl7.org/fhir/sid/us-ssn", crosswalk={}, own_times=True), patient)
-    assert len(nobody) == 10
+    assert len(nobody) == 9
     assert set(nobody) == {Reason.UNKNOWN_REFERENCE, Reason.MISSING_FIELD}
 
 
