@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from console.locale import MINUS, Lang
 from console.telling import unit_name
@@ -39,11 +40,13 @@ def standings(alerts: Sequence[AlertRow]) -> list[Standing]:
 def bounds(row: AlertRow, kpi: Kpi, lang: Lang) -> str:
     """When it goes on and off, in the KPI's unit."""
     return translator(lang)(
-        f"alert_{row.when}", raise_at=_decimal(row.raise_at, lang), clear_at=_decimal(row.clear_at, lang),
+        f"alert_{row.when}", raise_at=_decimal(row.raise_at, kpi, lang), clear_at=_decimal(row.clear_at, kpi, lang),
         unit=unit_name(kpi, lang),
     )
 
 
-def _decimal(text: str, lang: Lang) -> str:
-    """As it was agreed, with the language's decimal sign."""
+def _decimal(text: str, kpi: Kpi, lang: Lang) -> str:
+    """As it was agreed, with the language's decimal sign; of a share, which is shown so, in percent."""
+    if kpi.value_unit == "share":
+        text = f"{(100 * Decimal(text)).normalize():f}"
     return (text.replace(".", ",") if lang == "nl" else text).replace("-", MINUS)

@@ -11,6 +11,7 @@ from console.pages import MemoryStore, create_app
 from console.present import present
 from console.series import expected_windows
 from evaluation.document import AlertRow
+from policy.kpi import load_kpi
 from tests.support.documents import agreement, made_up
 
 DRAFT, KPIS = agreement()
@@ -64,6 +65,12 @@ def test_an_alert_stands_as_its_latest_window_with_data_left_it():
 ])
 def test_bounds_are_told_as_agreed(alert, lang, said):
     assert bounds(rows(alert, "c")[0], RULES[alert][0], lang) == said
+
+
+def test_bounds_of_a_share_are_told_in_percent_as_its_values_are():
+    row = rows("too-good", "c")[0].model_copy(update={"raise_at": "0.655", "clear_at": "1"})
+    assert bounds(row, load_kpi("monitoring-adherence"), "nl").endswith("aan bij 65,5 of minder, uit bij 100 of meer (procent)")
+    assert bounds(row.model_copy(update={"raise_at": "0"}), load_kpi("uptake"), "en").startswith("on at 0 or less")
 
 
 def test_the_terminal_lists_every_alert_once():
