@@ -19,7 +19,8 @@ from policy.measure import Measure
 from policy.plan import Column, Plan, columns_of
 from policy.window import Lattice
 
-Group = tuple[str, str | None, str | None]
+Group = tuple[str, str | None, str | None, str | None]
+"""Party, field, value, and what limits it to some of those (`at_risk`)."""
 CARE = {"claim", "encounter"}
 """Kinds that may record the same care."""
 
@@ -81,11 +82,16 @@ def _check_plan(plan: Plan, by_column: Mapping[str, Measure]) -> None:
         raise PlanError(
             f"KPI {plan.kpi}: {time.name} does not count the answers of {outcome.name}. Take one instrument."
         )
+    if plan.cap is not None and (outcome is None or outcome.aggregation != "sum"):
+        raise PlanError(
+            f"KPI {plan.kpi}: only costs can be capped. Less than 0 would count as 0, so that the sum would be about "
+            "those alone who changed upwards, however few. Leave cap out."
+        )
     _check_contributors(plan, [by_column[column.name] for column in plan.contributors], time, outcome, by_column)
     if not plan.strata or plan.strata[0].column is not None or any(s.column is None for s in plan.strata[1:]):
         raise PlanError(f"KPI {plan.kpi}: the first cell is not that of all patients. Compile again.")
     groups = _groups(plan, by_column)
-    if len({group[:2] for group in groups}) > 1 or len(set(groups)) < len(plan.strata) - 1:
+    if len({group[:2] for group in groups}) > 1 or len({group[:3] for group in groups}) < len(plan.strata) - 1:
         raise PlanError(
             f"KPI {plan.kpi}: a patient can be in two strata. Take categories of one field, each with its own value."
         )
@@ -195,4 +201,4 @@ def _groups(plan: Plan, by_column: Mapping[str, Measure]) -> list[Group]:
     found = [by_column[s.column.name] for s in plan.strata if s.column is not None]
     if any(measure.aggregation != "category" for measure in found):
         raise PlanError(f"KPI {plan.kpi}: a stratum is not a category. Take measures of aggregation category.")
-    return [(measure.party, measure.field, measure.value) for measure in found]
+    return [(measure.party, measure.field, measure.value, measure.at_risk) for measure in found]

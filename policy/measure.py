@@ -67,6 +67,7 @@ class Measure(BaseModel):
     programme: Code | None = None
     cohort: Code | None = None
     care_type: Code | None = None
+    """Of claims only."""
     code: Code | None = None
     """Of encounters the class, of monitoring the status (due or completed), of PROM the instrument."""
     module: Code | None = None
@@ -98,6 +99,7 @@ class Measure(BaseModel):
         for key, fits in (
             ("code", self.aggregation in ("follow-ups", "change") or (counts and needs in CODES)),
             ("module", needs == "monitoring"),
+            ("care_type", counts and needs == "claim"),
         ):
             if getattr(self, key) is not None and not fits:
                 raise ValueError(

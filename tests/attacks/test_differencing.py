@@ -78,6 +78,13 @@ def alias(name, original, /, **changes):
     ((kpi("a", {"1": "income_1", "again": "poor"}),), (alias("poor", "income_1"),), "in two strata"),
     ((kpi("a", {"1": "income_1", "low": "educated"}),), (alias("educated", "income_1", field="education"),),
      "in two strata"),
+    # The first income group, and those of it who are also at some risk: whoever is not.
+    ((kpi("a", INCOME), kpi("b", {"1": "income_1_at_risk"})),
+     (alias("educated", "income_1", field="education"), alias("income_1_at_risk", "income_1", at_risk="educated")),
+     "not among each other's"),
+    ((kpi("a", {"1": "income_1", "risk": "income_1_at_risk"}),),
+     (alias("educated", "income_1", field="education"), alias("income_1_at_risk", "income_1", at_risk="educated")),
+     "in two strata"),
     # Users, and those who get the care at all: the difference is whoever does not use it.
     ((kpi("a", comparator="in_care"),), (alias("in_care", "app_user", programme="ibd-care"),), "expected not-yet"),
     ((kpi("a", exposed="other"),), (alias("other", "app_user", programme="ibd-care"),), "both arms"),
@@ -120,6 +127,25 @@ def alias(name, original, /, **changes):
 def test_kpis_whose_difference_could_be_a_few_patients_are_refused_together(kpis, measures, found):
     with pytest.raises(PlanError, match=found):
         compiled(*kpis, measures=measures)
+
+
+def test_all_encounters_do_not_become_some_by_a_care_type_that_only_claims_have():
+    """Encounters are counted whatever `care_type` says: all of them, minus the admissions, is one tele-consult."""
+    every = {"name": "every", "party": "hospital", "aggregation": "count", "kind": "encounter"}
+    admitted = {**every, "name": "admitted", "code": "admission"}
+    counters = [{**every, "name": f"{n}_any", "aggregation": "nonzero", "of": n, "kind": None} for n in ("every", "admitted")]
+    both = (kpi("a", outcome="every"), kpi("b", outcome="admitted"))
+    with pytest.raises(PlanError, match="may be a part of the other"):
+        compiled(*both, measures=(every, admitted, *counters))
+    with pytest.raises(ValidationError, match="care_type says nothing about a count of encounter events"):
+        compiled(*both, measures=({**every, "care_type": "tele"}, admitted, *counters))
+
+
+def test_changes_are_not_capped():
+    """All who answered got worse but one: with less than 0 as 0, the sum of the changes is this one's improvement."""
+    assert sum(max(change, 0) for change in (-300, -100, 200, -50)) == 200
+    with pytest.raises(PlanError, match="only costs can be capped"):
+        compiled(kpi("capped-change", like=CHANGE, cap=500))
 
 
 def test_kpis_on_one_lattice_are_permitted_together():
