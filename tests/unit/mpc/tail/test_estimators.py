@@ -175,7 +175,15 @@ async def test_the_largest_and_the_smallest_declared_numbers():
     one_cent = np.array([[1, 1, 0, 0], [0, 0, 1, 0], [7 * PANES, 0, 0, 0]], dtype=object)
     busy = np.array([[7 * PANES, 160, 0, 0], [0, 0, 1, 1]] * (PATIENTS // 2), dtype=object)
     busy[0, 1] -= 1
-    work = [(cost, [both_extremes, one_cent]), (visits, [busy, busy[:, [2, 3, 0, 1]]])]
+    share, completion = make_plan("share", bits=44), make_plan("completion", bits=44)
+    whole = np.array([[7 * PANES, 0, 0, 0], [0, 0, 7 * PANES, 0]] * (PATIENTS // 2), dtype=object)
+    one_day = np.array([[7 * PANES, 0, 0, 0]] * (PATIENTS - 1) + [[0, 0, 1, 0]], dtype=object)
+    all_but_one = np.array([[160, 160, 0, 0]] * (PATIENTS - 1) + [[160, 159, 0, 0]], dtype=object)
+    all_but_one_not = np.array([[160, 0, 0, 0]] * (PATIENTS - 1) + [[160, 1, 0, 0]], dtype=object)
+    work = [
+        (cost, [both_extremes, one_cent]), (visits, [busy, busy[:, [2, 3, 0, 1]]]),
+        (share, [whole, one_day, one_day[:, [2, 3, 0, 1]]]), (completion, [all_but_one, all_but_one_not]),
+    ]
     for (plan, cells), outputs in zip(work, await compute(rng, work), strict=True):
         for at, rows in enumerate(cells):
             value, variance = answer(plan, rows)
