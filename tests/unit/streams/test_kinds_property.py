@@ -190,3 +190,65 @@ def test_panes_hold_what_stands_when_they_are_sealed(seed, grace):
 
 def test_all_measures_of_the_agreement_are_derived():
     assert set(columns([], 0, "")) == {m["name"] for m in MEASURES} == set(COLUMNS)
+
+
+def chains(rng):
+    """Lists of (event made by a function of its time of recording), each to be told in order; no id in two lists."""
+    told = []
+    for n in range(30):
+        who, day, score = rng.randrange(PEOPLE) + 1, rng.random() * 83, rng.choice([200, 900, 1_500])
+        kind = rng.choice(["prom", "prom", "encounter", "both", "due"])
+        chain = []
+        for version in range(rng.choice([1, 1, 1, 2, 3])):
+            cancels = version > 0 and rng.random() < 0.3
+            before = chain[-1][2] if chain else None
+            name = before if before and rng.random() < 0.5 else f"{kind}{n}.{version}"
+            chain.append((kind, who, name, before, day + version / 10, score + 100 * version, cancels))
+            if cancels:
+                break
+        told.append(chain)
+    return told
+
+
+def told_at(what, recorded):
+    kind, who, name, before, day, score, cancels = what
+    more = {"recorded": recorded, "corrects": before if before != name else None, "cancels": cancels}
+    if kind == "prom":
+        return prom(who, name, day, score=score, **more)
+    if kind == "encounter":
+        return encounter(who, name, day, **more)
+    done = kind == "both"
+    return monitoring(who, name, day, status="completed" if done else "due", due=day - 9 if done else None, **more)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_within_the_grace_the_order_in_which_events_are_told_changes_nothing(seed):
+    rng = random.Random(seed)
+    told, tables = chains(rng), []
+    data = kinds_data()
+    data["parties"][0]["grace_panes"] = PANES
+    for m in data["measures"]:
+        if m["party"] == "hospital" and m.get("bound", 1) > 1:
+            m["bound"] = 2**20
+    draft = Draft.model_validate(data)
+    for order in range(3):
+        validator, panes = Validator(draft, "hospital", NAMES), ShardPanes(draft, "hospital")
+        for n in range(PEOPLE):
+            panes.add(validator.check(enrolled(n + 1), 0))
+        waiting, recorded = [list(chain) for chain in told], 100.0
+        while waiting:
+            chain = waiting[0] if order == 0 else rng.choice(waiting)
+            event = validator.check(told_at(chain.pop(0), recorded), 0)
+            assert not isinstance(event, Reason), event
+            panes.add(event)
+            recorded += 0.01
+            waiting = [c for c in waiting if c]
+        panes.hear(Heartbeat(source="ehr"))
+        table = np.stack([panes.seal()[1] for _ in range(PANES)])
+        slots = [int(panes.register.slot_of[panes.register.person(NAMES.patient(person(n + 1)))]) for n in range(PEOPLE)]
+        assert panes.late_pending == 0
+        tables.append(table[:, :, slots])
+    assert np.array_equal(tables[0], tables[1])
+    assert np.array_equal(tables[0], tables[2])
+    assert tables[0].any()
