@@ -12,7 +12,11 @@ from streams.errors import StalledError
 
 POLL_SECONDS = 0.5
 POLL_RECORDS = 4_000
-"""Records a stage handles between two awaits: some tens of milliseconds of work."""
+"""Records a stage takes, or sends, at a time."""
+TURN_RECORDS = 100
+"""Records a stage handles between two awaits: some tens of milliseconds, even when each is sealed and the machine is
+busy. Without turns a connection to the broker would seem lost.
+"""
 
 Progress = Callable[[str, int, int], None]
 """phase, done, total"""

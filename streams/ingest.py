@@ -1,5 +1,7 @@
 """Ingest: what comes on the source topic is accepted for its shard, or refused with a reason."""
 
+import asyncio
+
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from pydantic import ValidationError
 
@@ -7,7 +9,7 @@ from policy.agreement import Draft
 from streams import topics
 from streams.broker import Consumer, Producer, Record
 from streams.envelope import Heartbeat, encode, parse
-from streams.flow import Counts, Ends, Outbox, Progress, Pulse, polls
+from streams.flow import TURN_RECORDS, Counts, Ends, Outbox, Progress, Pulse, polls
 from streams.rejects import Reason, reason_of, seal_rejected
 from streams.validate import Validator
 
@@ -28,6 +30,8 @@ async def ingest(
     async for records in polls(consumer, pulse):
         for record in records:
             done += 1
+            if done % TURN_RECORDS == 0:
+                await asyncio.sleep(0)
             outcome = _judge(record, validator)
             if isinstance(outcome, Heartbeat):
                 done -= 1

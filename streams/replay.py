@@ -1,5 +1,6 @@
 """Replay: a party's files, in the order of recording, onto its source topic."""
 
+import asyncio
 from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
@@ -7,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from streams import topics
 from streams.broker import Producer
 from streams.envelope import Heartbeat, encode
-from streams.flow import POLL_RECORDS, Counts, Outbox, Progress, Pulse
+from streams.flow import POLL_RECORDS, TURN_RECORDS, Counts, Outbox, Progress, Pulse
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason, seal_rejected
 from streams.sources.lines import IndexedFile, read_events
@@ -35,6 +36,8 @@ async def replay(
             ))
         else:
             outbox.put(source, pseudonyms.shard(event.patient, shards), position.key, encode(event))
+        if number % TURN_RECORDS == 0:
+            await asyncio.sleep(0)
         if number % POLL_RECORDS == 0:
             await outbox.send()
             pulse.beat()

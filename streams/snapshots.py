@@ -1,5 +1,6 @@
 """The panes stage: accepted events in, snapshots of registers and sealed panes out, stored before they are shared."""
 
+import asyncio
 from collections.abc import Callable
 
 import numpy as np
@@ -12,7 +13,7 @@ from streams.batch import LINK_COLUMN, BatchHeader, party_columns, snapshot
 from streams.broker import Consumer, Producer
 from streams.envelope import Heartbeat, parse
 from streams.errors import StreamsError
-from streams.flow import Counts, Ends, Outbox, Progress, Pulse, polls
+from streams.flow import TURN_RECORDS, Counts, Ends, Outbox, Progress, Pulse, polls
 from streams.panes import ShardPanes
 
 END_KEY = b"end"
@@ -42,7 +43,9 @@ class PaneStage:
         ends, outbox = Ends(range(self._draft.shards), sources), Outbox(producer)
         total = self._draft.shards * self._draft.panes.count
         async for records in polls(consumer, pulse):
-            for record in records:
+            for number, record in enumerate(records, 1):
+                if number % TURN_RECORDS == 0:
+                    await asyncio.sleep(0)
                 try:
                     event = parse(record.value)
                 except ValidationError as error:

@@ -3,9 +3,16 @@
 import asyncio
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from policy.agreement import Draft
 from streams.errors import StalledError
-from streams.flow import Counts, Ends, Pulse, polls
+from streams.flow import TURN_RECORDS, Counts, Ends, Pulse, polls
+from streams.pseudonym import Pseudonyms
+from streams.replay import replay
+from streams.sources.agreed import open_sources
+from tests.support import parties as p
+from tests.support.terms import draft_data
 
 
 class Quiet:
@@ -37,6 +44,31 @@ async def test_a_stage_waits_for_one_that_works():
     assert not waiting.done()
     with pytest.raises(StalledError):
         await waiting
+
+
+class Silent:
+    """A producer that stores nothing."""
+
+    async def send(self, _topic, _partition, _records):
+        pass
+
+
+async def test_connections_get_a_turn_while_thousands_of_lines_are_refused(tmp_path):
+    lines = 3_000
+    p.write_lines(tmp_path / "members.csv", p.MEMBERS, *("x" for _ in range(lines)))
+    p.write_lines(tmp_path / "claims.csv", p.CLAIMS)
+    pseudonyms, counts, turns = Pseudonyms(p.LINK_SECRET, p.PSEUDONYM_KEY), Counts(), 0
+    files = open_sources(Draft.model_validate(draft_data()), "insurer", tmp_path, pseudonyms)
+    work = asyncio.ensure_future(replay(
+        files, "insurer", ["claims"], 1, pseudonyms, Silent(), X25519PrivateKey.generate().public_key(), counts,
+        lambda *_: None, Pulse(60),
+    ))
+    while not work.done():
+        turns += 1
+        await asyncio.sleep(0)
+    await work
+    assert counts.rejected.total() == lines
+    assert turns >= lines / TURN_RECORDS
 
 
 def test_all_sources_end_in_all_partitions():
