@@ -1,6 +1,7 @@
 """A recipient who adds and subtracts whatever it is given, to reach below the minimum."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -268,6 +269,35 @@ def test_without_the_rules_a_cap_shows_who_passes_it():
     assert capped(cents[:2]) + capped(cents[2:]) - capped(cents) == cap
     weeks = np.array([[1, 1, 0, 0]]).T * np.ones_like(cents)
     assert capped(cents * weeks) + capped(cents * (1 - weeks)) - capped(cents) == cap
+
+
+def moments_found(visits, weeks, bits):
+    """Pairs of second moments (exposed, comparator) that fit what one window of a rate-ratio releases.
+
+    Sums and the variance of the logarithm, rounded to `bits`; everybody is insured on every day.
+    """
+    (u, tu), (c, tc) = ((of.sum(axis=1), np.full(len(of), 7 * weeks)) for of in visits)
+    variance = sum(((y / y.sum() - t / t.sum()) ** 2).sum() for y, t in ((u, tu), (c, tc)))
+    mantissa, exponent = math.frexp(variance)
+    rounded, error = math.ldexp(round(mantissa * 2**bits), exponent - bits), math.ldexp(1, exponent - bits)
+    left = rounded + 1 / len(u) + 1 / len(c)
+    first = np.arange(u.sum(), 6 * u.sum(), 2)  # a visit's square is odd where the visit is
+    second = (left - first / u.sum() ** 2) * c.sum() ** 2
+    fits = (abs(second - np.round(second)) <= error * c.sum() ** 2) & ((np.round(second) - c.sum()) % 2 == 0)
+    return [(int(a), int(b)) for a, b in zip(first[fits], np.round(second[fits]), strict=True) if c.sum() <= b]
+
+
+def test_sums_and_an_interval_tell_second_moments():
+    """Declared in docs/kpis.md: together they say that one patient went to the doctor in both of two weeks."""
+    rng = np.random.default_rng(8)
+    exposed, comparator = np.zeros((60, 2), int), rng.poisson(0.4, (90, 2))
+    exposed[:12, 0] = exposed[11:25, 1] = 1  # patient 11 in both
+    parts = [(exposed[:, :1], comparator[:, :1]), (exposed[:, 1:], comparator[:, 1:])]
+    (first,), (second,) = (moments_found(part, 1, bits=20) for part in parts)
+    (both,) = moments_found((exposed, comparator), 2, bits=20)
+    assert (both[0] - first[0] - second[0]) // 2 == 1
+    # Without the sums there is no such equation, and fewer bits leave several answers.
+    assert len(moments_found((exposed, comparator), 2, bits=8)) > 1
 
 
 async def release(plans, columns, seed):
