@@ -1,6 +1,7 @@
 """What `winnow request` does: sign a request, send it, wait for its end, print what came out or why not."""
 
 import asyncio
+import logging
 import sys
 import time
 from collections.abc import Coroutine, Sequence
@@ -86,6 +87,7 @@ def request(config: Path, asked: Asked) -> int:
 
 def run_command(work: Coroutine[Any, Any, int]) -> int:
     """Run a command's coroutine; every expected error becomes a sentence and an exit code."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it retries by itself, and what fails in the end is said
     try:
         return asyncio.run(work)
     except ConsoleError as error:

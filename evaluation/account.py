@@ -224,8 +224,9 @@ class Account:
 
     def _refuse(self, node: int, refusal: Refusal) -> None:
         cell: _Cell | None = None if refusal.cell is None else tuple(sorted(refusal.cell.items()))
-        dates = None if refusal.window is None else refusal.window.start
-        key = (refusal.kpi, dates and dates.isoformat(), cell, refusal.rule, refusal.required)
+        window = refusal.window
+        dates = None if window is None else (window.start.isoformat(), window.end.isoformat())
+        key = (refusal.kpi, dates, cell, refusal.rule, refusal.required)
         if key in self._refusals or len(self._refusals) < MAX_REFUSALS:
             self._refusals.setdefault(key, _RefusalAccount(refusal)).nodes.add(node)
 

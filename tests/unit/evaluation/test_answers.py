@@ -116,3 +116,15 @@ def test_a_request_for_one_kpi_does_not_end_a_scheduled_window(terms):
                                 kpis=("gp-visit-rate-ratio",), suppressed=hidden(terms, 0, "gp-visit-rate-ratio")))
     assert account.progress == (1, 9)
     assert account.document().schedule[0].state == "ran"
+
+
+def test_suppressed_windows_with_one_start_are_told_apart(terms):
+    """A window asked for may begin where a scheduled one does."""
+    account = Account(terms, "innovation-team")
+    index = terms.draft.lattice.at(0, 8).index
+    for run, window in (("aa" * 32, 0), ("bb" * 32, index)):
+        for node in range(3):
+            account.add_record(Done(agreement=terms.hash, node=node, run=run, windows=(window,), sequence=2, seconds={},
+                                    suppressed=hidden(terms, window, "cost-difference")))
+    ends = [r.window.end.isoformat() for r in account.document().refusals]
+    assert sorted(ends) == ["2024-01-29"] * 6 + ["2024-02-26"] * 6
