@@ -729,7 +729,7 @@ def test_the_shipped_claims_read_what_they_say():
     assert found["verzekerden.csv", 4].payload.stop.isoformat() == "2024-04-01T00:00:00+02:00"
     (file,) = (f for f in survey(draft, "insurer", folder).files if f.file == "declaraties.csv")
     assert (file.read, file.accepted) == (10, 5)
-    assert set(file.rejected) == {Reason.NOT_MAPPED, Reason.UNKNOWN_CODE, Reason.CREDIT_MISMATCH, Reason.UNKNOWN_REFERENCE}
+    assert set(file.rejected) == {Reason.NOT_MAPPED, Reason.UNKNOWN_CODE, Reason.CREDIT_MISMATCH, Reason.UNKNOWN_PERSON}
 
 
 def test_the_documented_entries_are_valid(tmp_path):
