@@ -8,9 +8,9 @@ partitions away and back, the topics are read from their beginning again. So han
 have in the table. (Faust's exactly-once loses state on brokers whose last stable offset is wrong; docs/adr/0013.)
 
 Faust is kept to what it is good at. No worker, so no signal handlers, logging or command line of its own; no web
-server; no topics made by it; nothing read from the environment. Its rebalances lose records that came meanwhile and
-apply stale changelog records to the live table, so a stream whose partitions are taken away begins afresh, and the
-table is read at `restored` only, and written from then on.
+server; no topics made by it; nothing read from the environment. Its rebalances apply stale changelog records to the
+live table, so a stream whose partitions are taken away begins afresh, and the table is read at `restored` only, and
+written from then on. Its recoveries drop records (`_Thread`), so offsets are watched too.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ import faust
 from aiokafka.errors import KafkaError
 from faust.app.base import BootStrategy
 from faust.exceptions import FaustError
+from faust.transport.drivers import aiokafka
 
 from streams.broker import CLOSE_SECONDS, SEND_SECONDS, Broker
 from streams.errors import BrokerError
@@ -54,8 +55,33 @@ class _Boot(BootStrategy):
     enable_web = False
 
 
+class _Thread(aiokafka.AIOKafkaConsumerThread):
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
+    ) -> Any:
+        """Fetch from the partitions that are active now, by value.
+
+        Faust hands over the set that it changes. When that becomes empty while we wait, at the end of a recovery,
+        aiokafka takes it for "all", and Faust drops what then comes of topics that it has not resumed yet.
+        """
+        wanted = frozenset(active_partitions)
+        return await super()._fetch_records(consumer, wanted, timeout, max_records) if wanted else {}  # type: ignore[arg-type]
+
+
+class _Consumer(aiokafka.Consumer):
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+
+class _Transport(aiokafka.Transport):
+    Consumer = _Consumer
+
+
 class _App(faust.App):
     BootStrategy = _Boot
+
+    def _new_transport(self) -> _Transport:
+        return _Transport(self.conf.broker_consumer, self)
 
 
 class ControlStream:
@@ -71,6 +97,8 @@ class ControlStream:
             folder: Faust wants one of its own; nothing of worth is kept there.
         """
         self._broker, self._name, self._topics, self._folder = broker, name, tuple(topics), folder
+        self._gaps: set[tuple[str, int]] = set()
+        """Records that came when an earlier one was due."""
         self._app: Any = None
         self._table: Any = None
 
@@ -130,6 +158,7 @@ class ControlStream:
         self._table = app.Table(TABLE, partitions=1, key_type=bytes, value_type=bytes, use_partitioner=True)
 
         turn, held = asyncio.Lock(), False
+        following: dict[str, int] = {}
 
         async def guarded(work: Coroutine[Any, Any, None]) -> None:
             """Whatever the handler raises is ours to report: Faust would commit the record and restart the agent."""
@@ -140,25 +169,41 @@ class ControlStream:
                 if not failed.done():
                     failed.set_exception(error)
 
-        async def on_restored() -> None:
-            nonlocal held
-            held = True
-            await guarded(handler.restored(dict(self._table.items())))
-
-        async def on_revoked(*_: object, **__: object) -> None:
+        def begin_afresh() -> None:
             nonlocal held
             if held:  # the group also revokes nothing before it first assigns something
                 held = False
                 handler.suspended()
                 revoked.set()
 
+        async def take_over() -> None:
+            partitions = [tp for tp in app.consumer.assignment() if tp.topic in self._topics]
+            first = await app.consumer.earliest_offsets(*partitions)
+            following.update({tp.topic: offset or 0 for tp, offset in first.items()})
+            await handler.restored(dict(self._table.items()))
+
+        async def on_restored() -> None:
+            nonlocal held
+            held = True
+            await guarded(take_over())
+
+        async def on_revoked(*_: object, **__: object) -> None:
+            begin_afresh()
+
         async def follow(stream: Any) -> None:
             try:
                 async for event in stream.noack().events():
-                    if failed.done():
+                    if failed.done() or revoked.is_set():
                         return
+                    message = event.message
+                    if message.offset > following[message.topic] and (message.topic, message.offset) not in self._gaps:
+                        # A second look may find what is missing; if not, the broker does not have it.
+                        self._gaps.add((message.topic, message.offset))
+                        begin_afresh()
+                        return
+                    following[message.topic] = message.offset + 1
                     if event.value is not None:  # no topic of ours has records without a value
-                        await guarded(handler.record(event.message.topic, event.value))
+                        await guarded(handler.record(message.topic, event.value))
             except Exception as error:
                 if not failed.done():
                     failed.set_exception(error)

@@ -1,5 +1,6 @@
 """Faust on the embedded broker: a table that survives `kill -9`, nothing taken over, nothing left behind."""
 
+import asyncio
 import os
 import queue
 import signal
@@ -45,6 +46,10 @@ class Process:
             return self._lines.get(timeout=WAIT_SECONDS)
         except queue.Empty:
             raise AssertionError(f"no line within {WAIT_SECONDS} s: {self.stderr()}") from None
+
+    def idle(self):
+        """Whether it runs and has said nothing."""
+        return self.child.poll() is None and self._lines.empty()
 
     def stderr(self):
         return self._stderr.read_text()
@@ -113,6 +118,23 @@ async def test_the_table_survives_kill_9(embedded, start):
     assert time.monotonic() - began < SESSION_SECONDS + 20
     second.child.terminate()  # no handler of Faust's stands in the way
     assert second.child.wait(5) == -15
+
+
+async def test_records_that_come_while_it_starts_are_not_lost(embedded, start):
+    """Faust dropped what came at the end of a recovery, in one start of five beside a sender."""
+    await prepared(embedded, *[b"word-%d" % n for n in range(60)])
+    first = start()
+    lines = [first.line() for _ in range(61)]
+    assert lines[-1] == "counted word-59 1"
+    first.child.terminate()
+    first.child.wait()
+    second, sent = start(), 0
+    while second.idle():
+        await send(embedded, b"late-%d" % sent)
+        sent += 1
+        await asyncio.sleep(0.05)
+    assert second.line().startswith("restored [('', '60')")
+    assert [second.line() for _ in range(sent)] == [f"counted late-{n} 1" for n in range(sent)]
 
 
 async def test_every_change_is_on_the_changelog_when_put_returns(embedded, start):
