@@ -56,6 +56,8 @@ STANDSTILL = timedelta(seconds=5)
 """A beat that comes so late says that the machine or the process stood still."""
 POLL_SECONDS = 0.5
 POLL_REQUESTS = 64
+REQUEST_WAIT_MS = 40
+"""A request may lie this long on the embedded broker."""
 FULL_SECONDS = 0.05
 
 
@@ -154,7 +156,7 @@ class Node:
 
     async def _take_requests(self) -> None:
         """Take requests into the queue, as far as it has room."""
-        async with Consumer(self._broker, REQUESTS, [0]) as consumer:
+        async with Consumer(self._broker, REQUESTS, [0], REQUEST_WAIT_MS) as consumer:
             await consumer.seek(0, self._intake.read)
             while True:
                 for record in await consumer.poll(POLL_SECONDS, POLL_REQUESTS):

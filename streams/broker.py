@@ -190,14 +190,19 @@ class Producer:
 
 
 class Consumer:
-    """Reads partitions of one topic from the beginning, or from given offsets."""
+    """Reads partitions of one topic from the beginning, or from given offsets.
 
-    def __init__(self, broker: Broker, topic: str, partitions: Sequence[int]) -> None:
+    `wait_ms` replaces a shorter wait of the broker's profile, for a topic on which little comes: on the embedded broker
+    every wait costs the machine one round trip.
+    """
+
+    def __init__(self, broker: Broker, topic: str, partitions: Sequence[int], wait_ms: int = 0) -> None:
         self._broker, self.topic = broker, topic
         self._partitions = [TopicPartition(topic, p) for p in partitions]
         self._client = AIOKafkaConsumer(
             bootstrap_servers=broker.address, group_id=None, enable_auto_commit=False,
-            auto_offset_reset="earliest", fetch_max_wait_ms=broker.profile.fetch_wait_ms, fetch_min_bytes=1,
+            auto_offset_reset="earliest", fetch_min_bytes=1,
+            fetch_max_wait_ms=max(broker.profile.fetch_wait_ms, wait_ms),
             max_partition_fetch_bytes=FETCH_BYTES, fetch_max_bytes=FETCH_BYTES,
             request_timeout_ms=int(REQUEST_SECONDS * 1000), retry_backoff_ms=100, metadata_max_age_ms=30_000,
         )
