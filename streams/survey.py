@@ -24,6 +24,7 @@ from streams.envelope import (
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason, RefusedLineError
 from streams.sources.agreed import open_sources, unread_files
+from streams.sources.fhir import FhirForm
 from streams.sources.lines import IndexedFile, read_events
 from streams.sources.rows import MappedForm
 from streams.tally import CodeTally
@@ -136,7 +137,7 @@ def _learn_unknown(told: FileSurvey, file: IndexedFile, event: PatientEvent | Re
         file.form.event(text)
     except RefusedLineError as refusal:
         if refusal.field:
-            person = file.form.person(text) if isinstance(file.form, MappedForm) else None
+            person = file.form.person(text) if isinstance(file.form, MappedForm | FhirForm) else None
             told.unknown.setdefault(refusal.field, CodeTally()).add(refusal.code, person)
 
 

@@ -113,6 +113,15 @@ class FhirForm(ABC):
             raise RefusedLineError(Reason.UNKNOWN_REFERENCE)
         return patient
 
+    def person(self, text: str) -> str | None:
+        """The pseudonym of the patient whom a line is about, as far as that can be told."""
+        try:
+            resource = self._parse(text)
+            reference = getattr(resource, "subject", None) or getattr(resource, "patient", None)
+            return None if reference is None else self._patient(reference)
+        except RefusedLineError:
+            return None
+
     def _takes_back(self, resource: Resource) -> None:
         """Refuse to take back what was never said."""
         if resource.id not in self._said:

@@ -16,6 +16,7 @@ from streams.sources.agreed import check_sources, open_sources
 from streams.sources.fhir import FhirRules
 from streams.sources.fhir_files import FORMS, fhir_context
 from streams.sources.lines import FieldReader, SourceFile, placed, read_events
+from streams.survey import survey
 from streams.validate import Validator
 from tests.support import parties as p
 from tests.support.kinds import kinds_data
@@ -283,6 +284,21 @@ def test_enrolments_entered_in_error_have_no_length(tmp_path):
     assert isinstance(nothing, EnrolmentEvent)
     assert started.event_id == nothing.event_id
     assert nothing.payload.stop == nothing.occurred_at
+
+
+def test_a_survey_names_codes_that_many_patients_have(tmp_path):
+    write(tmp_path)
+    with (tmp_path / "Patient.ndjson").open("a") as file:
+        file.writelines(p.patient(f"b{n}", p.person(10 + n), "2023-01-01") + "\n" for n in range(10))
+    with (tmp_path / "Observation.ndjson").open("a") as file:
+        file.writelines(json.dumps(observation(f"o{n}", f"b{n}", code="pain")) + "\n" for n in range(10))
+        file.write(json.dumps(observation("o", code="rare") | {"code": {"coding": [{"code": "rare"}]}}) + "\n")
+    with (tmp_path / "Encounter.ndjson").open("a") as file:
+        file.writelines(json.dumps(encounter(f"e{n}", f"b{n}", code="FLD")) + "\n" for n in range(10))
+    files = {f.file: f for f in survey(draft(), "hospital", tmp_path).files}
+    assert files["Observation.ndjson"].unknown["code"].shown == {"x": 10}
+    assert files["Observation.ndjson"].unknown["code"].hidden_lines == 1
+    assert files["Encounter.ndjson"].unknown["class"].shown == {"FLD": 10}
 
 
 def test_withdrawals(tmp_path):
