@@ -34,6 +34,8 @@ SESSION_SECONDS = 6.0
 HEARTBEAT_SECONDS = 1.5
 REQUEST_SECONDS = 10.0
 NEVER = 10.0**9
+LOOK_OUT_SECONDS = 5.0
+"""Records that are there, and still have not come this much later, are missing."""
 WAITING_RECORDS = 8
 """Records that wait for their handler; each may have 900 kB."""
 
@@ -97,10 +99,9 @@ class ControlStream:
             folder: Faust wants one of its own; nothing of worth is kept there.
         """
         self._broker, self._name, self._topics, self._folder = broker, name, tuple(topics), folder
-        self._gaps: set[tuple[str, int]] = set()
-        """Records that came when an earlier one was due."""
-        self._app: Any = None
-        self._table: Any = None
+        self._looked: set[tuple[str, int]] = set()
+        """(topic, offset) after which records were missing; a second look may find them."""
+        self._reading: _Reading | None = None
 
     async def run(self, handler: Handler) -> None:
         """Follow the topics until cancelled.
@@ -110,40 +111,30 @@ class ControlStream:
             Exception: whatever the handler raised.
         """
         while True:
-            failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            revoked = asyncio.Event()
-            self._describe(handler, failed, revoked)
-            starting, ended = asyncio.ensure_future(self._start()), asyncio.ensure_future(self._ended())
-            afresh = asyncio.ensure_future(_wait(revoked))
+            self._reading = reading = _Reading(self._app(), self._topics, handler, self._looked)
             try:
-                await asyncio.wait([starting, failed], return_when=asyncio.FIRST_COMPLETED)
-                if not failed.done():
-                    await starting
-                    await asyncio.wait([ended, afresh, failed], return_when=asyncio.FIRST_COMPLETED)
-                if failed.done():
-                    failed.result()
-                if ended.done():
-                    raise self._lost("following its topics", self._app.crash_reason)
+                await reading.run()
+            except (KafkaError, FaustError, OSError, TimeoutError, _Ended) as error:
+                raise self._lost("following its topics", error) from error
             finally:
-                for task in (starting, ended, afresh, failed):
-                    task.cancel()
-                await self._stop()
+                await reading.stop()
 
     async def put(self, key: bytes, value: bytes) -> None:
         """Store a row of the table; it is on the changelog when this returns.
 
         Raises:
-            BrokerError: the broker did not store it within SEND_SECONDS.
+            BrokerError: the broker did not store it within SEND_SECONDS, or the stream does not run.
         """
-        self._table.data[key] = value
         try:
+            if self._reading is None:
+                raise _Ended
             async with asyncio.timeout(SEND_SECONDS):
-                await self._table.send_changelog(0, key, value)
-        except (KafkaError, FaustError, OSError, TimeoutError) as error:
+                await self._reading.put(key, value)
+        except (KafkaError, FaustError, OSError, TimeoutError, _Ended) as error:
             raise self._lost("storing its state", error) from error
 
-    def _describe(self, handler: Handler, failed: "asyncio.Future[None]", revoked: asyncio.Event) -> None:
-        self._app = app = _App(
+    def _app(self) -> _App:
+        return _App(
             self._name, env={}, broker=f"kafka://{self._broker.address}", datadir=self._folder, store="memory://",
             loop=asyncio.get_running_loop(), autodiscover=False, web_enabled=False,
             topic_allow_declare=False, topic_disable_leader=True, topic_partitions=1, table_standby_replicas=0,
@@ -154,88 +145,139 @@ class ControlStream:
             broker_commit_livelock_soft_timeout=NEVER, consumer_auto_offset_reset="earliest", producer_acks=-1,
             producer_linger=0.0,
         )
+
+    def _lost(self, doing: str, error: BaseException) -> BrokerError:
+        kind = type(error.__cause__ or error).__name__
+        return BrokerError(f"broker {self._broker.address}: {self._name} failed at {doing} ({kind}). "
+                           f"Check that it runs.")
+
+
+class _Ended(Exception):
+    """Faust's app has ended by itself."""
+
+
+class _Reading:
+    """One Faust app, from its start until its partitions are taken away or records turn out to be missing."""
+
+    def __init__(
+        self, app: _App, topics: Sequence[str], handler: Handler, looked: set[tuple[str, int]],
+    ) -> None:
+        self._app: Any = app
+        self._handler, self._looked = handler, looked
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._over = asyncio.Event()
+        self._held = False
+        """Whether the handler has the table."""
+        self._turn = asyncio.Lock()
+        self._places: dict[Any, int] = {}
+        """Partition → offset of the record that is due."""
         # A table is written from outside of its agent too, hence the partitioner; with one partition it has no choice.
-        self._table = app.Table(TABLE, partitions=1, key_type=bytes, value_type=bytes, use_partitioner=True)
+        self._table: Any = app.Table(TABLE, partitions=1, key_type=bytes, value_type=bytes, use_partitioner=True)
+        self._table.on_recover(self._restored)
+        app.on_partitions_revoked.connect(self._revoked, weak=False)
+        source = app.topic(*topics, key_serializer="raw", value_serializer="raw", allow_empty=True, internal=True)
+        app.agent(source, name=app.conf.id)(self._follow)
+        self._topics = frozenset(topics)
 
-        turn, held = asyncio.Lock(), False
-        following: dict[str, int] = {}
-
-        async def guarded(work: Coroutine[Any, Any, None]) -> None:
-            """Whatever the handler raises is ours to report: Faust would commit the record and restart the agent."""
-            try:
-                async with turn:
-                    await work
-            except Exception as error:
-                if not failed.done():
-                    failed.set_exception(error)
-
-        def begin_afresh() -> None:
-            nonlocal held
-            if held:  # the group also revokes nothing before it first assigns something
-                held = False
-                handler.suspended()
-                revoked.set()
-
-        async def take_over() -> None:
-            partitions = [tp for tp in app.consumer.assignment() if tp.topic in self._topics]
-            first = await app.consumer.earliest_offsets(*partitions)
-            following.update({tp.topic: offset or 0 for tp, offset in first.items()})
-            await handler.restored(dict(self._table.items()))
-
-        async def on_restored() -> None:
-            nonlocal held
-            held = True
-            await guarded(take_over())
-
-        async def on_revoked(*_: object, **__: object) -> None:
-            begin_afresh()
-
-        async def follow(stream: Any) -> None:
-            try:
-                async for event in stream.noack().events():
-                    if failed.done() or revoked.is_set():
-                        return
-                    message = event.message
-                    if message.offset > following[message.topic] and (message.topic, message.offset) not in self._gaps:
-                        # A second look may find what is missing; if not, the broker does not have it.
-                        self._gaps.add((message.topic, message.offset))
-                        begin_afresh()
-                        return
-                    following[message.topic] = message.offset + 1
-                    if event.value is not None:  # no topic of ours has records without a value
-                        await guarded(handler.record(message.topic, event.value))
-            except Exception as error:
-                if not failed.done():
-                    failed.set_exception(error)
-                raise
-
-        self._table.on_recover(on_restored)
-        app.on_partitions_revoked.connect(on_revoked, weak=False)
-        source = app.topic(*self._topics, key_serializer="raw", value_serializer="raw", allow_empty=True, internal=True)
-        app.agent(source, name=self._name)(follow)
-
-    async def _start(self) -> None:
+    async def run(self) -> None:
+        """Return when it is time to begin afresh."""
+        tasks = [asyncio.ensure_future(work) for work in (self._live(), self._look_out(), self._fail())]
         try:
-            async with asyncio.timeout(START_SECONDS):
-                await self._app.start()
-        except (KafkaError, FaustError, OSError, TimeoutError) as error:
-            raise self._lost("restoring its state", error) from error
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _ended(self) -> None:
-        await self._app.wait_for_stopped()
-
-    async def _stop(self) -> None:
+    async def stop(self) -> None:
         """Leave the group; a broker that is gone is not waited for."""
         stopping = asyncio.ensure_future(self._app.stop())
         await asyncio.wait([stopping], timeout=CLOSE_SECONDS)
         stopping.cancel()
         await asyncio.gather(stopping, return_exceptions=True)
 
-    def _lost(self, doing: str, error: BaseException | None) -> BrokerError:
-        kind = "no reason given" if error is None else type(error).__name__
-        return BrokerError(f"broker {self._broker.address}: {self._name} failed at {doing} ({kind}). "
-                           f"Check that it runs.")
+    async def put(self, key: bytes, value: bytes) -> None:
+        """Store a row; an ordinary assignment would not tell whether the broker has it."""
+        self._table.data[key] = value
+        await self._table.send_changelog(0, key, value)
 
+    async def _live(self) -> None:
+        async with asyncio.timeout(START_SECONDS):
+            await self._app.start()
+        await self._app.wait_for_stopped()
+        raise _Ended from self._app.crash_reason
 
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()
+    async def _fail(self) -> None:
+        await self._failed
+
+    async def _look_out(self) -> None:
+        """Return when it is over, or when the topics have records for which nobody waits any more."""
+        before: dict[Any, int] = {}
+        while not self._over.is_set():
+            behind = {
+                tp: place for tp, place in self._places.items()
+                if self._held and (self._app.consumer.highwater(tp) or 0) > place and not self._turn.locked()
+            }
+            if any(before.get(tp) == place and self._missing(tp, place) for tp, place in behind.items()):
+                self._begin_afresh()
+            before = behind
+            try:
+                async with asyncio.timeout(LOOK_OUT_SECONDS):
+                    await self._over.wait()
+            except TimeoutError:
+                pass
+
+    def _missing(self, partition: Any, place: int) -> bool:
+        """Whether a record that is due is worth a second look; once, since the broker may not have it."""
+        known = (partition.topic, place) in self._looked
+        self._looked.add((partition.topic, place))
+        return not known
+
+    def _begin_afresh(self) -> None:
+        if self._held:  # the group also revokes nothing before it first assigns something
+            self._held = False
+            self._handler.suspended()
+            self._over.set()
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Whatever the handler raises is ours to report: Faust would commit the record and restart the agent."""
+        try:
+            async with self._turn:
+                await work
+        except Exception as error:
+            if not self._failed.done():
+                self._failed.set_exception(error)
+
+    async def _restored(self) -> None:
+        await self._guarded(self._take_over())
+
+    async def _take_over(self) -> None:
+        partitions = [tp for tp in self._app.consumer.assignment() if tp.topic in self._topics]
+        first = await self._app.consumer.earliest_offsets(*partitions)
+        self._places = {tp: first[tp] or 0 for tp in partitions}
+        self._held = True
+        await self._handler.restored(dict(self._table.items()))
+
+    async def _revoked(self, *_: object, **__: object) -> None:
+        self._begin_afresh()
+
+    async def _follow(self, stream: Any) -> None:
+        """The agent."""
+        try:
+            async for event in stream.noack().events():
+                message = event.message
+                due = self._places.get(message.tp, 0)
+                if message.offset > due and self._missing(message.tp, due):
+                    self._begin_afresh()
+                if self._over.is_set() or self._failed.done():
+                    return
+                self._places[message.tp] = message.offset + 1
+                if event.value is not None:  # no topic of ours has records without a value
+                    await self._guarded(self._handler.record(message.topic, event.value))
+        except Exception as error:
+            if not self._failed.done():
+                self._failed.set_exception(error)
+            raise
