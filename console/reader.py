@@ -1,6 +1,7 @@
 """Reads a recipient's account from the topics, as long as somebody wants to know it."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -35,21 +36,21 @@ class AccountReader:
         self._terms, self._recipient = terms, recipient
         self._key = X25519PrivateKey.from_private_bytes(read_secret(settings.recipient_keys / "sealing"))
         self.account = Account(terms, recipient)
-        self._runs, self._results = Consumer(self._broker, RUNS, [0]), Consumer(self._broker, results(recipient), [0])
-        self._read = {self._runs.topic: 0, self._results.topic: 0}
+        self._consumers: dict[str, Consumer] = {}
+        self._read = {RUNS: 0, results(recipient): 0}
         self._news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._open = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._runs.__aenter__()
-        try:
-            await self._results.__aenter__()
-        except BaseException:
-            await self._runs.__aexit__(None, None, None)
-            raise
+        async with contextlib.AsyncExitStack() as opening:
+            for topic in self._read:
+                self._consumers[topic] = await opening.enter_async_context(Consumer(self._broker, topic, [0]))
+            self._open = opening.pop_all()
+        runs, sealed = self._consumers.values()
         self._tasks = [asyncio.create_task(work) for work in (
-            watch(self._broker), self._follow(self._runs, self._open_record, self.account.add_record),
-            self._follow(self._results, self._open_result, self.account.add_result),
+            watch(self._broker), self._follow(runs, self._open_record, self.account.add_record),
+            self._follow(sealed, self._open_result, self.account.add_result),
         )]
         return self
 
@@ -59,8 +60,7 @@ class AccountReader:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._results.__aexit__(None, None, None)
-        await self._runs.__aexit__(None, None, None)
+        await self._open.aclose()
 
     async def catch_up(self) -> None:
         """Read everything that is there now.
@@ -69,7 +69,7 @@ class AccountReader:
             Unreachable: not within CATCH_UP_SECONDS.
             BrokerError: the broker is gone.
         """
-        ends = {consumer.topic: await consumer.end(0) for consumer in (self._runs, self._results)}
+        ends = {topic: await consumer.end(0) for topic, consumer in self._consumers.items()}
         await self.wait(
             lambda: all(self._read[topic] >= end for topic, end in ends.items()) or None, CATCH_UP_SECONDS,
             lambda: f"the topics {' and '.join(ends)} could not be read to their end within {CATCH_UP_SECONDS:g} s",

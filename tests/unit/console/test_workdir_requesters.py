@@ -2,6 +2,8 @@
 
 import pytest
 
+from console.request import Asked, request
+from console.schedule import schedule
 from console.workdir import prepare
 from evaluation.config import RequesterSettings, load_settings, load_terms
 from evaluation.keys import read_secret, sealing_public
@@ -40,3 +42,20 @@ def test_a_requesters_configuration_leads_to_its_key_and_to_its_recipients(work)
     assert (settings.requester, settings.broker, settings.chain.agreement_id) == ("bob", "127.0.0.1:9", "ab" * 32)
     assert address_of(read_secret(settings.keys / "chain")) == terms.requesters[1].address
     assert sealing_public(read_secret(settings.recipient_keys / "sealing")) == terms.recipients[0].sealing_key
+
+
+def test_a_broker_that_is_gone_or_a_wrong_file_ends_the_commands_in_words(work, tmp_path, capsys):
+    config = work.configuration("ann")
+    asked = Asked(("cost-difference",), "2024-01-01/2024-01-29")
+    assert request(config, asked) == 5
+    assert "broker 127.0.0.1:9" in capsys.readouterr().err
+    assert schedule(config, as_json=True) == 5
+    assert capsys.readouterr().out == ""
+    assert request(tmp_path / "none.toml", asked) == 2
+    other = config.with_name("other.toml")
+    other.write_text(config.read_text().replace('requester = "ann"', 'requester = "eve"'))
+    assert request(other, asked) == 2
+    assert "eve may not ask; the agreement names ann, bob" in capsys.readouterr().err
+    (work.keys("ann") / "chain").chmod(0o644)
+    assert schedule(config, as_json=False) == 2
+    assert "chmod 600" in capsys.readouterr().err
