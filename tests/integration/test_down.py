@@ -59,8 +59,9 @@ async def ended(system):
     return await read_records(system)
 
 
-def missed_by(records, node):
-    return [r for r in records if isinstance(r, Missed) and r.node == node]
+def missed_by(records, node, reason):
+    """What a node said it missed for a reason; on a busy machine it may have others, too."""
+    return [r for r in records if isinstance(r, Missed) and (r.node, r.reason) == (node, reason)]
 
 
 def late_of(records, node):
@@ -88,14 +89,12 @@ async def test_a_node_that_was_not_up_runs_what_it_missed(system, folders):
     assert document["status"] == "released"
 
     for node in (0, 2):
-        lasting, over = missed_by(records, node)[0], missed_by(records, node)[-1]
+        lasting, *_, over = missed_by(records, node, "node 1 was away")
         assert lasting.until is None
         assert over.windows == WINDOWS
-        assert over.reason == "node 1 was away"
         assert began < over.since < over.until < datetime.now(UTC)
-    own = missed_by(records, 1)
+    own = missed_by(records, 1, "this node had not started")
     assert {w for r in own for w in r.windows} == set(WINDOWS)
-    assert {r.reason for r in own} == {"this node had not started"}
     assert all(r.since is None and began < r.until for r in own)
     for node, reason in ((0, "node 1 was away from "), (1, "this node had not started to "), (2, "node 1 was away")):
         late = late_of(records, node)
