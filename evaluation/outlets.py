@@ -29,7 +29,8 @@ class NodeOutlets:
         self._producer, self._registry, self._agreement_id = producer, registry, agreement_id
         self._signing_key, self._state, self._number = signing_key, state, number
         self._group: asyncio.TaskGroup | None = None
-        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._under_way: dict[str, asyncio.Event] = {}
+        """Run → set when its attestation was sent, or nothing more is to be sent."""
         self._log = structlog.get_logger()
 
     @property
@@ -41,17 +42,13 @@ class NodeOutlets:
         """Follow attestations in `group` from now on, and those of an earlier process."""
         self._group = group
         for run in self._state.ledger.attestations:
-            self._start(run, asyncio.Event())
+            self._start(run)
 
     async def attest(self, run: str) -> None:
         """See evaluation.desk.Outlets."""
         if run not in self._state.ledger.attestations:
             return
-        sent = asyncio.Event()
-        task = self._under_way.get(run) or self._start(run, sent)
-        waiting = asyncio.create_task(sent.wait())
-        await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
+        await (self._under_way.get(run) or self._start(run)).wait()
 
     async def send(self, recipient: str, sealed: bytes) -> None:
         """See evaluation.desk.Outlets."""
@@ -61,11 +58,11 @@ class NodeOutlets:
         """See evaluation.desk.Outlets."""
         await self._producer.send(RUNS, 0, [(None, seal_record(record, self._signing_key))])
 
-    def _start(self, run: str, sent: asyncio.Event) -> "asyncio.Task[None]":
+    def _start(self, run: str) -> asyncio.Event:
         assert self._group is not None
-        task = self._group.create_task(self._follow(run, self._state.ledger.attestations[run], sent))
-        self._under_way[run] = task
-        return task
+        self._under_way[run] = asyncio.Event()
+        self._group.create_task(self._follow(run, self._state.ledger.attestations[run], self._under_way[run]))
+        return self._under_way[run]
 
     async def _follow(self, run: str, attestation: Attestation, sent: asyncio.Event) -> None:
         """Until it is mined, whatever the endpoint does meanwhile; what the contract refuses is told and left."""
@@ -84,6 +81,7 @@ class NodeOutlets:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             break
+        sent.set()
         left = self._state.ledger.attestations
         self._state.update(attestations={r: a for r, a in left.items() if r != run})
         del self._under_way[run]
