@@ -23,8 +23,10 @@ MAX_MESSAGE_BYTES = 900_000
 BATCH_BYTES = 512 << 10
 """Records of one partition travel in batches of this size; fetches get slower with the number of batches."""
 FETCH_BYTES = 4 << 20
-REQUEST_SECONDS = 5.0
-SEND_SECONDS = 20.0
+REQUEST_SECONDS = 15.0
+"""A machine that does too much at once may keep a broker from answering for some seconds; `watch` sees at once that one
+is gone."""
+SEND_SECONDS = 45.0
 """Longest wait for the acknowledgement of a batch, retries included."""
 CLOSE_SECONDS = 1.0
 """Everything sent was acknowledged by then; a broker that is gone is not waited for."""

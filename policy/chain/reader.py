@@ -18,7 +18,8 @@ from policy.chain.errors import ChainMismatch, ChainTimeout
 from policy.chain.model import STATES, AgreementView, At, Block, Deployment, State, check_fresh, to_bytes32
 from policy.chain.signing import agreement_id
 
-REQUEST_TIMEOUT_SECONDS = 5.0
+REQUEST_TIMEOUT_SECONDS = 10.0
+"""An endpoint on a machine that does too much at once still answers within this."""
 MAX_HEAD_AGE_SECONDS = 120.0
 """Blocks come every second or few; a proof-of-authority chain may miss some, and clocks differ."""
 FINAL_TIMEOUT_SECONDS = 60.0
