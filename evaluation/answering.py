@@ -126,7 +126,11 @@ class Answering:
         self.status.say("request", request=asked.digest, outcome="refused", rule=error.refusal.rule)
 
     async def catch_up(self, handled: int) -> None:
-        """Peers answered requests that this node did not come to any more: it says what it can say of them."""
+        """Peers answered requests that this node did not come to any more: it says what it can say of them.
+
+        What this node has not read yet it reads first: a peer that is wrong about its place must not move others'.
+        """
+        handled = min(handled, self.intake.read)
         for asked in self.intake.waiting(handled):
             window = demanded_window(self.terms, asked.demand)
             if window is not None and not missing_plans(self.terms, asked.demand, self.state.pairs):

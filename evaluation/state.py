@@ -201,10 +201,12 @@ class NodeState:
         """The attempt that linked, and every shard's linkage; ("", {}) if none is kept.
 
         Raises:
-            ConfigError: the file is damaged.
+            ConfigError: the file is damaged, or was settled and is gone.
         """
         path = self._folder / "linkage"
         if not path.exists():
+            if self.ledger.linkage:
+                raise ConfigError(f"{path} is gone, and this node's runs stand on it. Restore the folder of this node.")
             return "", {}
         try:
             stored = memoryview(path.read_bytes())

@@ -63,6 +63,7 @@ class ShareStore:
         """Batches of which a second, different content came."""
         self._log = structlog.get_logger()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
         for path in sorted(folder.glob("*/*/*/*.arrow")):
             header, commitments, _ = self._read(path)
             self._enter(header, commitments)
