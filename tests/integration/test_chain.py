@@ -160,8 +160,17 @@ async def test_an_attestation_is_made_once_and_for_authorised_runs_only(world):
     node = world.node[0]
     await refused("RunNotAuthorised", node.attest(agreement, run, attestation))
     await node.authorise(agreement, [run])
-    await node.attest(agreement, run, attestation)
-    await node.attest(agreement, run, attestation)
+    sent = []
+
+    async def look():
+        sent.append(await node.attestation(agreement, run, address_of(world.nodes[0]), "latest"))
+
+    looking = []
+    await node.attest(agreement, run, attestation, lambda: looking.append(asyncio.create_task(look())))
+    await asyncio.gather(*looking)
+    assert len(sent) == 1  # on its way, and mined or not
+    await node.attest(agreement, run, attestation, lambda: sent.append("again"))
+    assert sent in ([None], [attestation])
     await refused("AlreadyAttested", node.attest(agreement, run, some_hash()))
     assert await node.attestation(agreement, run, address_of(world.nodes[0]), "latest") == attestation
     assert await node.attestation(agreement, run, address_of(world.nodes[1]), "latest") is None

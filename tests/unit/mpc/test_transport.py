@@ -446,3 +446,21 @@ async def test_a_peer_process_that_dies_or_stops(nodes, identities, how):
             await child.wait()
 
 
+async def test_a_node_hears_of_links_and_of_a_peer_that_waits_for_it(nodes, identities):
+    news = asyncio.Event()
+    async with three_links(nodes, identities, (0, 1), on_news=news.set) as (first, second):
+        await until(lambda: 1 in first.linked and 0 in second.linked)
+        assert news.is_set()
+        news.clear()
+        assert not second.invited(b"run")
+        with pytest.raises(PeerTimeout):
+            async with first.attempt(b"run", 0.3):
+                pass
+        assert news.is_set()
+        await until(lambda: not second.invited(b"run"))  # who gave up invites no longer
+        waiting = [asyncio.create_task(compute(links)) for links in (first, second)]
+        await until(lambda: second.invited(b"run") and first.invited(b"run"))
+        assert not second.invited(b"another run")
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
