@@ -86,7 +86,7 @@ class NodeRun:
             RunRefused: by a rule.
             MpcError, ChainError: see there.
         """
-        sequence = await self._authorise(plans, (), leader=0)
+        sequence = await self._authorise(plans, (), (), leader=0)
         engine = Engine(self.wire)
         async with self._phase("link"):
             await self.computation.link(engine)
@@ -102,12 +102,12 @@ class NodeRun:
             MpcError, ChainError: see there.
         """
         draft, first = self.terms.draft, windows[0].index
-        sequence = await self._authorise(plans, windows, leader=first % NODES)
+        watching = bool(draft.alerts) and draft.lattice.is_scheduled(windows[0])
+        before = draft.lattice.scheduled[:first] if watching else ()
+        sequence = await self._authorise(plans, windows, (*before, *windows), leader=first % NODES)
         engine = Engine(self.wire)
         async with self._phase("aggregate"):
             await self.computation.extend(engine, max(w.stop for w in windows))
-        watching = bool(draft.alerts) and draft.lattice.is_scheduled(windows[0])
-        before = draft.lattice.scheduled[:first] if watching else ()
         async with self._phase("disclosure"):
             history = await self.computation.releasable(engine, plans, (*before, *windows))
             bits = history.after(len(before))
@@ -150,14 +150,19 @@ class NodeRun:
                 )
         return sealed
 
-    async def _authorise(self, plans: Sequence[Plan], windows: Sequence[Window], leader: int) -> int:
-        """Agree on what runs over which data, ask the gate, and get the run onto the chain."""
+    async def _authorise(
+        self, plans: Sequence[Plan], windows: Sequence[Window], read: Sequence[Window], leader: int
+    ) -> int:
+        """Agree on what runs over which data, ask the gate, and get the run onto the chain.
+
+        `read`: the run's windows and, for the states of alerts, the scheduled ones before.
+        """
         self._request = RunRequest(
             plan_hashes=tuple(sorted(p.hash for p in plans)), windows=tuple((w.start, w.stop) for w in windows)
         )
         async with self._timed("agree"):
             block = await self.registry.block(self.head)
-            batches, components = self.computation.manifest(windows)
+            batches, components = self.computation.manifest(read)
             stances = await self.council.exchange(Stance(
                 windows=tuple(w.index for w in windows), plans=self._request.plan_hashes, batches=batches,
                 components=components, block_number=block.number, block_hash=block.hash,

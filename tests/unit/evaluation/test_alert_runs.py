@@ -150,6 +150,25 @@ async def test_a_request_that_runs_ahead_of_the_schedule_forks_no_state(monkeypa
     assert [found["cheap"][w] for w in range(5)] == [True] * 5
 
 
+async def test_a_request_that_runs_ahead_is_about_all_panes_that_its_states_are_made_of(monkeypatch):
+    """Nodes that hold another content of an earlier pane find out before, not by a state that is nobody's."""
+    nodes = nodes_with(monkeypatch, VISITS)
+    await nodes.attempt()
+
+    def other(panes, honest=nodes.nodes[1].shares.commitments):
+        found = honest(panes)
+        return {name: dict.fromkeys(held, b"other") for name, held in found.items()} if 0 in panes else found
+
+    monkeypatch.setattr(nodes.nodes[1].shares, "commitments", other)
+    lattice = nodes.terms.draft.lattice
+    ended = await perform(nodes, nodes.terms.plans, lattice.scheduled[3:4])
+    assert [e.refusal.rule for e in ended] == ["commitments-equal"] * 3
+    without = ThreeNodes(run_terms())
+    await without.attempt()
+    monkeypatch.setattr(without.nodes[1].shares, "commitments", other)
+    assert all(isinstance(o, Outcome) for o in await perform(without, without.terms.plans, lattice.scheduled[3:4]))
+
+
 async def test_windows_on_demand_have_no_alerts(monkeypatch):
     nodes = nodes_with(monkeypatch, VISITS, on_demand={"largest": 4})
     await nodes.attempt()
