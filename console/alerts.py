@@ -177,8 +177,8 @@ class Watcher:
             row = change(self._rows[alert])
             if row != self._rows[alert] and self._active:
                 name = self._seal.name(alert)
-                await self.stream.put(name, self._seal.seal(name, row.model_dump_json().encode()))
-                self._rows[alert] = row
+                if await self.stream.put(name, self._seal.seal(name, row.model_dump_json().encode())):
+                    self._rows[alert] = row
 
     async def _serve(self, target: Target) -> None:
         """Deliver to one target, whatever is due first; one alert's messages in their order."""

@@ -119,8 +119,11 @@ class ControlStream:
             finally:
                 await reading.stop()
 
-    async def put(self, key: bytes, value: bytes) -> None:
+    async def put(self, key: bytes, value: bytes) -> bool:
         """Store a row of the table; it is on the changelog when this returns.
+
+        Returns:
+            Whether that is so. If the table was taken away meanwhile, it may or may not be: `restored` will tell.
 
         Raises:
             BrokerError: the broker did not store it within SEND_SECONDS, or the stream does not run.
@@ -129,7 +132,7 @@ class ControlStream:
             if self._reading is None:
                 raise _Ended
             async with asyncio.timeout(SEND_SECONDS):
-                await self._reading.put(key, value)
+                return await self._reading.put(key, value)
         except (KafkaError, FaustError, OSError, TimeoutError, _Ended) as error:
             raise self._lost("storing its state", error) from error
 
@@ -199,10 +202,18 @@ class _Reading:
         stopping.cancel()
         await asyncio.gather(stopping, return_exceptions=True)
 
-    async def put(self, key: bytes, value: bytes) -> None:
+    async def put(self, key: bytes, value: bytes) -> bool:
         """Store a row; an ordinary assignment would not tell whether the broker has it."""
         self._table.data[key] = value
-        await self._table.send_changelog(0, key, value)
+        sent, over = self._table.send_changelog(0, key, value), asyncio.ensure_future(_wait(self._over))
+        try:
+            await asyncio.wait([sent, over], return_when=asyncio.FIRST_COMPLETED)
+            if not sent.done():
+                return False
+            sent.result()
+            return True
+        finally:
+            over.cancel()
 
     async def _live(self) -> None:
         async with asyncio.timeout(START_SECONDS):
@@ -281,3 +292,7 @@ class _Reading:
             if not self._failed.done():
                 self._failed.set_exception(error)
             raise
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
