@@ -20,6 +20,13 @@ from tests.support.wires import three_wires
 DIGESTS = ["aa", "bb", "cc"]
 
 
+def ready(**changes):
+    return Ready(**{
+        "head": 9, "settled": True, "ledger": "a" * 64, "registers": True, "panes": 4, "open": True, "requests": 0,
+        "handled": 0, "asked_last": False, **changes,
+    })
+
+
 def stance(node, **changes):
     return Stance(**{
         "windows": (0, 1), "plans": ("p",), "batches": "b", "block_number": 5, "block_hash": "h",
@@ -50,9 +57,9 @@ def test_a_difference_is_named(change, rule):
 async def test_exchange_gives_everyone_the_same_in_order():
     async with three_wires() as wires:
         answers = await asyncio.gather(*(
-            Council(w).exchange(Ready(next=3, count=w.number + 1, head=9)) for w in wires
+            Council(w).exchange(ready(panes=w.number + 1)) for w in wires
         ))
-    assert answers == [[Ready(next=3, count=j + 1, head=9) for j in range(3)]] * 3
+    assert answers == [[ready(panes=j + 1) for j in range(3)]] * 3
 
 
 async def test_one_refusal_stops_the_other_two():
@@ -72,7 +79,7 @@ async def test_a_peer_that_sends_something_else_is_a_protocol_error(payload):
         for peer in (0, 1):
             wires[2].channel(2).send(peer, 1, payload)
         ended = await asyncio.gather(*(
-            Council(w).exchange(Ready(next=0, count=1, head=1)) for w in wires[:2]
+            Council(w).exchange(ready()) for w in wires[:2]
         ), return_exceptions=True)
     assert all(isinstance(e, ProtocolError) for e in ended)
 
