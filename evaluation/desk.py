@@ -5,6 +5,7 @@ leader. Requests and the schedule take turns when both wait. What ended here and
 sent by `publish`, before anything else begins.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -150,11 +151,11 @@ class Desk:
         if self.state.ledger.sent or mine is None:
             return
         await self.outlets.attest(mine.run)
-        for recipient, sealed in mine.sealed.items():
-            await self.outlets.send(recipient, bytes.fromhex(sealed))
-        await self.outlets.say(mine.done)
+        await asyncio.gather(
+            *(self.outlets.send(recipient, bytes.fromhex(sealed)) for recipient, sealed in mine.sealed.items()),
+            *(self.outlets.say(record) for record in (mine.done, *mine.answers)),
+        )
         for answer in mine.answers:
-            await self.outlets.say(answer)
             self.status.say("request", request=answer.request, outcome=answer.outcome)
         if mine.requester is not None:
             await self._skip(mine)

@@ -176,12 +176,12 @@ class NodeRun:
             if len({s.totals for s in stances}) != 1:
                 self.computation.forget_totals()
             self._run = run_id(self.terms.hash, stances)
-            known = await self.registry.authorisation(self.chain.agreement_id, self._run) is not None
-            refusals = before(
-                self.terms, await read_facts(self.registry, self.chain, self.terms, "finalized"),
-                replace(self._request, already_authorised=known),
+            known, facts, latest = await asyncio.gather(
+                self.registry.authorisation(self.chain.agreement_id, self._run),
+                read_facts(self.registry, self.chain, self.terms, "finalized"), self._latest(),
             )
-            await self.verdict("agree", refusals[0] if refusals else await self._latest())
+            refusals = before(self.terms, facts, replace(self._request, already_authorised=known is not None))
+            await self.verdict("agree", refusals[0] if refusals else latest)
         async with self._timed("authorise"):
             if self.wire.number == leader:
                 await self.registry.authorise(self.chain.agreement_id, [self._run])

@@ -5,6 +5,7 @@ Every read checks chain, code and freshness, and is pinned to one block's hash.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Self, TypeVar
 
@@ -24,6 +25,7 @@ MAX_HEAD_AGE_SECONDS = 120.0
 """Blocks come every second or few; a proof-of-authority chain may miss some, and clocks differ."""
 FINAL_TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 0.1
+KNOWN_BLOCKS = 8
 RUNS_PER_CALL = 64
 """About 2 million gas when new: a fraction of a block. The contract takes 128."""
 
@@ -46,6 +48,8 @@ class RegistryReader:
         self._endpoint = Endpoint(url, timeout_seconds)
         self._max_head_age_seconds = max_head_age_seconds
         self._good_code: bytes | None = None
+        self._good_blocks: deque[str] = deque(maxlen=KNOWN_BLOCKS)
+        """Hashes of blocks at which chain and code were the pinned ones; what a hash stands for does not change."""
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
@@ -68,11 +72,13 @@ class RegistryReader:
         found = await self._endpoint.block(at)
         if isinstance(at, str):
             check_fresh(found, time.time(), self._max_head_age_seconds)
-        code, _ = await asyncio.gather(
-            self._endpoint.data("eth_getCode", self.deployment.address, _pinned(found)),
-            self._endpoint.check_chain(self.deployment.chain_id),
-        )
-        self._check_code(code)
+        if found.hash not in self._good_blocks:
+            code, _ = await asyncio.gather(
+                self._endpoint.data("eth_getCode", self.deployment.address, _pinned(found)),
+                self._endpoint.check_chain(self.deployment.chain_id),
+            )
+            self._check_code(code)
+            self._good_blocks.append(found.hash)
         return found
 
     async def view(self, agreement: str, at: At = "finalized") -> AgreementView:
