@@ -6,8 +6,8 @@ never ran, one after the other, each for both KPIs and all cells.
 
 - "signed request to result": from before the request is signed until all three nodes' shares are recombined and
   decoded at the requester.
-- "the same, not waiting for blocks": that, minus the longest time that one of the nodes spent between sending the
-  run's authorisation and reading it in a final block (phase `authorise` of its record). Results wait for no other
+- "the same, not waiting for blocks": that, minus the time from when the chain has taken the run's authorisation until
+  it is final at the last node (phase `authorise` of the run, without its part `submit`). Results wait for no other
   block: an attestation is sent before them, but mined when it may.
 
 Every result is compared with the plaintext oracle of the tests.
@@ -83,7 +83,7 @@ async def _measure(folder: Path, patients: int, runs: int) -> list[dict[str, Any
                 rows = [r for r in reader.account.document().runs if r.id == outcome.run]
                 if number:
                     totals.append(spent)
-                    waits.append(rows[0].seconds["authorise"])
+                    waits.append(rows[0].seconds["authorise"] - rows[0].seconds["submit"])
                 sys.stderr.write(f"request {number} of {runs}: {spent:.2f} s, {rows[0].seconds}\n")
     return [
         case("signed request to result", "winnow", patients, totals),

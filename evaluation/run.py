@@ -184,7 +184,12 @@ class NodeRun:
             await self.verdict("agree", refusals[0] if refusals else latest)
         async with self._timed("authorise"):
             if self.wire.number == leader:
-                await self.registry.authorise(self.chain.agreement_id, [self._run])
+                begin = time.perf_counter()
+
+                def submitted() -> None:
+                    self._seconds["submit"] = round(time.perf_counter() - begin, 3)
+
+                await self.registry.authorise(self.chain.agreement_id, [self._run], submitted)
                 self.status.say("authorised", windows=len(windows), run=self._run)
             numbers = await self.registry.wait_authorised(self.chain.agreement_id, [self._run])
             return numbers[self._run]

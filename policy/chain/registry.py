@@ -98,8 +98,12 @@ class Registry(RegistryReader):
         """
         await self._send_once("AgreementNotInState", "revoke", _GAS_REVOKE, to_bytes32(agreement))
 
-    async def authorise(self, agreement: str, runs: Sequence[str]) -> None:
+    async def authorise(
+        self, agreement: str, runs: Sequence[str], sent: Callable[[], None] | None = None
+    ) -> None:
         """Authorise runs; those that are authorised already are not counted again.
+
+        `sent` is called for every transaction (RUNS_PER_CALL runs) that is on its way.
 
         Raises:
             ChainError: see policy.chain.errors. Runs of other transactions of the same call may be authorised.
@@ -107,7 +111,7 @@ class Registry(RegistryReader):
         ended = await asyncio.gather(*(
             self._send(
                 "authorise", _GAS_AUTHORISE + _GAS_AUTHORISE_RUN * len(chunk), to_bytes32(agreement),
-                [to_bytes32(run) for run in chunk],
+                [to_bytes32(run) for run in chunk], sent=sent,
             )
             for chunk in chunks(runs)
         ), return_exceptions=True)

@@ -121,9 +121,10 @@ class MadeUpChain:
     async def authorisation(self, agreement, run):
         return self.runs.get(run)
 
-    async def authorise(self, agreement, runs):
+    async def authorise(self, agreement, runs, sent):
         for run in runs:
             self.runs.setdefault(run, len(self.runs) + 1)
+        sent()
 
     async def wait_authorised(self, agreement, runs):
         for _ in range(100):
