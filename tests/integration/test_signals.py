@@ -55,7 +55,7 @@ def interrupt(arguments, folder, said, *signals):
     (EVALUATE, "", [signal.SIGINT], 0), (EVALUATE, "", [signal.SIGTERM], 0),
     (DEMO, "Making", [signal.SIGTERM], 0),
     (EVALUATE, "winnow: agreement", [signal.SIGHUP], 2),
-    (EVALUATE, "hospital: replay", [signal.SIGINT, signal.SIGTERM], 9),
+    (EVALUATE, "hospital: replay", [signal.SIGINT, signal.SIGTERM], 10),
 ])
 def test_a_signal_ends_everything(tmp_path, arguments, said, signals, family):
     stderr, found = interrupt(arguments, tmp_path, said, *signals)
