@@ -25,11 +25,18 @@ def catches(pid, number):
     return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
 
 
+def heed_signals():
+    """In the child: whoever started the tests may have told them to ignore signals, as nohup and `&` of a shell do."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def interrupt(arguments, folder, said, *signals):
     """Start, wait until stderr has `said`, send the signals; (stderr, children at that moment)."""
     process = subprocess.Popen(
         [sys.executable, "-m", "console.cli", *map(str, arguments)], stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(folder)},
+        preexec_fn=heed_signals,  # noqa: PLW1509 - there are no threads
     )
     try:
         before = []
