@@ -18,6 +18,7 @@ import math
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +81,24 @@ async def _measure(folder: Path, patients: int, runs: int) -> list[dict[str, Any
                 outcome = await ask(requester, reader, producer, demand, ASK_SECONDS)
                 spent = time.perf_counter() - begin
                 _check(outcome, oracle)
-                rows = [r for r in reader.account.document().runs if r.id == outcome.run]
+                seconds = await reader.wait(
+                    partial(_phases, reader, outcome.run), ASK_SECONDS, lambda: "a node says nothing of the run"
+                )
                 if number:
                     totals.append(spent)
-                    waits.append(rows[0].seconds["authorise"] - rows[0].seconds["submit"])
-                sys.stderr.write(f"request {number} of {runs}: {spent:.2f} s, {rows[0].seconds}\n")
+                    waits.append(seconds["authorise"] - seconds["submit"])
+                sys.stderr.write(f"request {number} of {runs}: {spent:.2f} s, {seconds}\n")
     return [
         case("signed request to result", "winnow", patients, totals),
         case("the same, not waiting for blocks", "winnow", patients,
              [total - wait for total, wait in zip(totals, waits, strict=True)]),
     ]
+
+
+def _phases(reader: AccountReader, run: str | None) -> dict[str, float] | None:
+    """Seconds of a run's phases, once the node that brought its authorisation to the chain has told them."""
+    found = next((r.seconds for r in reader.account.document().runs if r.id == run), {})
+    return found if "submit" in found else None
 
 
 def _check(outcome: Outcome, oracle: Expected) -> None:

@@ -30,6 +30,8 @@ from streams.broker import Broker, Consumer, watch
 from streams.topics import RUNS, results
 
 POLL_SECONDS = 0.2
+NEWS_WAIT_MS = 100
+"""News may lie this long on the embedded broker: soon enough for people, and an idle reader costs it each wait."""
 MOST_MESSAGES = 500
 
 
@@ -50,7 +52,10 @@ async def recipient(settings: RecipientSettings, status: StatusLine) -> None:
 
     async def follow() -> None:
         told = False
-        async with Consumer(broker, RUNS, [0]) as runs, Consumer(broker, results(settings.recipient), [0]) as sealed:
+        async with (
+            Consumer(broker, RUNS, [0], NEWS_WAIT_MS) as runs,
+            Consumer(broker, results(settings.recipient), [0], NEWS_WAIT_MS) as sealed,
+        ):
             while True:
                 news = False
                 for record in await runs.poll(POLL_SECONDS, MOST_MESSAGES):

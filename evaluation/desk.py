@@ -37,6 +37,8 @@ from policy.window import Window
 if TYPE_CHECKING:
     from policy.chain.registry import Registry
 
+HEAR_SECONDS = 0.2
+"""Longest wait for requests that a peer says to have read; reading them takes some tens of milliseconds."""
 MOST_WINDOWS = 26
 """Scheduled windows that share one run."""
 
@@ -115,6 +117,10 @@ class Desk:
         council = Council(wire)
         head = (await self.registry.block("finalized")).number
         ready = await council.exchange(self._ready(head))
+        if len({r.requests for r in ready}) != 1:
+            # Give the node that is behind a moment to read: else this attempt would be for nothing.
+            await self.intake.reach(max(r.requests for r in ready), HEAR_SECONDS)
+            ready = await council.exchange(self._ready(head))
         head = min(r.head for r in ready)
         if len({r.attempt for r in ready}) == 1:
             if not all(r.settled for r in ready):

@@ -4,6 +4,8 @@ All nodes read one partition and leave the same messages out, so that their queu
 queue stays on the topic.
 """
 
+import asyncio
+import contextlib
 from collections import deque
 from dataclasses import dataclass
 
@@ -52,11 +54,20 @@ class Intake:
         self._strangers = 0
         self.read = state.ledger.handled
         """Messages of lower offsets were read or answered."""
+        self._more = asyncio.Event()
 
     @property
     def full(self) -> bool:
         """Whether nothing more is read for now."""
         return len(self._queue) >= MAX_WAITING
+
+    async def reach(self, offset: int, seconds: float) -> None:
+        """Wait until messages below `offset` were read, and at most `seconds`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.read < offset:
+                    self._more.clear()
+                    await self._more.wait()
 
     def waiting(self, below: int) -> tuple[Asked, ...]:
         """Requests of offsets below `below` that are not answered."""
@@ -73,6 +84,7 @@ class Intake:
         if offset < self.read:
             return
         self.read = offset + 1
+        self._more.set()
         try:
             request = open_request(message)
         except Tampered as error:

@@ -27,6 +27,8 @@ from streams.parcel import Piece, read_header, unseal
 from streams.store import ShareBatch
 
 POLL_SECONDS = 0.5
+BATCH_WAIT_MS = 50
+"""A batch may lie this long on the embedded broker; an idle node costs it each wait."""
 POLL_MESSAGES = 64
 """At most 64 · 900 kB are in memory at once."""
 MESSAGES_AT_ONCE = 8
@@ -88,7 +90,7 @@ class Inbox:
     def __init__(self, broker: Broker, terms: Terms, node: int, key: X25519PrivateKey) -> None:
         draft = terms.draft
         self._opener = Opener(terms, node, key)
-        self._consumer = Consumer(broker, topics.inbox(node, draft.name), range(draft.shards))
+        self._consumer = Consumer(broker, topics.inbox(node, draft.name), range(draft.shards), BATCH_WAIT_MS)
         self._log = structlog.get_logger()
         self.refused = 0
         """Messages left unused."""

@@ -83,8 +83,9 @@ class Sender:
             raise refusal(what, reverted.data) from None
 
     async def _submit(self, to: str | None, data: bytes, gas: int, value_wei: int) -> str:
-        nonce = await self._endpoint.number("eth_getTransactionCount", self.address, "pending")
-        head = await self._endpoint.block("latest")
+        nonce, head = await asyncio.gather(
+            self._endpoint.number("eth_getTransactionCount", self.address, "pending"), self._endpoint.block("latest"),
+        )
         transaction: dict[str, Any] = {
             "type": 2, "chainId": self._chain_id, "nonce": nonce, "gas": gas, "value": value_wei,
             "data": "0x" + data.hex(),

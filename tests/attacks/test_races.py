@@ -1,5 +1,6 @@
 """Requests that race with each other and with the schedule, and requests that are refused or are none."""
 
+import asyncio
 import random
 from collections import Counter
 from datetime import UTC, datetime
@@ -280,3 +281,26 @@ async def test_a_node_that_died_with_a_request_answered_elsewhere_goes_on(behind
         assert said[asked[0]][0].outcome == "released"
         assert said[asked[2]][0].outcome == "released"
     assert set(pairs_run(nodes).values()) == {1}
+
+
+async def test_a_node_that_reads_a_request_a_moment_later_is_waited_for():
+    asking = Asking()
+    nodes = asking.nodes
+    await linked(asking)
+    for node in nodes.nodes:
+        node.shares.complete_panes = PANES
+    digest = asking.ask(asking.demand(2, 4))
+    await asking.hear(0, 1)
+    await asking.hear(1, 1)
+
+    async def later():
+        await asyncio.sleep(0.05)
+        await asking.hear(2, 1)
+
+    late = asyncio.create_task(later())
+    assert not [e for e in await nodes.work() if isinstance(e, Exception)]
+    await late
+    await until_idle(nodes)
+    assert [r.outcome for r in asking.answers()[digest]] == ["run"]
+    first = next(r for r in nodes.nodes[0].records if isinstance(r, Done) and r.windows)
+    assert first.windows == (2,)
