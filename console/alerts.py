@@ -20,12 +20,12 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from console.notice import notice
+from console.series import expected_windows
 from console.workdir import KPIS
 from evaluation.account import Account
 from evaluation.config import AlertsSettings, load_settings, load_terms
 from evaluation.courier import Target, carry, check_targets, load_targets
 from evaluation.delivery import Errand
-from evaluation.document import DateWindow
 from evaluation.errors import Tampered
 from evaluation.keys import read_secret
 from evaluation.outbox import (
@@ -67,11 +67,7 @@ class Watcher:
         self._targets = {target.key: target for target in targets}
         self._alerts = {a.id: a for a in terms.draft.alerts if a.recipient == settings.recipient}
         self._reads = next(r.kpis for r in terms.draft.recipients if r.name == settings.recipient)
-        grid = terms.draft.panes
-        self._windows = [
-            DateWindow(start=grid.first_day(w.start), end=grid.first_day(w.stop))
-            for w in terms.draft.lattice.scheduled
-        ]
+        self._windows = expected_windows(terms.draft)
         self._places = {dates: place for place, dates in enumerate(self._windows)}
         self.stream = ControlStream(
             Broker(settings.broker), alerts(settings.recipient), (RUNS, results(settings.recipient)), settings.folder

@@ -17,12 +17,13 @@ from console.requested import Outcome, Verdict, present_outcome, present_verdict
 from console.workdir import CHAIN, KPIS
 from evaluation.account import Account
 from evaluation.agreement import open_registry, read_facts
-from evaluation.answers import BELIEVED, Answer
+from evaluation.answers import Answer
 from evaluation.config import RequesterSettings, load_settings, load_terms
 from evaluation.document import DateWindow
 from evaluation.errors import EXIT_ENDED, EXIT_REFUSED, EXIT_SUPPRESSED, ConfigError, EvaluationError
 from evaluation.keys import read_secret
 from evaluation.process import exit_code
+from evaluation.records import BELIEVED
 from evaluation.requests import open_request, seal_request
 from mpc.errors import MpcError
 from policy.agreement import Terms
@@ -166,9 +167,8 @@ async def ask(
 
 def outcome_of(account: Account, terms: Terms, demand: Demand, digest: str, answer: Answer) -> Outcome | None:
     """How a request ended, or None if it has not yet; a pure look at the account."""
-    lattice, grid = terms.draft.lattice, terms.draft.panes
-    window = lattice.at(demand.start, demand.stop)
-    dates = DateWindow(start=grid.first_day(demand.start), end=grid.first_day(demand.stop))
+    window = terms.draft.lattice.at(demand.start, demand.stop)
+    dates = DateWindow.of_panes(terms.draft.panes, demand.start, demand.stop)
     made = {"request": digest, "requester": demand.requester, "kpis": demand.kpis, "window": dates}
     if len(answer.refused) >= BELIEVED:
         nodes: dict[tuple[str, str | None, str, str], list[int]] = {}
@@ -211,10 +211,9 @@ async def _dry_run(requester: Requester, demand: Demand, *, as_json: bool) -> in
     found = tuple(Verdict.of(rule, refusal) for rule, refusal in verdicts(terms, facts, demand, known))
     with standard_output():
         if as_json:
-            grid = terms.draft.panes
             outcome = Outcome(
                 requester=demand.requester, kpis=demand.kpis, status="dry-run", verdicts=found,
-                window=DateWindow(start=grid.first_day(demand.start), end=grid.first_day(demand.stop)),
+                window=DateWindow.of_panes(terms.draft.panes, demand.start, demand.stop),
             )
             sys.stdout.write(outcome.model_dump_json(indent=1) + "\n")
         else:

@@ -62,11 +62,7 @@ def cells(kpi: Kpi) -> tuple[Cell, ...]:
 
 def expected_windows(draft: Draft) -> tuple[DateWindow, ...]:
     """Every window of the agreement, oldest first."""
-    first_day = draft.panes.first_day
-    return tuple(
-        DateWindow(start=first_day(w.start), end=first_day(w.stop))
-        for w in draft.lattice.scheduled
-    )
+    return tuple(DateWindow.of_panes(draft.panes, w.start, w.stop) for w in draft.lattice.scheduled)
 
 
 def series(document: Document, kpi: Kpi, cell: Cell, expected: Sequence[DateWindow]) -> Series:

@@ -8,7 +8,7 @@ from evaluation.answers import Answer, Answers
 from evaluation.document import AlertRow, DateWindow, Document, Refusal, Release, Run, Status, settled
 from evaluation.document import Events as EventsRow
 from evaluation.errors import Tampered
-from evaluation.records import Answered, AnyRecord, Done, Events, Failed, Missed, Refused, Skipped
+from evaluation.records import BELIEVED, Answered, AnyRecord, Done, Events, Failed, Missed, Refused, Skipped
 from evaluation.results import Released, ResultShares, combine, combine_alerts
 from evaluation.schedule import Timetable
 from policy.agreement import NODES, Terms
@@ -18,8 +18,6 @@ _Cell = tuple[tuple[str, str], ...]
 MAX_PENDING = 16
 """Results of one node that wait for the other two's; further ones are left."""
 MAX_REFUSALS = 50_000
-BELIEVED = 2
-"""Nodes that must say the same of a run before it is shown: one of two is honest."""
 
 
 @dataclass
@@ -111,7 +109,7 @@ class Account:
         everybody = set(range(NODES))
         if self._refused_all == everybody:
             return True
-        if {p for p, e in self._events.items() if e.final} != {p.name for p in self._terms.draft.parties}:
+        if not self._delivered:
             return False
         if any(
             len(run.done) == NODES and self._expects(run) and run.id not in self._released
@@ -142,15 +140,14 @@ class Account:
     def settled(self, kpi: str, window: int) -> bool:
         """Whether a KPI of this recipient ended for a window at two nodes or more, and what came out of it is here."""
         return any(
-            kpi in run.kpis and window in run.windows and len(run.done) >= BELIEVED
+            kpi in run.kpis and window in run.windows
             and (run.id in self._released or not self._expects(run, {kpi}, {window}))
-            for run in self._runs.values()
+            for run in self._believed()
         )
 
     def covered(self) -> set[tuple[str, int]]:
         """(KPI, window) of all that ended or that a request made run, as two nodes say."""
-        believed = [run for run in self._runs.values() if len(run.done) >= BELIEVED]
-        found = {(kpi, window) for run in believed for kpi in run.kpis for window in run.windows}
+        found = {(kpi, window) for run in self._believed() for kpi in run.kpis for window in run.windows}
         return found | {(kpi, window) for _, _, _, window, kpis in self._answers.admitted() for kpi in kpis}
 
     def runs_used(self, requester: str) -> int:
@@ -168,11 +165,9 @@ class Account:
     @property
     def complete_panes(self) -> int:
         """Panes whose inputs are surely complete: those of windows that ended, or all when every party has finished."""
-        if {p for p, e in self._events.items() if e.final} == {p.name for p in self._terms.draft.parties}:
+        if self._delivered:
             return self._terms.draft.panes.count
-        return max((
-            self._window(w).stop for run in self._runs.values() if len(run.done) >= BELIEVED for w in run.windows
-        ), default=0)
+        return max((self._window(w).stop for run in self._believed() for w in run.windows), default=0)
 
     def document(self, today: date | None = None) -> Document:
         """The account so far; `today` (local) tells which windows the calendar makes due."""
@@ -239,6 +234,15 @@ class Account:
             return done.issuperset(self._scheduled)
         return refusal.window in [self._dates(self._window(w)) for w in done]
 
+    @property
+    def _delivered(self) -> bool:
+        """Whether every party has read all of its files."""
+        return {p for p, e in self._events.items() if e.final} == {p.name for p in self._terms.draft.parties}
+
+    def _believed(self) -> list[_RunAccount]:
+        """Runs that enough nodes say are done."""
+        return [run for run in self._runs.values() if len(run.done) >= BELIEVED]
+
     def _ended(self) -> set[int]:
         """Windows of which every KPI is done at every node."""
         computed = self._computed()
@@ -277,8 +281,7 @@ class Account:
         return window
 
     def _dates(self, window: Window) -> DateWindow:
-        grid = self._terms.draft.panes
-        return DateWindow(start=grid.first_day(window.start), end=grid.first_day(window.stop))
+        return DateWindow.of_panes(self._terms.draft.panes, window.start, window.stop)
 
     def _releases(self) -> Iterable[Release]:
         rows: list[tuple[tuple[int, str, str], Release]] = []
@@ -318,8 +321,7 @@ class Account:
         return next(m.unit for m in self._terms.draft.measures if column.name in m.columns)
 
     def _run_rows(self) -> Iterable[Run]:
-        believed = [run for run in self._runs.values() if len(run.done) >= BELIEVED]
-        for run in sorted(believed, key=lambda run: min(d.sequence for d in run.done.values())):
+        for run in sorted(self._believed(), key=lambda run: min(d.sequence for d in run.done.values())):
             phases = list(dict.fromkeys(phase for done in run.done.values() for phase in done.seconds))
             released = sum(done.released > 0 for done in run.done.values()) >= BELIEVED
             yield Run(

@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from evaluation.records import Answered, Refused
+from evaluation.records import BELIEVED, Answered, Refused
 from policy.agreement import NODES
 
-BELIEVED = 2
-"""Nodes that must say the same: one of two is honest."""
 MAX_REQUESTS = 10_000
 """Requests that are kept of one node's word alone; further ones are left."""
 Outcome = Literal["run", "joined", "released"]

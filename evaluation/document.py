@@ -21,6 +21,7 @@ from evaluation.errors import (
     EXIT_SUPPRESSED,
     EXIT_UNREACHABLE,
 )
+from policy.window import PaneGrid
 
 Status = Literal["running", "released", "suppressed", "refused", "failed", "unreachable", "integrity", "interrupted"]
 """running: not over yet. released: ended, something came out (cells may be suppressed). suppressed: ended, nothing
@@ -50,6 +51,11 @@ class DateWindow(Frozen):
 
     start: date
     end: date
+
+    @classmethod
+    def of_panes(cls, grid: PaneGrid, start: int, stop: int) -> "DateWindow":
+        """The days of the panes start ≤ pane < stop."""
+        return cls(start=grid.first_day(start), end=grid.first_day(stop))
 
     @model_validator(mode="after")
     def _ordered(self) -> "DateWindow":

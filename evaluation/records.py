@@ -19,6 +19,8 @@ from policy.alert import MAX_ALERTS
 from policy.window import MAX_PANES
 
 MAX_RECORD_BYTES = 1 << 20
+BELIEVED = 2
+"""Nodes that must say the same of a run, a window or a request before it is shown: one of two is honest."""
 _SIGNATURE_BYTES = 64
 MAX_RECORD_KPIS = 64
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -12,12 +12,10 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from evaluation.document import DateWindow, ScheduleRow
-from evaluation.records import AnyRecord, Done, Events, Missed, Refused, Skipped
+from evaluation.records import BELIEVED, AnyRecord, Done, Events, Missed, Refused, Skipped
 from policy.agreement import NODES, Draft, Terms
 from policy.window import Window
 
-BELIEVED = 2
-"""Nodes that must say the same: one of two is honest."""
 _Said = Literal["ran", "skipped", "refused", "missed"]
 _ENDED: tuple[_Said, ...] = ("ran", "skipped")
 
@@ -112,9 +110,7 @@ class Timetable:
         said_by = [j for j, state in states.items() if state == agreed]
         rules = Counter(r for j in said_by if (r := nodes[j].rule or self._refused_all.get(j)) is not None)
         return ScheduleRow(
-            window=DateWindow(
-                start=draft.panes.first_day(window.start), end=draft.panes.first_day(window.stop)
-            ),
+            window=DateWindow.of_panes(draft.panes, window.start, window.stop),
             expected=expected,
             state=agreed or ("due" if complete or (today is not None and expected <= today) else "waiting"),
             due_at=_middle(nodes[j].due_at for j in said_by), ended_at=_middle(nodes[j].ended_at for j in said_by),

@@ -2,7 +2,7 @@
 
 A run ends in two phases. Its outcome (sealed results, record, attestation) is first *prepared*: durable here, known to
 nobody. Only when all three nodes have prepared it is it *settled*, and what it covers is in the ledger for good. Nodes
-that were lost in between compare what they have (evaluation.session): a run that all three prepared is settled
+that were lost in between compare what they have (evaluation.desk): a run that all three prepared is settled
 without computing again, any other is dropped. What is settled is sent and attested again after a restart, until
 that is known to be done: readers take the first of each.
 
