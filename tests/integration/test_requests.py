@@ -38,12 +38,12 @@ SECONDS = 240.0
 
 @pytest.fixture
 def agreement(tmp_path):
-    """The quick agreement, with eight requesters of two new runs each, one of one, and windows of six weeks on demand."""
+    """The quick agreement, with eight requesters of three new runs each (the race may cost one of them two), one of one, and windows of six weeks on demand."""
     for program in AGREEMENTS.glob("*sums.toml"):
         shutil.copy(program, tmp_path)
     path = tmp_path / "agreement.toml"
     asking = "".join(
-        f'\n[[requesters]]\nname = "asker-{i}"\nrecipient = "innovation-team"\nruns = 2\n' for i in range(REQUESTERS)
+        f'\n[[requesters]]\nname = "asker-{i}"\nrecipient = "innovation-team"\nruns = 3\n' for i in range(REQUESTERS)
     )
     asking += '\n[[requesters]]\nname = "poor"\nrecipient = "innovation-team"\nruns = 1\n'
     path.write_text((AGREEMENTS / "quick.toml").read_text() + "\n[on_demand]\nlargest = 6\n" + asking)
