@@ -69,7 +69,7 @@ async def _measure(folder: Path, patients: int, runs: int) -> list[dict[str, Any
         await system.wait_for(draft.recipients[0].name, "complete", REPLAY_SECONDS)
         requester = Requester.load(system.work.configuration(draft.requesters[0].name))
         async with (
-            AccountReader(requester.settings, requester.terms, requester.recipient) as reader,
+            requester.reader() as reader,
             Producer(Broker(requester.settings.broker)) as producer,
         ):
             await reader.catch_up()

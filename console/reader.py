@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from evaluation.account import Account
-from evaluation.config import RequesterSettings
 from evaluation.errors import Tampered, Unreachable
 from evaluation.keys import read_secret
 from evaluation.records import AnyRecord, open_record
@@ -29,12 +29,24 @@ class AccountReader:
     """Follows records and results from their beginning; use as `async with`.
 
     What somebody else wrote into the topics, or somebody who is not a node, is ignored (evaluation.account).
+
+    Args:
+        broker: host:port.
+        terms: of the agreement.
+        recipient: whose account.
+        keys: folder with the recipient's `sealing` key.
+        wait_ms: how long news may lie on the embedded broker (streams.broker.Consumer).
+        ignored: told the topic and the reason for everything that is ignored.
     """
 
-    def __init__(self, settings: RequesterSettings, terms: Terms, recipient: str) -> None:
-        self._broker = Broker(settings.broker)
+    def __init__(
+        self, broker: str, terms: Terms, recipient: str, keys: Path, wait_ms: int = 0,
+        ignored: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self._broker = Broker(broker)
         self._terms, self._recipient = terms, recipient
-        self._key = X25519PrivateKey.from_private_bytes(read_secret(settings.recipient_keys / "sealing"))
+        self._key = X25519PrivateKey.from_private_bytes(read_secret(keys / "sealing"))
+        self._wait_ms, self._ignored = wait_ms, ignored
         self.account = Account(terms, recipient)
         self._consumers: dict[str, Consumer] = {}
         self._read = {RUNS: 0, results(recipient): 0}
@@ -45,7 +57,8 @@ class AccountReader:
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as opening:
             for topic in self._read:
-                self._consumers[topic] = await opening.enter_async_context(Consumer(self._broker, topic, [0]))
+                consumer = Consumer(self._broker, topic, [0], self._wait_ms)
+                self._consumers[topic] = await opening.enter_async_context(consumer)
             self._open = opening.pop_all()
         runs, sealed = self._consumers.values()
         self._tasks = [asyncio.create_task(work) for work in (
@@ -75,6 +88,16 @@ class AccountReader:
             lambda: f"the topics {' and '.join(ends)} could not be read to their end within {CATCH_UP_SECONDS:g} s",
         )
 
+    async def news(self) -> None:
+        """Return when something was read since this returned last.
+
+        Raises:
+            BrokerError, Tampered, MpcError: see `wait`.
+        """
+        await self._look_out(None)
+        self._check()
+        self._news.clear()
+
     async def wait(self, look: Callable[[], T | None], seconds: float, otherwise: Callable[[], str]) -> T:
         """Wait until a look at the account finds something, and return that.
 
@@ -90,28 +113,38 @@ class AccountReader:
         limit = time.monotonic() + seconds
         while True:
             self._news.clear()
-            for task in self._tasks:
-                if task.done():
-                    task.result()
+            self._check()
             found = look()
             if found is not None:
                 return found
             left = limit - time.monotonic()
             if left <= 0:
                 raise Unreachable(otherwise())
-            waiting = asyncio.ensure_future(self._news.wait())
-            try:
-                await asyncio.wait([waiting, *self._tasks], timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                waiting.cancel()
+            await self._look_out(left)
+
+    async def _look_out(self, seconds: float | None) -> None:
+        """Wait for news, or the end of a task."""
+        waiting = asyncio.ensure_future(self._news.wait())
+        try:
+            await asyncio.wait([waiting, *self._tasks], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+
+    def _check(self) -> None:
+        """Raise what ended a task."""
+        for task in self._tasks:
+            if task.done():
+                task.result()
 
     async def _follow(self, consumer: Consumer, opened: Callable[[bytes], T], take: Callable[[T], None]) -> None:
         while True:
             for message in await consumer.poll(POLL_SECONDS, MOST_MESSAGES):
                 try:
                     found = opened(message.value)
-                except Tampered:
-                    pass  # anybody who can reach the broker can write here; only what a node signed is believed
+                except Tampered as error:
+                    # Anybody who can reach the broker can write here; only what a node signed is believed.
+                    if self._ignored is not None:
+                        self._ignored(consumer.topic, str(error))
                 else:
                     take(found)
                 self._read[consumer.topic] = message.offset + 1

@@ -80,6 +80,10 @@ class Requester:
             raise ConfigError(f"KPI programs {settings.kpis}: {error}") from error
         return cls(settings, terms, kpis, read_secret(settings.keys / CHAIN), names[settings.requester])
 
+    def reader(self) -> AccountReader:
+        """Follows what the nodes say, and the recipient's results."""
+        return AccountReader(self.settings.broker, self.terms, self.recipient, self.settings.recipient_keys)
+
 
 def request(config: Path, asked: Asked) -> int:
     """Run `winnow request`; returns the exit code."""
@@ -110,7 +114,7 @@ async def _request(config: Path, asked: Asked) -> int:
         return await _dry_run(requester, demand, as_json=asked.json)
     said = _Told(time.monotonic())
     async with (
-        AccountReader(requester.settings, requester.terms, requester.recipient) as reader,
+        requester.reader() as reader,
         Producer(Broker(requester.settings.broker)) as producer,
     ):
         outcome = await ask(requester, reader, producer, demand, asked.timeout_seconds, said)
@@ -188,11 +192,8 @@ def outcome_of(account: Account, terms: Terms, demand: Demand, digest: str, answ
         return None
     if not all(account.settled(kpi, window.index) for kpi in demand.kpis):
         return None
-    document = account.document()
-    releases = tuple(r for r in document.releases if r.kpi in demand.kpis and r.window == dates)
-    refusals = tuple(
-        r for r in document.refusals if r.suppression and r.kpi in demand.kpis and r.window == dates
-    )
+    releases = account.releases(demand.kpis, {window.index})
+    refusals = tuple(r for r in account.refusals() if r.suppression and r.kpi in demand.kpis and r.window == dates)
     return Outcome(
         **made, status="released" if releases else "suppressed", outcome=answer.outcome, run=answer.run,
         releases=releases, refusals=refusals,
@@ -202,7 +203,7 @@ def outcome_of(account: Account, terms: Terms, demand: Demand, digest: str, answ
 async def _dry_run(requester: Requester, demand: Demand, *, as_json: bool) -> int:
     """Every rule's verdict, as far as chain and records tell; nothing is sent."""
     settings, terms = requester.settings, requester.terms
-    async with AccountReader(settings, terms, requester.recipient) as reader:
+    async with requester.reader() as reader:
         await reader.catch_up()
         account = reader.account
     async with open_registry(settings.chain, terms) as registry:

@@ -14,7 +14,6 @@ from rich.text import Text
 
 from console.locale import day, period
 from console.output import standard_output
-from console.reader import AccountReader
 from console.request import Requester, run_command
 from console.requested import Output
 from evaluation.document import ScheduleRow
@@ -38,7 +37,7 @@ def schedule(config: Path, *, as_json: bool) -> int:
 
 async def _schedule(config: Path, *, as_json: bool) -> int:
     requester = Requester.load(config)
-    async with AccountReader(requester.settings, requester.terms, requester.recipient) as reader:
+    async with requester.reader() as reader:
         await reader.catch_up()
         rows = reader.account.document(local_today(requester.terms.draft, datetime.now(UTC))).schedule
     with standard_output():

@@ -171,12 +171,7 @@ class Account:
 
     def document(self, today: date | None = None) -> Document:
         """The account so far; `today` (local) tells which windows the calendar makes due."""
-        releases = tuple(self._releases())
-        refusals = tuple(
-            a.refusal.model_copy(update={"nodes": tuple(sorted(a.nodes))})
-            for _, a in sorted(self._refusals.items(), key=lambda item: str(item[0][1:2] + item[0]))
-            if not self._contradicted(a.refusal)
-        )
+        releases, refusals = self.releases(), self.refusals()
         alerts = tuple(self.alert_rows())
         status: Status = settled(releases, refusals, alerts) if self.complete else "running"
         return Document(
@@ -224,15 +219,6 @@ class Account:
         key = (refusal.kpi, dates, cell, refusal.rule, refusal.required)
         if key in self._refusals or len(self._refusals) < MAX_REFUSALS:
             self._refusals.setdefault(key, _RefusalAccount(refusal)).nodes.add(node)
-
-    def _contradicted(self, refusal: Refusal) -> bool:
-        """Whether a rule is said to have stopped windows that all three nodes, the speaker too, say are done."""
-        if refusal.suppression:
-            return False
-        done = self._ended()
-        if refusal.window is None:
-            return done.issuperset(self._scheduled)
-        return refusal.window in [self._dates(self._window(w)) for w in done]
 
     @property
     def _delivered(self) -> bool:
@@ -283,10 +269,15 @@ class Account:
     def _dates(self, window: Window) -> DateWindow:
         return DateWindow.of_panes(self._terms.draft.panes, window.start, window.stop)
 
-    def _releases(self) -> Iterable[Release]:
+    def releases(
+        self, kpis: Collection[str] | None = None, windows: Collection[int] | None = None
+    ) -> tuple[Release, ...]:
+        """What came out, in order; of these KPIs and windows only, unless None."""
         rows: list[tuple[tuple[int, str, str], Release]] = []
         for cells in self._released.values():
             for cell in cells:
+                if (kpis is not None and cell.kpi not in kpis) or (windows is not None and cell.window not in windows):
+                    continue
                 dates, asked = self._dates(self._window(cell.window)), cell.window not in self._scheduled
                 order = (cell.window, cell.kpi, str(sorted(cell.cell.items())))
                 result = cell.result
@@ -300,7 +291,18 @@ class Account:
                                     value=value, unit=self._unit(cell.kpi, name), on_demand=asked))
                     for name, value in result.sums.items()
                 ]
-        return (release for _, release in sorted(rows, key=lambda row: row[0]))
+        return tuple(release for _, release in sorted(rows, key=lambda row: row[0]))
+
+    def refusals(self) -> tuple[Refusal, ...]:
+        """What was refused or suppressed, by whom; in order."""
+        done = self._ended()
+        over, ended = done.issuperset(self._scheduled), {self._dates(self._window(w)) for w in done}
+        return tuple(
+            a.refusal.model_copy(update={"nodes": tuple(sorted(a.nodes))})
+            for _, a in sorted(self._refusals.items(), key=lambda item: str(item[0][1:2] + item[0]))
+            # A rule is said to have stopped what all three nodes, the speaker too, say is done: it did not.
+            if a.refusal.suppression or not (over if a.refusal.window is None else a.refusal.window in ended)
+        )
 
     def alert_rows(self) -> Iterable[AlertRow]:
         """Every alert of the recipient after every window so far; in order."""

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from policy.alert import MAX_ALERTS, MAX_STATES, Alert, check_alerts
-from policy.canonical import canonical_hash
+from policy.canonical import Anchored
 from policy.errors import AgreementError, PlanError
 from policy.kpi import Kpi, Text, compile_plan, load_kpi
 from policy.lattice import check_lattice
@@ -287,7 +287,7 @@ class RequesterIdentity(Frozen):
     """Signs requests (EIP-712)."""
 
 
-class Terms(Frozen):
+class Terms(Anchored):
     """What is signed: the draft, everyone's identity, and the permitted plans."""
 
     version: Literal[1] = 1
@@ -340,11 +340,6 @@ class Terms(Frozen):
         except PlanError as error:
             raise ValueError(str(error)) from error
         return self
-
-    @property
-    def hash(self) -> str:
-        """SHA-256 of the canonical terms, 64 hexadecimal digits."""
-        return canonical_hash(self)
 
     @property
     def plan_hashes(self) -> frozenset[str]:

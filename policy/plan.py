@@ -16,7 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from policy.canonical import canonical_hash
+from policy.canonical import Anchored
 from policy.errors import PlanError
 from policy.measure import LIMB_BITS, Measure
 
@@ -66,10 +66,11 @@ class Stratum(BaseModel):
     column: Column | None = None
 
 
-class Plan(BaseModel):
-    """The computation of one KPI over any window. Strata: the total first, then disjoint categories."""
+class Plan(Anchored):
+    """The computation of one KPI over any window; an agreement permits its hash.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Strata: the total first, then disjoint categories.
+    """
 
     kpi: str
     estimator: Estimator
@@ -114,11 +115,6 @@ class Plan(BaseModel):
                 f"sums as outputs, or round to {MOST_ROUNDED_BITS} bits or fewer."
             )
         return self
-
-    @property
-    def hash(self) -> str:
-        """SHA-256 of the canonical plan, 64 hexadecimal digits: what an agreement permits."""
-        return canonical_hash(self)
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -16,7 +16,7 @@ from policy.chain.errors import ChainTimeout, ChainUnreachable
 from policy.chain.signing import account_of
 
 MINED_TIMEOUT_SECONDS = 30.0
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 
 
 class Sender:

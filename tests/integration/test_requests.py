@@ -16,7 +16,6 @@ import pytest
 
 from console.cohort.generate import generate
 from console.cohort.shape import Shape
-from console.reader import AccountReader
 from console.request import Requester, ask
 from console.system import LocalSystem
 from evaluation.agreement import open_registry
@@ -113,7 +112,7 @@ async def test_eight_requesters_race_and_the_command_ends_as_it_should(agreement
     async with system:
         configs = [system.work.configuration(r.name) for r in draft.requesters]
         requesters = [Requester.load(config) for config in configs[:REQUESTERS]]
-        readers = [AccountReader(r.settings, r.terms, r.recipient) for r in requesters]
+        readers = [r.reader() for r in requesters]
         for reader in readers:
             await reader.__aenter__()
         try:

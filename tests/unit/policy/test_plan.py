@@ -2,9 +2,11 @@
 
 import pytest
 
+from policy.canonical import canonical_hash
 from policy.errors import PlanError
 from policy.kpi import catalogue, compile_plan, load_kpi
 from policy.measure import LIMB_BITS, Measure
+from policy.plan import Plan
 
 
 def measures(**changes):
@@ -34,6 +36,15 @@ def measures(**changes):
     }
     common.update(changes)
     return {name: Measure(name=name, **fields) for name, fields in common.items() if fields is not None}
+
+
+def test_a_changed_copy_has_another_hash_and_an_equal_plan_the_same():
+    plan = compile_plan(load_kpi("gp-visit-rate-ratio"), measures())
+    known = plan.hash
+    other = plan.model_copy(update={"unit": "days"})
+    assert other.hash == canonical_hash(other) != known
+    assert Plan.model_validate_json(plan.model_dump_json()).hash == known == plan.hash
+    assert plan.model_copy(deep=True).hash == known
 
 
 def test_every_catalogue_program_compiles_and_its_hash_is_stable():
