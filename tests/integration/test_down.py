@@ -1,5 +1,6 @@
 """Real processes of which a node is away when windows are due: it runs them when it is back, and the record says so."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from console.cohort.generate import generate
 from console.cohort.shape import Shape
 from console.system import LocalSystem
 from evaluation.errors import Tampered
+from evaluation.expected import GRACE
 from evaluation.records import Done, Missed, open_record
 from policy.agreement import load_draft, load_kpis
 from streams.broker import Broker, Consumer
@@ -115,6 +117,7 @@ async def test_a_node_that_is_killed_in_a_run_goes_on_where_it_was(system, folde
         system.start("node-1")
         await system.wait_for("node-1", "aggregate", LIMIT_SECONDS)
         system.kill("node-1")
+        await asyncio.sleep(GRACE.total_seconds())  # what is shorter is no reason that a record gives
         system.start("node-1")
         await system.wait_for("node-1", "resumed", LIMIT_SECONDS, count=2)
         records = await ended(system)
