@@ -8,7 +8,7 @@ from console.errors import ConsoleError
 from evaluation.errors import Refused
 from policy.agreement import Draft, Requester, Terms
 from policy.plan import Plan
-from policy.window import Lattice
+from policy.window import Lattice, counted
 
 Panes = tuple[int, int]
 """start ≤ pane < stop"""
@@ -121,12 +121,8 @@ def example(terms: Terms, requester: Requester) -> tuple[str, str]:
 def _off_lattice(draft: Draft, first: Sequence[date], start: date, end: date) -> Refused:
     a, b = nearest(draft.lattice, first, start, end)
     spec, on_demand, unit = draft.windows, draft.on_demand, draft.panes.unit
-    longest = f", and on demand up to {_count(on_demand.largest, unit)} from edge to edge" if on_demand else ""
+    longest = f", and on demand up to {counted(on_demand.largest, unit)} from edge to edge" if on_demand else ""
     return Refused(
-        f"window-on-lattice: found {start}/{end}, required windows of {_count(spec.size, unit)} every {spec.step} from "
-        f"{draft.panes.start} on{longest}. Next: the nearest one is --window {first[a]}/{first[b]}."
+        f"window-on-lattice: found {start}/{end}, required {spec.words(unit)} from {draft.panes.start} on{longest}. "
+        f"Next: the nearest one is --window {first[a]}/{first[b]}."
     )
-
-
-def _count(number: int, unit: str) -> str:
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"

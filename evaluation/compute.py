@@ -107,7 +107,7 @@ class Computation:
             plan.check_bounds(self.patients, self._terms.draft.lattice.largest)
         for alert in self._terms.draft.alerts:
             plan = next(p for p in self._terms.plans if p.kpi == alert.kpi)
-            alert.check_bounds(plan, self.patients, self._terms.draft.windows.size)
+            alert.check_bounds(plan, self.patients, self._terms.draft.lattice.longest_scheduled)
 
     @property
     def linked(self) -> Mapping[int, LinkedShard]:
@@ -236,7 +236,7 @@ class Computation:
             batches.append(AlertBatch(alert, plan, sums, sum(own.values())))
             rows.append((alert.id, own))
         states = await alert_states(
-            engine.wire, batches, self.patients, self._terms.draft.windows.size, TAIL_SECONDS
+            engine.wire, batches, self.patients, self._terms.draft.lattice.longest_scheduled, TAIL_SECONDS
         )
         return tuple(
             AlertShares(alert=alert, windows=tuple(w for w, bit in own.items() if bit),

@@ -160,10 +160,8 @@ class Draft(Frozen):
             _check_sources(party, self.party_measures(party.name))
         if self.valid_until <= self.valid_from:
             raise ValueError("valid_until must be after valid_from")
-        if self.panes.unit in ("month", "year") and self.panes.start.day != 1:
-            raise ValueError("monthly and yearly panes start on the first of a month")
         if not self.lattice.scheduled:
-            raise ValueError(f"{self.panes.count} panes hold no window of {self.windows.size}")
+            raise ValueError(f"{self.panes.count} panes hold none of the agreed {self.windows.words()}")
         self._check_alerts()
         regions = 2 ** (len(names) - 1) - 1
         if 0 < self.linkage.dummies < 2 * regions:

@@ -115,7 +115,7 @@ def window_on_lattice(terms: Terms, facts: AgreementFacts, request: RunRequest) 
     start, stop = strange[0]
     longest = "" if lattice.on_demand is None else f"; on demand up to {lattice.on_demand.largest} from edge to edge"
     return Refusal("window-on-lattice", f"panes {start} to {stop}",
-                   f"size {lattice.spec.size}, step {lattice.spec.step}{longest}", "ask for an agreed window")
+                   f"{lattice.spec.words()}{longest}", "ask for an agreed window")
 
 
 def quota_left(terms: Terms, facts: AgreementFacts, request: RunRequest) -> Refusal | None:

@@ -51,14 +51,30 @@ def check_lattice(measures: Mapping[str, Measure], plans: Sequence[Plan], window
     by_column = {column.name: measure for measure in measures.values() for column in columns_of(measure)}
     for plan in plans:
         _check_plan(plan, by_column)
-        if plan.cap is not None and windows.on_demand is not None:
-            raise PlanError(
-                f"KPI {plan.kpi} has a cap, and this agreement has windows on demand: the sum of two windows minus the "
-                "window of both would be about those beyond the cap only. Leave on_demand out, or take the KPI "
-                "without a cap."
-            )
+        _check_windows(plan, windows)
     for one, other in combinations(plans, 2):
         _check_pair(one, other, by_column)
+
+
+def _check_windows(plan: Plan, windows: Lattice) -> None:
+    """What does not add up over windows may only be released for windows that cannot be added up to others."""
+    if plan.cap is not None and windows.on_demand is not None:
+        raise PlanError(
+            f"KPI {plan.kpi} has a cap, and this agreement has windows on demand: the sum of two windows minus the "
+            "window of both would be about those beyond the cap only. Leave on_demand out, or take the KPI "
+            "without a cap."
+        )
+    if plan.cap is not None and windows.spec.nested:
+        raise PlanError(
+            f"KPI {plan.kpi} has a cap, and windows that grow: one minus the one before would be about those alone who "
+            "had not reached the cap yet, however few. Take tumbling or hopping windows, or the KPI without a cap."
+        )
+    if plan.estimator == "completion" and windows.spec.nested:
+        raise PlanError(
+            f"KPI {plan.kpi} is about what was due and not done, and windows grow: what one of them says more than an "
+            "earlier one could be about a few who missed something, since that may be made up for. Take tumbling or "
+            "hopping windows, or leave the KPI out."
+        )
 
 
 def _check_plan(plan: Plan, by_column: Mapping[str, Measure]) -> None:

@@ -2,6 +2,7 @@
 
 A pane is the agreement's smallest period; a window is a half-open range of panes. Panes follow the calendar
 of the agreement's time zone, so a daily pane lasts 23 to 25 hours and a monthly one 28 to 31 days.
+docs/windows.md says what that means for who writes an agreement.
 """
 
 from bisect import bisect_right
@@ -9,18 +10,23 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 PaneUnit = Literal["day", "week", "month", "year"]
+WindowKind = Literal["tumbling", "hopping", "cumulative"]
 MAX_PANES = 5_000
 """More than 13 years of daily panes; bounds what a peer's agreement can make us allocate."""
 
 
 class PaneGrid(BaseModel):
-    """`count` consecutive panes of one `unit`, the first starting at local midnight of `start`."""
+    """`count` consecutive panes of one `unit`, the first starting at local midnight of `start`.
+
+    A pane starts at the first instant at which the clocks of the zone show its first day: where clocks skip midnight,
+    when they skip it; where they show midnight twice, the first time.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +41,22 @@ class PaneGrid(BaseModel):
         if zone not in available_timezones():
             raise ValueError(f"{zone!r} is not a time zone of the IANA database; expected one such as Europe/Amsterdam")
         return zone
+
+    @model_validator(mode="after")
+    def _on_the_calendar(self) -> Self:
+        if self.unit in ("month", "year") and self.start.day != 1:
+            raise ValueError("monthly and yearly panes start on the first of a month")
+        try:
+            stamps = self._stamps
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"{self.count} panes of a {self.unit} from {self.start} go beyond the calendar") from error
+        for pane, (start, stop) in enumerate(pairwise(stamps)):
+            if stop <= start:
+                raise ValueError(
+                    f"{self.zone} skipped the {self.unit} of {self.first_day(pane)}: that pane would last no time. "
+                    "Take larger panes, or begin after it"
+                )
+        return self
 
     def first_day(self, pane: int) -> date:
         """The local date on which pane `pane` (0 ≤ pane ≤ count; count is the end of the grid) starts."""
@@ -84,22 +106,85 @@ class Window(BaseModel):
 
 
 class WindowSpec(BaseModel):
-    """Windows of `size` panes, one every `step` panes: tumbling when step = size, hopping when smaller."""
+    """Which windows run by themselves; lengths in panes.
+
+    tumbling: windows of `size`, one after another. hopping: windows of `size`, one every `step`. cumulative: windows
+    that all start with the first pane, or the first of every `every` panes, and grow by `step`: a year to date.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size: int = Field(ge=1, le=MAX_PANES)
+    kind: WindowKind = "hopping"
+    """Of windows with a size it may be left out."""
+    size: int | None = Field(default=None, ge=1, le=MAX_PANES)
     step: int = Field(ge=1, le=MAX_PANES)
+    every: int | None = Field(default=None, ge=1, le=MAX_PANES)
+    """Panes after which cumulative windows begin anew; None: never."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_in(cls, said: Any) -> Any:
+        """One set of windows has one form, so one hash."""
+        if not isinstance(said, dict):
+            return said
+        size, step = said.get("size"), said.get("step")
+        if said.get("kind") == "tumbling" and step is None and size is not None:
+            return {**said, "step": size}
+        if "kind" not in said and size is not None and size == step:
+            return {**said, "kind": "tumbling"}
+        return said
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if self.kind == "cumulative":
+            if self.size is not None:
+                raise ValueError(
+                    "cumulative windows grow, so they have no size. Leave it out; `every` says when they begin anew"
+                )
+            if self.every is not None and self.every % self.step:
+                raise ValueError(
+                    f"cumulative windows that grow by {self.step} do not end where they begin anew, every "
+                    f"{self.every}. Take a multiple of step"
+                )
+            return self
+        if self.size is None:
+            raise ValueError(f"{self.kind} windows need a size; those that grow from one start are of kind cumulative")
+        if self.every is not None:
+            raise ValueError(f"every = {self.every} is for cumulative windows; {self.kind} ones begin every step panes")
+        if (self.kind == "tumbling") != (self.size == self.step):
+            raise ValueError(
+                f"windows of {self.size} every {self.step} are not {self.kind}: tumbling ones have a step of their size"
+            )
+        return self
 
     def windows(self, panes: int) -> tuple[Window, ...]:
-        """Every complete window over `panes` panes."""
-        starts = range(0, panes - self.size + 1, self.step)
-        return tuple(Window(index=i, start=s, stop=s + self.size) for i, s in enumerate(starts))
+        """Every complete window over `panes` panes, in the order in which they end."""
+        if self.size is not None:
+            ranges = [(start, start + self.size) for start in range(0, panes - self.size + 1, self.step)]
+        else:
+            starts = range(0, panes, self.every or panes)
+            ranges = [
+                (start, stop) for start in starts
+                for stop in range(start + self.step, min(start + (self.every or panes), panes) + 1, self.step)
+            ]
+        return tuple(Window(index=i, start=start, stop=stop) for i, (start, stop) in enumerate(ranges))
 
     def atoms(self, panes: int) -> tuple[tuple[int, int], ...]:
         """The intervals (start, stop) of panes into which all windows' endpoints cut the grid, in order."""
         cuts = sorted({edge for w in self.windows(panes) for edge in (w.start, w.stop)})
         return tuple(pairwise(cuts))
+
+    @property
+    def nested(self) -> bool:
+        """Whether a window may lie within another, from the same start."""
+        return self.kind == "cumulative" and self.every != self.step
+
+    def words(self, unit: str = "pane") -> str:
+        """As in: windows of 4 weeks every 2."""
+        if self.size is not None:
+            return f"windows of {counted(self.size, unit)} every {self.step}"
+        again = "" if self.every is None else f", beginning anew every {counted(self.every, unit)}"
+        return f"windows that grow by {counted(self.step, unit)}{again}"
 
 
 class OnDemand(BaseModel):
@@ -143,7 +228,12 @@ class Lattice:
     @property
     def largest(self) -> int:
         """Panes of the longest window; what totals must have room for."""
-        return max(self.spec.size, self._longest)
+        return max(self.longest_scheduled, self._longest)
+
+    @cached_property
+    def longest_scheduled(self) -> int:
+        """Panes of the longest window that runs by itself; 0 if none does."""
+        return max((w.stop - w.start for w in self.scheduled), default=0)
 
     def at(self, start: int, stop: int) -> Window | None:
         """The window of the panes start ≤ pane < stop, or None if it is not agreed."""
@@ -181,6 +271,11 @@ class Lattice:
     @cached_property
     def _by_panes(self) -> dict[tuple[int, int], Window]:
         return {(w.start, w.stop): w for w in self.scheduled}
+
+
+def counted(number: int, unit: str) -> str:
+    """As in: 1 week, 2 weeks."""
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
 @lru_cache(maxsize=16)

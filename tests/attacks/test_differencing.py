@@ -166,10 +166,47 @@ def test_a_cap_and_windows_on_demand_are_refused_together():
         compiled(CAPPED, on_demand={"largest": 8})
 
 
+GROWING = [WindowSpec(kind="cumulative", step=1), WindowSpec(kind="cumulative", step=2, every=6)]
+
+
+@pytest.mark.parametrize("spec", GROWING)
+def test_a_cap_and_windows_that_grow_are_refused_together(spec):
+    """A year to date less the one before: about those who had not reached the cap, of whom there may be one."""
+    rng = np.random.default_rng(5)
+    cents = rng.integers(60_000, 90_000, (2, PATIENTS))
+    cents[0, 7] = 0
+    cap = 50_000
+
+    def capped(panes):
+        return np.clip(cents[:panes].sum(axis=0), 0, cap).sum()
+
+    assert (cents != 0).sum(axis=1).min() == PATIENTS - 1
+    assert capped(2) - capped(1) == cap  # patient 7's, and nobody else's
+    with pytest.raises(PlanError, match="had not reached the cap yet"):
+        compiled(CAPPED, windows=spec.model_dump())
+    assert compiled(CAPPED, windows={"kind": "cumulative", "step": 2, "every": 2})
+
+
+@pytest.mark.parametrize("spec", GROWING)
+def test_adherence_and_windows_that_grow_are_refused_together(spec):
+    """Everybody made up in the third week for what they missed in the second, but one: the last two weeks are about him."""
+    missed = np.zeros((3, PATIENTS), dtype=int)
+    missed[0, : PATIENTS // 2] = 1
+    missed[1], missed[2] = 1, -1
+    missed[2, 7] = 0
+    grown = missed.cumsum(axis=0)
+    assert min((grown != 0).sum(axis=1).min(), (missed != 0).sum(axis=1).min()) >= MINIMUM
+    assert ((grown[2] - grown[0]) != 0).sum() == 1
+    with pytest.raises(PlanError, match="a few who missed something"):
+        compiled(ADHERENCE, windows=spec.model_dump())
+    assert compiled(ADHERENCE, windows={"kind": "tumbling", "size": 2})
+
+
 def test_scheduled_windows_never_cancel():
     """No sum and difference of them is about no pane at all, so that none is about the cap alone."""
-    for size, step, panes in ((4, 1, 30), (4, 2, 31), (4, 3, 30), (3, 5, 40), (13, 13, 60), (6, 4, 50)):
-        windows = WindowSpec(size=size, step=step).windows(panes)
+    sized = ((4, 1, 30), (4, 2, 31), (4, 3, 30), (3, 5, 40), (13, 13, 60), (6, 4, 50))
+    for spec, panes in (*((WindowSpec(size=a, step=b), n) for a, b, n in sized), *((spec, 30) for spec in GROWING)):
+        windows = spec.windows(panes)
         rows = np.array([[w.start <= pane < w.stop for pane in range(panes)] for w in windows], dtype=float)
         assert np.linalg.matrix_rank(rows) == len(windows)
 
@@ -300,27 +337,27 @@ def test_sums_and_an_interval_tell_second_moments():
     assert len(moments_found((exposed, comparator), 2, bits=8)) > 1
 
 
-async def release(plans, columns, seed):
+async def release(plans, columns, seed, spec=SPEC):
     """Which parts come out: (plans, windows, 2)."""
     rng = np.random.default_rng(seed)
     dealt = {name: deal(values.astype(np.int64), rng) for name, values in columns.items()}
-    atoms = SPEC.atoms(PANES)
+    atoms = spec.atoms(PANES)
 
     async def program(wire):
         engine, shard = Engine(wire), ShardStatistics(plans, atoms, PATIENTS)
         await shard.add_panes(engine, 0, {n: parts[wire.number] for n, parts in dealt.items()})
         counts = [shard.contributors(plan) for plan in plans]
-        return await releasable(engine, counts, atom_ranges(SPEC.windows(PANES), atoms), MINIMUM)
+        return await releasable(engine, counts, atom_ranges(spec.windows(PANES), atoms), MINIMUM)
 
     return (await run_three(program))[0]
 
 
-def fewest(plans, columns, bits):
+def fewest(plans, columns, bits, spec=SPEC):
     """The fewest patients, above 0, that any difference of released cells is about in any atom.
 
     The attacker takes from a window's total any of its released strata, and from that the same of another window.
     """
-    atoms, windows = SPEC.atoms(PANES), SPEC.windows(PANES)
+    atoms, windows = spec.atoms(PANES), spec.windows(PANES)
     inside = np.array([[w.start <= a and b <= w.stop for a, b in atoms] for w in windows])
     found = PATIENTS
     for arm, column in itertools.product(("app_user", "app_not_yet"), ("insured_days", "gp_visits")):
@@ -347,6 +384,22 @@ async def test_no_difference_of_released_cells_is_about_fewer_patients_than_the_
     bits = await release(NESTED, columns, seed)
     assert bits[:2, :, 1].any(axis=1).tolist() == [seed % 2 == 0, True]
     assert fewest(NESTED, columns, bits) >= MINIMUM
+
+
+@pytest.mark.parametrize("spec", GROWING)
+async def test_no_difference_of_windows_that_grow_is_about_fewer_patients_than_the_minimum(spec):
+    reached = []
+    for seed in range(2):
+        columns = cohort(seed)
+        columns["gp_visits"][2:4, : PATIENTS - 4] *= seed  # in the first cohort one piece of time is about few
+        columns["gp_any"] = columns["gp_visits"] != 0
+        bits = await release(NESTED, columns, seed, spec)
+        stops = [window.stop for window in spec.windows(PANES)]
+        thin = [stop for stop, out in zip(stops, bits[2, :, 0], strict=True) if not out]
+        assert thin == ([] if seed else [stop for stop in stops if stop > 2])
+        assert fewest(NESTED, columns, bits, spec) >= MINIMUM
+        reached.append(bits.any())
+    assert all(reached)
 
 
 async def test_without_one_lattice_the_attack_works():

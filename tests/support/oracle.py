@@ -162,10 +162,14 @@ def _measures(measures: list[dict], books: Mapping[str, Books], linked: list[str
 
 
 def _windows(spec: dict, panes: int) -> list[tuple[int, int]]:
+    if spec.get("kind") == "cumulative":
+        every = spec.get("every", panes)
+        ends = [(pane // every * every, pane + 1) for pane in range(panes)]
+        return [(start, stop) for start, stop in ends if (stop - start) % spec["step"] == 0]
     found, start = [], 0
     while start + spec["size"] <= panes:
         found.append((start, start + spec["size"]))
-        start += spec["step"]
+        start += spec.get("step", spec["size"])
     return found
 
 

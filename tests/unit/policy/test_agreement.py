@@ -42,7 +42,7 @@ def test_a_written_agreement_reads_back(tmp_path):
     ({"surprise": 1}, "surprise"),
     ({"measures": [{"name": "x", "party": "nobody", "aggregation": "nonzero", "of": "x"}]}, "party 'nobody'"),
     ({"measures": [{"name": "x", "party": "hospital", "aggregation": "days"}]}, "days needs programme"),
-    ({"windows": {"size": 13, "step": 1}}, "hold no window"),
+    ({"windows": {"size": 13, "step": 1}}, "12 panes hold none of the agreed windows of 13 panes every 1"),
     ({"valid_until": "2023-01-01"}, "valid_until must be after"),
     ({"panes": {"zone": "Europe/Atlantis", "unit": "week", "start": "2024-01-01", "count": 12}}, "not a time zone"),
     ({"linkage": {"date": "2024-01-08", "dummies": 5}}, "do not hide the 3 overlaps"),

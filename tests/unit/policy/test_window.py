@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from policy.window import Lattice, OnDemand, PaneGrid, Window, WindowSpec
 
@@ -44,6 +45,78 @@ def test_an_instant_without_zone_is_refused():
     grid = PaneGrid(zone="UTC", unit="day", start=date(2024, 1, 1), count=3)
     with pytest.raises(ValueError, match="no time zone"):
         grid.pane_of(datetime(2024, 1, 1) + timedelta(hours=1))
+
+
+KINDS = st.one_of(
+    st.tuples(st.integers(1, 6), st.integers(1, 6)).map(lambda s: {"size": s[0], "step": s[1]}),
+    st.integers(1, 6).map(lambda size: {"kind": "tumbling", "size": size}),
+    st.integers(1, 6).map(lambda step: {"kind": "cumulative", "step": step}),
+    st.tuples(st.integers(1, 4), st.integers(1, 4)).map(
+        lambda s: {"kind": "cumulative", "step": s[0], "every": s[0] * s[1]}),
+)
+
+
+def by_hand(spec, panes):
+    """Every window of a kind, by its definition: among all pairs of panes."""
+    size, step = spec.get("size"), spec.get("step", spec.get("size"))
+    if spec.get("kind") == "cumulative":
+        every = spec.get("every", panes)
+        found = [(a, b) for a in range(0, panes, every) for b in range(a + 1, panes + 1)
+                 if b - a <= every and (b - a) % step == 0]
+    else:
+        found = [(a, b) for a in range(0, panes, step) for b in range(panes + 1) if b - a == size]
+    return sorted(found, key=lambda window: window[1])
+
+
+@given(KINDS, st.integers(1, 30))
+def test_windows_are_those_of_their_kind(said, panes):
+    spec = WindowSpec.model_validate(said)
+    windows = spec.windows(panes)
+    assert [(w.start, w.stop) for w in windows] == by_hand(said, panes)
+    assert [w.index for w in windows] == list(range(len(windows)))
+    assert Lattice(panes, spec).longest_scheduled == max((b - a for a, b in by_hand(said, panes)), default=0)
+    again = WindowSpec.model_validate_json(spec.model_dump_json())
+    assert again == spec
+
+
+@pytest.mark.parametrize(("said", "kind", "words"), [
+    ({"size": 4, "step": 2}, "hopping", "windows of 4 weeks every 2"),
+    ({"size": 4, "step": 4}, "tumbling", "windows of 4 weeks every 4"),
+    ({"kind": "tumbling", "size": 1}, "tumbling", "windows of 1 week every 1"),
+    ({"kind": "cumulative", "step": 1}, "cumulative", "windows that grow by 1 week"),
+    ({"kind": "cumulative", "step": 2, "every": 12}, "cumulative",
+     "windows that grow by 2 weeks, beginning anew every 12 weeks"),
+])
+def test_a_kind_has_one_form_and_words(said, kind, words):
+    spec = WindowSpec.model_validate(said)
+    assert (spec.kind, spec.words("week")) == (kind, words)
+    assert WindowSpec.model_validate({**said, "kind": kind}) == spec
+
+
+@pytest.mark.parametrize(("said", "message"), [
+    ({"kind": "sliding", "size": 4, "step": 1}, "'tumbling', 'hopping' or 'cumulative'"),
+    ({"kind": "cumulative", "size": 4, "step": 1}, "cumulative windows grow, so they have no size"),
+    ({"kind": "cumulative", "step": 5, "every": 12}, "grow by 5 do not end where they begin anew, every 12"),
+    ({"kind": "cumulative"}, "step"),
+    ({"step": 1}, "hopping windows need a size"),
+    ({"kind": "tumbling", "step": 1}, "tumbling windows need a size"),
+    ({"size": 4}, "step"),
+    ({"size": 4, "step": 1, "every": 12}, "every = 12 is for cumulative windows"),
+    ({"kind": "tumbling", "size": 4, "step": 2}, "windows of 4 every 2 are not tumbling"),
+    ({"kind": "hopping", "size": 4, "step": 4}, "windows of 4 every 4 are not hopping"),
+    ({"kind": "cumulative", "step": 0}, "step"),
+    ({"kind": "cumulative", "step": 1, "every": 5_001}, "every"),
+])
+def test_windows_that_do_not_fit_their_kind_are_refused(said, message):
+    with pytest.raises(ValidationError, match=message):
+        WindowSpec.model_validate(said)
+
+
+def test_only_windows_that_share_a_start_are_nested():
+    assert WindowSpec(kind="cumulative", step=1).nested
+    assert WindowSpec(kind="cumulative", step=1, every=2).nested
+    assert not WindowSpec(kind="cumulative", step=2, every=2).nested
+    assert not WindowSpec(size=4, step=1).nested
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 30))
@@ -89,3 +162,18 @@ def test_the_number_of_an_asked_for_window_is_the_one_all_nodes_compute():
     assert lattice.at(2, 8) == Window(index=5 + 2 * 8 + 5, start=2, stop=8)
     assert lattice.at(0, 10) is None
     assert lattice.at(1, 5) is None
+
+
+@given(KINDS, st.integers(1, 24), st.integers(0, 24))
+def test_windows_on_demand_are_unions_of_atoms_whatever_the_kind(said, panes, longest):
+    spec = WindowSpec.model_validate(said)
+    lattice = Lattice(panes, spec, OnDemand(largest=longest) if longest else None)
+    scheduled = by_hand(said, panes)
+    cuts = sorted({edge for window in scheduled for edge in window})
+    assert list(lattice.atoms) == list(pairwise(cuts))
+    for a in range(panes + 1):
+        for b in range(a + 1, panes + 1):
+            agreed = (a, b) in scheduled or (a in cuts and b in cuts and b - a <= longest)
+            assert (lattice.at(a, b) is not None) == agreed
+            if agreed:
+                assert lattice.window(lattice.at(a, b).index) == lattice.at(a, b)
