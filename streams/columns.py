@@ -237,7 +237,9 @@ class EventColumns:
 
     def to_bytes(self) -> bytes:
         """As a record: length of the first part (4 bytes, little endian) ‖ header and names, JSON ‖ the columns, an
-        Arrow IPC stream of one batch of SCHEMA, or nothing if there is no row. May exceed MAX_BYTES: streams.rekey cuts stretches until none does.
+        Arrow IPC stream of one batch of SCHEMA, or nothing if there is no row.
+
+        May exceed MAX_BYTES: streams.rekey cuts stretches until none does.
         """
         code, codes = _used(self.code, self.codes)
         detail, details = _used(self.detail, self.details)

@@ -12,6 +12,7 @@ MAX_CENTS = 10**9
 MAX_SCORE = 10**6
 """10,000 points either way on a questionnaire, in hundredths."""
 CODE_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,39}$"
+PRODUCT_PATTERN = r"^[A-Za-z0-9._-]{0,32}$"
 REGISTERED = "registered"
 """The programme of everyone an organisation knows: it makes a patient known and counts for no measure."""
 
@@ -52,7 +53,7 @@ class EnrolmentEvent(Event):
 
 class Claim(Message):
     care_type: Code
-    product: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,32}$")] = ""
+    product: Annotated[str, Field(pattern=PRODUCT_PATTERN)] = ""
     cents: int = Field(ge=0, le=MAX_CENTS)
     credit: bool = False
 
