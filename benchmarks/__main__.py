@@ -3,28 +3,48 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from benchmarks.report import report
 from benchmarks.request import measure_requests
+from benchmarks.share import measure_shares
 
-BENCHMARKS = {"request": measure_requests}
+
+class Benchmark(NamedTuple):
+    """`measure` takes the rows and the runs; these are what it takes unless told otherwise."""
+
+    measure: Callable[[Any, int], list[dict[str, Any]]]
+    rows: int | None
+    """None: several sizes."""
+    runs: int
+
+
+BENCHMARKS = {
+    "request": Benchmark(measure_requests, 4350, 20),
+    "share": Benchmark(measure_shares, None, 5),
+}
+
+EXTRAS = {"rows_per_second": "rows a second", "bytes_per_row": "bytes a row"}
 
 
 def main() -> int:
     """Run one benchmark and print it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", choices=sorted(BENCHMARKS))
-    parser.add_argument("--rows", type=int, default=4350, help="patients")
-    parser.add_argument("--runs", type=int, default=20, help="repetitions after a warm-up")
+    parser.add_argument("--rows", type=int, help="patients, slots or events; default: the benchmark's own")
+    parser.add_argument("--runs", type=int, help="repetitions after a warm-up; default: the benchmark's own")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args()
-    found = report(chosen.name, BENCHMARKS[chosen.name](chosen.rows, chosen.runs))
+    benchmark = BENCHMARKS[chosen.name]
+    found = report(chosen.name, benchmark.measure(chosen.rows or benchmark.rows, chosen.runs or benchmark.runs))
     if chosen.json:
         print(json.dumps(found, indent=1))
     else:
         for row in found["results"]:
-            spread = f"{row['fastest']:.2f} to {row['slowest']:.2f}"
-            print(f"{row['case']}: median {row['seconds']:.2f} s of {row['runs']} ({spread})")
+            spread = f"median {row['seconds']:.3g} s of {row['runs']} ({row['fastest']:.3g} to {row['slowest']:.3g})"
+            extra = "".join(f", {row[key]} {words}" for key, words in EXTRAS.items() if key in row)
+            print(f"{row['case']}, {row['contender']}: {spread}{extra}")
     return 0
 
 

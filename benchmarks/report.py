@@ -11,11 +11,11 @@ from typing import Any
 SHOWN = ("numpy", "mpyc", "aiokafka", "web3", "cryptography")
 
 
-def case(name: str, contender: str, rows: int, seconds: Sequence[float]) -> dict[str, Any]:
-    """One row: `seconds` of every repetition."""
+def case(name: str, contender: str, rows: int, seconds: Sequence[float], digits: int = 3) -> dict[str, Any]:
+    """One row: `seconds` of every repetition, shown to so many digits."""
     return {
-        "case": name, "contender": contender, "rows": rows, "seconds": round(median(seconds), 3),
-        "runs": len(seconds), "fastest": round(min(seconds), 3), "slowest": round(max(seconds), 3),
+        "case": name, "contender": contender, "rows": rows, "seconds": round(median(seconds), digits),
+        "runs": len(seconds), "fastest": round(min(seconds), digits), "slowest": round(max(seconds), digits),
     }
 
 
