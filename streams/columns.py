@@ -78,8 +78,10 @@ class Header(Frozen):
     """Agreed source → how far it is."""
     watermark: Instant = NEVER
     """The least of its sources', with the bounds of the agreement."""
-    refused: int = Field(default=0, ge=0)
-    """Events of the stretch that ingest refused, of all shards: accepted + refused = read."""
+    accepted: int = Field(default=0, ge=0)
+    """Events that ingest let through, of all shards, from the partition's beginning to `next`."""
+    refused: dict[str, Annotated[int, Field(ge=1)]] = {}
+    """Reason → events that ingest refused, likewise. Totals: a stretch that is sent again may be cut otherwise."""
 
 
 class _Names(Frozen):
@@ -105,10 +107,12 @@ class EventColumns:
     """The source partition's watermark before this event (µs since 1970, NEVER, ENDED): what decides on lateness does
     not depend on how many records came together.
     """
+    clock: Int64s
+    """The latest recorded_at in the source partition before this event, heartbeats included; NEVER before the first."""
     kind: NDArray[np.uint8]
     """Index into KINDS."""
     event: NDArray[np.void]
-    """V16: the event id, decoded."""
+    """V16: the event id, decoded. V: as numpy's S, bytes would lose zeros at their end."""
     patient: NDArray[np.void]
     """V32: the pseudonym of version 1, decoded."""
     corrects: NDArray[np.void]
@@ -140,7 +144,7 @@ class EventColumns:
     @classmethod
     def from_rows(cls, rows: Sequence[Row], offsets: Sequence[int], sources: Sequence[str], header: Header,
                   keys: Sequence[bytes | None] | None = None) -> Self:
-        """Columns from rows of streams.rowwise; `watermark` is NEVER everywhere.
+        """Columns from rows of streams.rowwise; `watermark` and `clock` are NEVER everywhere.
 
         Args:
             rows: n rows.
@@ -163,7 +167,7 @@ class EventColumns:
         return cls(
             header=header,
             offset=np.array(offsets, dtype=np.int64), watermark=np.full(n, NEVER, dtype=np.int64),
-            kind=np.array([r.kind for r in rows], dtype=np.uint8),
+            clock=np.full(n, NEVER, dtype=np.int64), kind=np.array([r.kind for r in rows], dtype=np.uint8),
             event=ids([r.event for r in rows], 16), patient=ids([r.patient for r in rows], 32),
             corrects=ids([r.corrects or bytes(16) for r in rows], 16),
             has_corrects=np.array([r.corrects is not None for r in rows], dtype=np.bool_),
@@ -294,10 +298,11 @@ class EventColumns:
 
 SCHEMA = pa.schema([
     pa.field("offset", pa.int64(), nullable=False), pa.field("watermark", pa.int64(), nullable=False),
-    pa.field("kind", pa.uint8(), nullable=False), pa.field("event", pa.binary(16), nullable=False),
-    pa.field("patient", pa.binary(32), nullable=False), pa.field("corrects", pa.binary(16), nullable=False),
-    pa.field("has_corrects", pa.uint8(), nullable=False), pa.field("occurred", pa.int64(), nullable=False),
-    pa.field("recorded", pa.int64(), nullable=False), pa.field("source", pa.uint8(), nullable=False),
+    pa.field("clock", pa.int64(), nullable=False), pa.field("kind", pa.uint8(), nullable=False),
+    pa.field("event", pa.binary(16), nullable=False), pa.field("patient", pa.binary(32), nullable=False),
+    pa.field("corrects", pa.binary(16), nullable=False), pa.field("has_corrects", pa.uint8(), nullable=False),
+    pa.field("occurred", pa.int64(), nullable=False), pa.field("recorded", pa.int64(), nullable=False),
+    pa.field("source", pa.uint8(), nullable=False),
     pa.field("code", pa.int32(), nullable=False), pa.field("value", pa.int64(), nullable=False),
     pa.field("detail", pa.int32(), nullable=False), pa.field("until", pa.int64(), nullable=False),
     pa.field("has_until", pa.uint8(), nullable=False), pa.field("flag", pa.uint8(), nullable=False),

@@ -283,7 +283,8 @@ class _Found:
         )
         return EventColumns(
             header=header, codes=tuple(self.code.names), details=tuple(self.detail.names), offset=offset,
-            watermark=np.full(len(offset), NEVER, dtype=np.int64), kind=kept(self.kind), event=kept(self.event),
+            watermark=np.full(len(offset), NEVER, dtype=np.int64), clock=np.full(len(offset), NEVER, dtype=np.int64),
+            kind=kept(self.kind), event=kept(self.event),
             patient=kept(self.patient), corrects=kept(self.corrects), has_corrects=kept(self.has_corrects),
             occurred=kept(self.occurred), recorded=kept(self.recorded), source=kept(self.source),
             code=kept(self.code.index), value=kept(self.value), detail=kept(self.detail.index), until=kept(self.until),
