@@ -105,9 +105,9 @@ class Facts:
 
 
 class ShardPanes:
-    """The state of one shard of one party."""
+    """The state of one shard of one party; `seed`: of its register (streams.register)."""
 
-    def __init__(self, draft: Draft, party: str) -> None:
+    def __init__(self, draft: Draft, party: str, seed: bytes) -> None:
         check_bounds(draft, party)
         self._grid, self._zone = draft.panes, ZoneInfo(draft.panes.zone)
         self._grace = draft.party(party).grace_panes
@@ -118,7 +118,7 @@ class ShardPanes:
         self._linkage = datetime.combine(draft.linkage.date, time(), self._zone)
         self._watermark = Watermark({s.name: s.bound_days for s in draft.party(party).sources})
         self._additive: dict[str, tuple[tuple[int, bool], ...]] = {}
-        self.register = Register(draft.linkage.block_slots)
+        self.register = Register(draft.linkage.block_slots, seed)
         self._programmes: defaultdict[str, Programme] = defaultdict(Programme)
         self._facts: defaultdict[str, Facts] = defaultdict(Facts)
         self._events: defaultdict[int, PaneEvents] = defaultdict(PaneEvents)

@@ -43,7 +43,7 @@ class PartyConfig:
     pseudonym_key: bytes = field(repr=False)
     """The party's own: pseudonyms and event ids."""
     sharing_key: bytes = field(repr=False)
-    """The party's own: masks."""
+    """The party's own: masks, and the order of slots."""
     batch_key: bytes = field(repr=False)
     """Ed25519 private key that signs share batches."""
     rejects_key: bytes = field(repr=False)
@@ -107,7 +107,7 @@ class PartyPipeline:
         files = await asyncio.to_thread(open_sources, draft, party, config.data, pseudonyms)
         reject_key = X25519PrivateKey.from_private_bytes(config.rejects_key).public_key()
         sharer = Sharer(terms, config.sharing_key, Ed25519PrivateKey.from_private_bytes(config.batch_key))
-        panes = PaneStage(draft, terms.hash, party, pseudonyms.link_key)
+        panes = PaneStage(draft, terms.hash, party, pseudonyms.link_key, config.sharing_key)
         sources, shards = [s.name for s in draft.party(party).sources], range(draft.shards)
         async with (
             Producer(config.broker) as producer,

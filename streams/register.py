@@ -2,20 +2,43 @@
 
 Patients known before the linkage date get slots when the register closes, in blocks of fixed size and in random
 order, so that a slot tells nothing about arrival. Unused slots are never filled later.
+
+The order, and the link keys of unused slots, are pseudorandom under a key that is the party's alone. Whoever lacks it
+cannot tell them from fresh randomness; who has it knows the register anyway. So a shard whose state is lost draws the
+same ones from the same events, and its snapshots are the same, byte for byte.
 """
 
-import secrets
-from collections.abc import Callable
+import hmac
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mpc.prg import words
+
+_LABEL = b"winnow register v1\0"
+_ORDER, _FILLER = b"order".ljust(12), b"filler".ljust(12)
+
+
+def register_seed(key: bytes, agreement: str, party: str, shard: int, epoch: int) -> bytes:
+    """32 bytes: HMAC-SHA256 under `key`, which is the party's own, of what one register belongs to.
+
+    Another agreement, shard or epoch has other slots and other link keys where nobody is: nodes that serve both learn
+    nothing from comparing them.
+    """
+    return hmac.digest(key, _LABEL + f"{agreement}\0{party}\0{shard}\0{epoch}".encode(), "sha256")
+
 
 class Register:
-    """People of one shard; open until the linkage date."""
+    """People of one shard; open until the linkage date.
 
-    def __init__(self, block_slots: int) -> None:
-        self._block_slots = block_slots
+    Args:
+        block_slots: slots of a block.
+        seed: see register_seed.
+    """
+
+    def __init__(self, block_slots: int, seed: bytes) -> None:
+        self._block_slots, self._seed = block_slots, seed
         self._people: dict[str, int] = {}
         self.slot_of: NDArray[np.int64] | None = None
         """(people,) each person's slot; None while the register is open."""
@@ -31,6 +54,17 @@ class Register:
         """Slots of all blocks."""
         return self.blocks * self._block_slots
 
+    @property
+    def people(self) -> Sequence[str]:
+        """Who is in it, by arrival."""
+        return list(self._people)
+
+    def restore(self, people: Sequence[str], *, closed: bool) -> None:
+        """Put an empty register back to where another one with its seed was."""
+        self._people = {patient: number for number, patient in enumerate(people)}
+        if closed:
+            self.close()
+
     def person(self, patient: str) -> int | None:
         """The person's number by arrival, new ones added while the register is open; None for who came later."""
         if self.closed:
@@ -41,18 +75,19 @@ class Register:
         """Give out slots. There is at least one block, so that an empty shard looks like a small one."""
         people = len(self._people)
         self.blocks = max(1, -(-people // self._block_slots))
-        rng = np.random.default_rng(secrets.randbits(128))
-        self.slot_of = rng.permutation(self.slots)[:people].astype(np.int64)
+        # Two of these words are equal with probability < slots²/2^65; stable, so that even then the order is one.
+        order = np.argsort(words(self._seed, _ORDER, (self.slots,)), kind="stable")
+        self.slot_of = order[:people].astype(np.int64)
 
     def link_column(self, link_key: Callable[[str], int]) -> NDArray[np.uint64]:
-        """(1, slots) link keys; unused slots hold fresh random ones, which match nobody's.
+        """(1, slots) link keys; unused slots hold pseudorandom ones, which match nobody's.
 
         Raises:
             ValueError: the register is still open.
         """
         if self.slot_of is None:
             raise ValueError("the register is open; close it first")
-        column = np.frombuffer(secrets.token_bytes(8 * self.slots), dtype=np.uint64).copy()
+        column = words(self._seed, _FILLER, (self.slots,)).copy()
         keys = [link_key(patient) for patient in self._people]
         column[self.slot_of] = np.array(keys, dtype=np.uint64)
         return column[None, :]

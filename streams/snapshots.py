@@ -15,19 +15,27 @@ from streams.envelope import Heartbeat, parse
 from streams.errors import StreamsError
 from streams.flow import TURN_RECORDS, Counts, Ends, Outbox, Progress, Pulse, polls
 from streams.panes import ShardPanes
+from streams.register import register_seed
 
+EPOCH = 0
+"""The register's: agreements have one so far."""
 END_KEY = b"end"
 """The last record of a partition: everything of this epoch has been written."""
 
 
 class PaneStage:
-    """One party's shards, from the sharded topic to the panes topic."""
+    """One party's shards, from the sharded topic to the panes topic; `key`: the party's alone."""
 
-    def __init__(self, draft: Draft, agreement: str, party: str, link_key: Callable[[str], int]) -> None:
+    def __init__(
+        self, draft: Draft, agreement: str, party: str, link_key: Callable[[str], int], key: bytes
+    ) -> None:
         self._draft, self._agreement, self._party, self._link_key = draft, agreement, party, link_key
         self._columns = party_columns(draft, party)
         self._topic = topics.panes(party, draft.name)
-        self._shards = [ShardPanes(draft, party) for _ in range(draft.shards)]
+        self._shards = [
+            ShardPanes(draft, party, register_seed(key, agreement, party, shard, EPOCH))
+            for shard in range(draft.shards)
+        ]
         self._registered = [False] * draft.shards
 
     async def run(
@@ -86,7 +94,7 @@ class PaneStage:
         size, blocks = self._draft.linkage.block_slots, self._shards[shard].register.blocks
         for block in range(blocks):
             header = BatchHeader(
-                agreement=self._agreement, epoch=0, party=self._party, shard=shard, block=block,
+                agreement=self._agreement, epoch=EPOCH, party=self._party, shard=shard, block=block,
                 kind="register" if pane < 0 else "pane", pane=pane, revision=0,
                 columns=(LINK_COLUMN,) if pane < 0 else self._columns, slots=size,
                 blocks=blocks if pane < 0 else None,

@@ -112,7 +112,7 @@ def streamed(draft: Draft, party: str, folder: Path) -> tuple[np.ndarray, Counte
     """(people, panes, columns), in no order; rejected by reason; late; read."""
     pseudonyms = Pseudonyms(bytes(32), bytes(range(32)))
     validator = Validator(draft, party, pseudonyms)
-    shards = [ShardPanes(draft, party) for _ in range(draft.shards)]
+    shards = [ShardPanes(draft, party, bytes(32)) for _ in range(draft.shards)]
     panes: list[list[np.ndarray]] = [[] for _ in shards]
     rejected: Counter = Counter()
     read = 0

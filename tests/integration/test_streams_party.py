@@ -175,8 +175,10 @@ async def test_no_topic_holds_an_identifier_and_rejects_open_for_their_party(bro
     assert kept > 5
 
 
-async def test_after_lost_state_nodes_keep_what_came_first_and_record_the_conflict(broker, cohort, tmp_path):
-    """A party that starts afresh draws other slots; its second register and panes are other contents."""
+async def test_a_party_that_lost_its_state_shares_the_same_again_and_with_another_key_is_in_conflict(
+    broker, cohort, tmp_path
+):
+    """Nodes keep what came first: under another sharing key slots, and so registers and panes, are other contents."""
     terms = quick_terms()
     await create_topics(Broker(broker.address), topics.all_topics(terms.draft))
     await PartyPipeline(config(broker, terms, "statistics", cohort / "statistics"), lambda *_: None).run()
@@ -185,15 +187,16 @@ async def test_after_lost_state_nodes_keep_what_came_first_and_record_the_confli
     store = ShareStore(tmp_path / "node", terms, 1)
     store.add(opener.open(r.value, r.partition) for r in sent)
     before = store.register("statistics", 0)
-    with EmbeddedBroker(tmp_path / "second") as second:
-        await create_topics(Broker(second.address), topics.all_topics(terms.draft))
-        await PartyPipeline(config(second, terms, "statistics", cohort / "statistics"), lambda *_: None).run()
-        again = await records(second, topics.inbox(1, "quick"), 2)
-    assert len(again) == len(sent) == store.received
-    store.add(opener.open(r.value, r.partition) for r in sent)
-    assert store.incidents == []
-    store.add(opener.open(r.value, r.partition) for r in again)
-    assert ("statistics", 0, 0, -1) in store.incidents
+    for key, incidents in ((SHARING_KEY, False), (b"T" * 32, True)):
+        with EmbeddedBroker(tmp_path / key.hex()[:8]) as second:
+            await create_topics(Broker(second.address), topics.all_topics(terms.draft))
+            again = config(second, terms, "statistics", cohort / "statistics", sharing_key=key)
+            await PartyPipeline(again, lambda *_: None).run()
+            repeated = await records(second, topics.inbox(1, "quick"), 2)
+        assert len(repeated) == len(sent) == store.received
+        store.add(opener.open(r.value, r.partition) for r in repeated)
+        assert (("statistics", 0, 0, -1) in store.incidents) == incidents
+        assert bool(store.incidents) == incidents
     np.testing.assert_array_equal(store.register("statistics", 0), before)
 
 

@@ -41,7 +41,7 @@ class Hospital:
         data = kinds_data()
         data["parties"][0]["grace_panes"] = grace
         self.validator = Validator(Draft.model_validate(data), "hospital", NAMES)
-        self.panes = ShardPanes(Draft.model_validate(data), "hospital")
+        self.panes = ShardPanes(Draft.model_validate(data), "hospital", bytes(32))
         self.content = []
         self.add(enrolled(1), enrolled(2))
 

@@ -17,7 +17,7 @@ from streams.errors import ConfigurationError
 from streams.intervals import merge
 from streams.panes import ShardPanes
 from streams.pseudonym import Pseudonyms
-from streams.register import Register
+from streams.register import Register, register_seed
 from streams.watermark import SECONDS_PER_DAY, Watermark
 from tests.support.parties import LINK_SECRET, PSEUDONYM_KEY, person
 from tests.support.terms import draft_data
@@ -54,7 +54,7 @@ def claim(number, event, day, cents=100, care="gp", credit=False, recorded=None)
 
 
 def state(party, **changes):
-    return ShardPanes(Draft.model_validate(draft_data(**changes)), party)
+    return ShardPanes(Draft.model_validate(draft_data(**changes)), party, bytes(32))
 
 
 def sealed_all(panes, source):
@@ -176,8 +176,8 @@ def test_nothing_is_sealed_before_its_time():
 
 def test_registers_give_slots_at_random_and_link_keys_in_place():
     firsts = set()
-    for _ in range(5):
-        register = Register(64)
+    for shard in range(5):
+        register = Register(64, register_seed(b"key" * 11, "ab" * 32, "hospital", shard, 0))
         people = [NAMES.patient(person(n)) for n in range(100)]
         assert [register.person(x) for x in people] == list(range(100))
         register.close()
@@ -188,6 +188,33 @@ def test_registers_give_slots_at_random_and_link_keys_in_place():
         assert register.person("somebody new") is None
         firsts.add(int(register.slot_of[0]))
     assert len(firsts) > 1
+
+
+def made_register(key=b"k" * 32, agreement="ab" * 32, party="hospital", shard=0, epoch=0, people=40):
+    register = Register(64, register_seed(key, agreement, party, shard, epoch))
+    for n in range(people):
+        register.person(NAMES.patient(person(n)))
+    register.close()
+    return register
+
+
+def test_a_register_that_is_made_again_is_the_same_one():
+    first, again = made_register(), made_register()
+    assert first.slot_of.tolist() == again.slot_of.tolist()
+    assert first.link_column(NAMES.link_key).tobytes() == again.link_column(NAMES.link_key).tobytes()
+    restored = Register(64, register_seed(b"k" * 32, "ab" * 32, "hospital", 0, 0))
+    restored.restore(first.people, closed=True)
+    assert restored.link_column(NAMES.link_key).tobytes() == first.link_column(NAMES.link_key).tobytes()
+
+
+@pytest.mark.parametrize("other", [
+    {"key": b"K" * 32}, {"agreement": "ac" * 32}, {"party": "insurer"}, {"shard": 1}, {"epoch": 1},
+])
+def test_registers_of_other_keys_agreements_shards_and_epochs_have_nothing_in_common(other):
+    columns = [set(r.link_column(lambda _: 0)[0].tolist()) - {0} for r in (made_register(), made_register(**other))]
+    assert len(columns[0]) == len(columns[1]) == 24
+    assert not columns[0] & columns[1]
+    assert made_register().slot_of.tolist() != made_register(**other).slot_of.tolist()
 
 
 def test_watermarks_wait_for_every_source():

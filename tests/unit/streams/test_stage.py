@@ -11,6 +11,7 @@ from streams.envelope import Heartbeat, encode
 from streams.flow import Counts, Pulse
 from streams.snapshots import END_KEY, PaneStage
 from tests.support.kinds import NAMES, at, encounter, enrolled, kinds_data, prom, withdrawal
+from tests.support.parties import SHARING_KEY
 
 EVENTS = [
     enrolled(1), enrolled(2), encounter(1, "a", 3), prom(1, "b", 4), encounter(2, "c", 9), encounter(2, "d", 15),
@@ -47,7 +48,7 @@ class Kept:
 
 @pytest.mark.parametrize("most", [1, 5, 100])
 async def test_late_events_and_withdrawals_do_not_depend_on_polls(most):
-    stage = PaneStage(Draft.model_validate(kinds_data()), "ab" * 32, "hospital", NAMES.link_key)
+    stage = PaneStage(Draft.model_validate(kinds_data()), "ab" * 32, "hospital", NAMES.link_key, SHARING_KEY)
     counts, producer = Counts(), Kept()
     await stage.run(Polled(most), producer, counts, lambda *_: None, Pulse(5.0))
     assert counts.late_pending == 1
