@@ -139,6 +139,61 @@ def schedule(*, config: Path, json: Annotated[bool, Parameter(negative=())] = Fa
 
 
 @app.command
+def party(*, config: Path) -> int:
+    """Run a data party: its events become pane after pane of shares, as the agreement says.
+
+    Says what it does on standard output: in words on a terminal, else one JSON object a line; logs on standard error.
+    Goes on where it was when it is started again.
+
+    Exit codes: 0 its files are read to their end, 2 configuration or files, 3 refused by policy, 5 the broker or chain
+    is gone, 6 integrity, 130 ended from outside.
+
+    Args:
+        config: the party's configuration, a TOML file; see docs/operating.md.
+    """
+    from console.live import run_role
+    from evaluation.party import main
+
+    return run_role(main, config)
+
+
+@app.command
+def node(*, config: Path) -> int:
+    """Run an MPC node, until it is ended: it computes with its two peers what the agreement permits.
+
+    Says what it does on standard output: in words on a terminal, else one JSON object a line; logs on standard error.
+    Goes on where it was when it is started again.
+
+    Exit codes: 2 configuration, 3 refused by policy, 5 the broker, the chain or a peer is gone, 6 integrity, 130 ended
+    from outside.
+
+    Args:
+        config: the node's configuration, a TOML file; see docs/operating.md.
+    """
+    from console.live import run_role
+    from evaluation.node import main
+
+    return run_role(main, config)
+
+
+@app.command
+def console(*, config: Path) -> int:
+    """Run a recipient's console, until it is ended: it recombines the results and serves the pages.
+
+    Says where the pages are on standard output: in words on a terminal, else one JSON object a line.
+
+    Exit codes: 2 configuration, 5 the broker is gone, 6 results do not fit, 130 ended from outside.
+
+    Args:
+        config: the recipient's configuration, a TOML file; see docs/operating.md.
+    """
+    from console.live import run_role
+    from console.recipient import main
+
+    return run_role(main, config)
+
+
+@app.command
 def schema() -> int:
     """Print the JSON Schema of the document that --json prints."""
     import json
@@ -217,3 +272,18 @@ def test(*, notify: Path) -> int:
     from console.trial import send_tests
 
     return send_tests(notify)
+
+
+@alert.command
+def run(*, config: Path) -> int:
+    """Run a recipient's alerts, until it is ended: it tells people once when a state changes.
+
+    Exit codes: 2 configuration or addresses, 5 the broker is gone, 6 results do not fit, 130 ended from outside.
+
+    Args:
+        config: the alerts' configuration, a TOML file; see docs/operating.md.
+    """
+    from console.alerts import main
+    from console.live import run_role
+
+    return run_role(main, config)

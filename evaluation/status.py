@@ -1,11 +1,13 @@
 """Status lines of a process for whoever started it, and its log.
 
-One JSON object a line on stdout; logs go to stderr as JSON lines. Neither holds a secret or an identifier.
+One JSON object a line on stdout, or words on a terminal; logs go to stderr as JSON lines. Neither holds a secret or an
+identifier.
 """
 
 import json
 import logging
 import sys
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -54,5 +56,18 @@ class StatusLine:
             "process": self.process, "phase": phase, "done": done, "total": total, "detail": detail[:MAX_DETAIL],
             "facts": {name: f[:MAX_DETAIL] if isinstance(f, str) else f for name, f in facts.items()},
         }
-        sys.stdout.write(json.dumps(line) + "\n")
+        if not sys.stdout.isatty():
+            sys.stdout.write(json.dumps(line) + "\n")
+        elif phase != ALIVE:
+            sys.stdout.write(_words(line) + "\n")
         sys.stdout.flush()
+
+
+def _words(line: dict[str, Any]) -> str:
+    """As in: 14:05:09  node-0  windows  3 of 75"""
+    done, total = line["done"], line["total"]
+    count = f"{done:,} of {total:,}" if total is not None else f"{done:,}" if done else ""
+    detail = line["detail"] or line["facts"].get("reason") or ""
+    told = "".join(c if c.isprintable() else " " for c in str(detail))
+    now = datetime.now().astimezone()
+    return "  ".join(part for part in (f"{now:%H:%M:%S}", line["process"], line["phase"], count, told) if part)
