@@ -1,0 +1,277 @@
+"""From the seal of the last party's pane to the window's result at its recipient.
+
+10,000 patients in two shards, three parties, weekly panes, windows of four weeks, real processes: three nodes, the
+recipient, embedded broker and chain. This process acts for the parties: it seals and signs with their keys, and feeds
+one pane after another as they would when live. Everybody is idle again before the last party seals, at any moment of
+the chain's block interval.
+
+- `winnow`: from when the last party's snapshots (all shards) are handed to its share stage until the three nodes'
+  shares of the window are recombined and decoded. All gates are on: chain, disclosure, alerts.
+- `plaintext`: the same window, panes, machine, broker, chain and idle processes, under the same gates and with an
+  authorisation and an attestation of its own, but the snapshots go in the clear to one process that has everything.
+- `plaintext-ungated`: the same without asking any chain (benchmarks.plaintext).
+
+The first two wait until the run's authorisation is final: the next block, and two more.
+
+Cases: 8 measures (a ratio of visit rates, in all and by two incomes, an alert) with the embedded chain's block times
+for replays and for live operation, and the demonstration's agreement (13 measures, two KPIs, in all and by five
+incomes, an alert). All values and intervals are compared with numpy.
+"""
+
+import asyncio
+import json
+import math
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from benchmarks.cohort import Blocks, Cell, Cohort
+from benchmarks.plaintext import GATED, UNGATED
+from benchmarks.report import case
+from console.cohort.agreement import demo_agreement
+from console.reader import AccountReader
+from console.system import LocalSystem
+from console.workdir import BATCH, SHARING
+from evaluation.document import DateWindow
+from evaluation.keys import read_secret
+from infra.local.chain import LIVE_BLOCK_SECONDS, REPLAY_BLOCK_SECONDS
+from infra.local.children import spawn_tied, stop
+from policy.agreement import NODES, Draft, load_draft, load_kpis
+from policy.window import Window
+from streams import topics
+from streams.batch import snapshot
+from streams.broker import Broker, Consumer, Producer, create_topics
+from streams.flow import Outbox
+from streams.share import Sharer
+
+FIRST_PANES = 4
+"""Of the demonstration's windows."""
+LINK_SECONDS, RESULT_SECONDS = 120.0, 30.0
+IDLE_SECONDS = 1.0
+"""After everything of the window before has arrived."""
+TOLERANCE = 1e-5
+"""Relative to the value or to the width of its interval: plans have 20 significant bits."""
+SMALL_KPIS = ("gp-visit-rate-ratio",)
+SMALL_STRATA = """
+[strata]
+dimension = "income"
+categories = [{ value = "lowest", measure = "income_1" }, { value = "highest", measure = "income_5" }]
+"""
+SMALL_MEASURES = (
+    "app_user", "app_not_yet", "insured_days", "insured_any", "gp_visits", "gp_any", "income_1", "income_5",
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One set-up."""
+
+    name: str
+    small: bool
+    """Eight measures instead of the demonstration's thirteen."""
+    block_seconds: float
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return f"{self.name}, a block every {self.block_seconds:g} s"
+
+
+SETTINGS = (
+    Setting("8 measures", small=True, block_seconds=REPLAY_BLOCK_SECONDS),
+    Setting("8 measures", small=True, block_seconds=LIVE_BLOCK_SECONDS),
+    Setting("demonstration", small=False, block_seconds=REPLAY_BLOCK_SECONDS),
+)
+
+
+def measure_latency(patients: int, runs: int) -> list[dict[str, Any]]:
+    """All cases, over `runs` windows after one that warms up."""
+    found = []
+    for setting in SETTINGS:
+        with tempfile.TemporaryDirectory(prefix="winnow-benchmark-", ignore_cleanup_errors=True) as folder:
+            found += asyncio.run(_measure(Path(folder), setting, patients, runs))
+    return found
+
+
+async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> list[dict[str, Any]]:
+    draft = _draft(folder, setting, runs)
+    system = LocalSystem(
+        draft, load_kpis(draft, folder), {p.name: folder for p in draft.parties}, folder / "work",
+        block_seconds=setting.block_seconds,
+    )
+    seconds: dict[str, list[float]] = {"winnow": [], GATED: [], UNGATED: []}
+    async with system, AsyncExitStack() as stack:
+        work, broker, recipient = system.work, Broker(system.broker), draft.recipients[0].name
+        await create_topics(broker, [topics.Topic(name, 1, 1) for name in (GATED, UNGATED)])
+        system.start(*(r.name for r in draft.recipients), *(f"node-{j}" for j in range(NODES)))
+        plain = spawn_tied(
+            [sys.executable, "-m", "benchmarks.plaintext", str(work.configuration("node-0"))],
+            folder / "plaintext.log", Path.cwd(), env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        )
+        stack.callback(stop, plain)
+        producer = await stack.enter_async_context(Producer(broker))
+        reader = await stack.enter_async_context(
+            AccountReader(system.broker, work.terms, recipient, work.keys(recipient))
+        )
+        results = {
+            name: await stack.enter_async_context(Consumer(broker, name, [0])) for name in (GATED, UNGATED)
+        }
+        parties = Parties(system, Cohort(draft, work.terms.hash, patients), producer, reader, results)
+        await parties.begin()
+        for number, window in enumerate(draft.lattice.scheduled):
+            taken = {"winnow": await parties.evaluate(window)} | await parties.evaluate_plain(window)
+            for contender, took in taken.items():
+                sys.stderr.write(f"{setting.words}, window {number} of {runs}, {contender}: {took:.3f} s\n")
+                if number:
+                    seconds[contender].append(took)
+            sys.stderr.write(f"  phases: {parties.phases(window)}\n")
+    rows = [case(setting.words, contender, patients, taken) for contender, taken in seconds.items()]
+    return [{**row, "ratio_to_plaintext": round(row["seconds"] / rows[1]["seconds"], 2)} for row in rows]
+
+
+def _draft(folder: Path, setting: Setting, runs: int) -> Draft:
+    """The demonstration's agreement with as many windows as are measured; with eight measures if `small`."""
+    path = folder / "agreement.toml"
+    path.write_text(demo_agreement() + (SMALL_STRATA if setting.small else ""), encoding="utf-8")
+    draft = load_draft(path)
+    changes: dict[str, Any] = {"panes": draft.panes.model_copy(update={"count": FIRST_PANES + runs})}
+    if setting.small:
+        changes |= {
+            "kpis": SMALL_KPIS, "measures": tuple(m for m in draft.measures if m.name in SMALL_MEASURES),
+            "recipients": tuple(
+                r.model_copy(update={"kpis": tuple(k for k in r.kpis if k in SMALL_KPIS)}) for r in draft.recipients
+            ),
+        }
+    return Draft.model_validate_json(draft.model_copy(update=changes).model_dump_json())
+
+
+class Parties:
+    """All parties, by their keys, and the recipient."""
+
+    def __init__(
+        self, system: LocalSystem, cohort: Cohort, producer: Producer, reader: AccountReader,
+        results: Mapping[str, Consumer],
+    ) -> None:
+        self._system, self._cohort, self._producer = system, cohort, producer
+        self._reader, self._results = reader, results
+        self._terms = system.work.terms
+        self._draft = self._terms.draft
+        self._names = [party.name for party in self._draft.parties]
+        self._sent = 0
+        """Batches that every node has to get."""
+        keys = {name: system.work.keys(name) for name in self._names}
+        self._sharers = {
+            name: Sharer(
+                self._terms, read_secret(folder / SHARING),
+                Ed25519PrivateKey.from_private_bytes(read_secret(folder / BATCH)),
+            ) for name, folder in keys.items()
+        }
+
+    async def begin(self) -> None:
+        """Share registers and all panes before the first window's last; wait for the linkage."""
+        for pane in range(-1, self._draft.lattice.scheduled[0].stop - 1):
+            for party in self._names:
+                await self._share(party, self._blocks(party, pane))
+                await self._show(party, self._blocks(party, pane))
+        await self._reader.wait(
+            lambda: self._reader.account.document().runs or None, LINK_SECONDS, lambda: "the nodes have not linked"
+        )
+
+    async def evaluate(self, window: Window) -> float:
+        """Seconds from the last party's seal to the released window, which is checked."""
+        *others, last = self._names
+        for party in others:
+            await self._share(party, self._blocks(party, window.stop - 1))
+        blocks = self._blocks(last, window.stop - 1)
+        await self._idle()
+        begin = time.perf_counter()
+        await self._share(last, blocks)
+        releases = await self._reader.wait(
+            lambda: self._reader.account.releases(windows=[window.index]) or None, RESULT_SECONDS,
+            lambda: f"no result of window {window.index}",
+        )
+        seconds = time.perf_counter() - begin
+        strata = {
+            (plan.kpi, tuple(stratum.cell.items())): place
+            for plan in self._terms.plans for place, stratum in enumerate(plan.strata)
+        }
+        self._check(window, {
+            (r.kpi, strata[r.kpi, tuple(r.cell.items())]): Cell(r.value, r.low or math.nan, r.high or math.nan)
+            for r in releases
+        })
+        return seconds
+
+    async def evaluate_plain(self, window: Window) -> dict[str, float]:
+        """The same of the plaintext process, by contender."""
+        *others, last = self._names
+        for party in others:
+            await self._show(party, self._blocks(party, window.stop - 1))
+        blocks = self._blocks(last, window.stop - 1)
+        await self._idle()
+        begin = time.perf_counter()
+        await self._show(last, blocks)
+
+        async def came(consumer: Consumer) -> float:
+            while not (records := await consumer.poll(1.0, 1)):
+                pass
+            seconds = time.perf_counter() - begin
+            cells = json.loads(records[0].value)["cells"]
+            self._check(window, {(kpi, stratum): Cell(**cell) for kpi, stratum, cell in cells})
+            return seconds
+
+        async with asyncio.timeout(RESULT_SECONDS):
+            seconds = await asyncio.gather(*(came(consumer) for consumer in self._results.values()))
+        return dict(zip(self._results, seconds, strict=True))
+
+    def phases(self, window: Window) -> dict[str, float]:
+        """Seconds of the window's run at the slowest node, as far as the nodes have said."""
+        runs = self._reader.account.document().runs
+        return next((r.seconds for r in runs if len(r.windows) == 1 and r.windows[0] == DateWindow.of_panes(
+            self._draft.panes, window.start, window.stop
+        )), {})
+
+    def _blocks(self, party: str, pane: int) -> Blocks:
+        return self._cohort.register(party) if pane < 0 else self._cohort.pane(party, pane)
+
+    async def _share(self, party: str, blocks: Blocks) -> None:
+        outbox = Outbox(self._producer)
+        for header, content in blocks:
+            for node, message in enumerate(self._sharers[party].messages(header, content)):
+                outbox.put(topics.inbox(node, self._draft.name), header.shard, None, message)
+        await outbox.send()
+        self._sent += len(blocks)
+
+    async def _show(self, party: str, blocks: Blocks) -> None:
+        outbox = Outbox(self._producer)
+        for header, content in blocks:
+            outbox.put(topics.panes(party, self._draft.name), header.shard, None, snapshot(header, content))
+        await outbox.send()
+
+    async def _idle(self) -> None:
+        """Wait until every node has what was shared so far, and for a random part of a block interval more."""
+        def there() -> bool:
+            told = [self._system.lines(f"node-{j}", "shares") for j in range(NODES)]
+            return all(lines and lines[-1]["done"] == self._sent for lines in told)
+
+        await self._system.wait("the nodes to get all batches", there, RESULT_SECONDS)
+        await asyncio.sleep(IDLE_SECONDS + random.random() * LIVE_BLOCK_SECONDS)
+
+    def _check(self, window: Window, found: Mapping[tuple[str, int], Cell]) -> None:
+        """Refuse results that are not numpy's."""
+        expected = self._cohort.expected(self._terms.plans, window.start, window.stop)
+        if found.keys() != expected.keys() or not expected:
+            raise RuntimeError(f"window {window.index}: found {sorted(found)}, expected {sorted(expected)}")
+        for place, cell in expected.items():
+            width, got = cell.high - cell.low, found[place]
+            for one, other in ((got.value, cell.value), (got.low, cell.low), (got.high, cell.high)):
+                if not math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE * width):
+                    raise RuntimeError(f"window {window.index}, {place}: found {got}, expected {cell}")
