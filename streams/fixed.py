@@ -53,7 +53,8 @@ class Texts:
         first, last = int(starts[0]), int(starts[-1]) + width
         if last - first == width * len(starts):
             return self._data[first:last].reshape(len(starts), width)
-        return self._data[starts[:, None] + np.arange(width, dtype=np.int32)]
+        found: Bytes = self._data[starts[:, None] + np.arange(width, dtype=np.int32)]
+        return found
 
 
 def ids(texts: Texts, prefix: bytes, size: int) -> tuple[Bools, NDArray[np.void]]:

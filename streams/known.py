@@ -32,7 +32,7 @@ PRODUCT = _pattern(PRODUCT_PATTERN)
 class Named(NamedTuple):
     """A column of names."""
 
-    index: NDArray[np.int32]
+    places: NDArray[np.int32]
     """(n,) into `names`; -1 where there is none, or one that the check refuses."""
     names: tuple[str, ...]
 

@@ -154,8 +154,9 @@ def _together(
     try:
         table = pj.read_json(pa.BufferReader(data), read_options=reading, parse_options=_OPTIONS)
     except pa.ArrowException:
-        for part in np.array_split(rows, PARTS):
-            yield from _together(values, part, sources)
+        if len(rows) > 1:
+            for part in np.array_split(rows, PARTS):
+                yield from _together(values, part, sources)
         return
     if table.num_rows == len(rows):
         yield rows, _Found(table, text, data, sources)
@@ -171,7 +172,7 @@ class _Column:
     def put(self, rows: Bools, found: Named) -> None:
         """Names of some rows."""
         places = [self.names.setdefault(name, len(self.names)) for name in found.names]
-        self.index[rows] = np.array([*places, NO_NAME], dtype=np.int32)[found.index[rows]]
+        self.index[rows] = np.array([*places, NO_NAME], dtype=np.int32)[found.places[rows]]
 
 
 class _Found:
@@ -183,13 +184,13 @@ class _Found:
         said = dict(zip(_PAYLOAD, _one(table.column("payload")).flatten(), strict=True))
         self._payload = {name: column for name, column in said.items() if column.null_count < n}
         kinds = named(common["kind"], among(KINDS))
-        self.kind = np.array([*(KINDS.index(name) for name in kinds.names), 0], dtype=np.uint8)[kinds.index]
+        self.kind = np.array([*(KINDS.index(name) for name in kinds.names), 0], dtype=np.uint8)[kinds.places]
         source = named(common["source"], CODE)
         place = {name: i for i, name in enumerate(sources)}
         self.source = np.array(
             [*(place.get(name, UNKNOWN_SOURCE) for name in source.names), UNKNOWN_SOURCE], dtype=np.uint8
-        )[source.index]
-        self.certain = (kinds.index >= 0) & (source.index >= 0)
+        )[source.places]
+        self.certain = (kinds.places >= 0) & (source.places >= 0)
         self.event = self._sure(ids(Texts(common["event_id"]), b"", 16))
         self.patient = self._sure(ids(Texts(common["patient"]), VERSION.encode(), 32))
         self.occurred = self._sure(instants(Texts(common["occurred_at"])))
@@ -245,7 +246,7 @@ class _Found:
         both = rows & there
         if name in _CODES or name in _DETAILS:
             found = named(column, _CODES.get(name) or _DETAILS[name])
-            self.certain &= (found.index >= 0) | ~both
+            self.certain &= (found.places >= 0) | ~both
             (self.code if name in _CODES else self.detail).put(both, found)
         elif name in ("stop", "due"):
             sure, at = instants(Texts(column))
