@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NPM_STAMP := contracts/node_modules/.installed
 
-.PHONY: setup demo test lint lock check-system clean
+.PHONY: setup demo kafka test lint lock check-system clean
 
 setup: $(STAMP) $(NPM_STAMP)
 
@@ -23,6 +23,10 @@ $(NPM_STAMP): contracts/package-lock.json $(STAMP)
 demo: setup
 	$(BIN)/winnow demo
 
+# Apache Kafka's jars, by Maven; does nothing when they are there.
+kafka: setup
+	$(BIN)/python -m infra.kafka.jars
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -30,6 +34,7 @@ lint: setup
 
 test: setup
 	$(PYTHON) infra/local/prerequisites.py --for-tests
+	$(MAKE) kafka
 	$(MAKE) lint
 	$(BIN)/pytest
 
@@ -39,4 +44,4 @@ lock:
 		--no-header --python-version 3.11 --quiet --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) contracts/node_modules
+	rm -rf $(VENV) contracts/node_modules infra/kafka/lib

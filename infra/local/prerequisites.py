@@ -6,10 +6,14 @@ Prints one apt line that mends everything that is missing and exits with 1; `--p
 """
 
 import importlib.util
+import re
 import shutil
+import subprocess
 import sys
 
 MINIMUM_PYTHON = (3, 11)
+MINIMUM_JAVA = 17
+"""Brokers of Apache Kafka 4 need it (KIP-1013)."""
 
 
 def missing_packages(for_tests: bool) -> list[str]:
@@ -21,7 +25,23 @@ def missing_packages(for_tests: bool) -> list[str]:
     }
     if for_tests:
         wanted["chromium"] = shutil.which("chromium") or shutil.which("chromium-browser")
+        wanted["maven"] = shutil.which("mvn")
+        if package := lacking_java():
+            wanted[package] = None
     return [package for package, found in wanted.items() if not found]
+
+
+def lacking_java() -> str:
+    """Debian package that brings a Java new enough for Apache Kafka; empty if one is there."""
+    found = shutil.which("java")
+    if found is None:
+        return "default-jre-headless"
+    try:
+        said = subprocess.run([found, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
+    except (OSError, subprocess.TimeoutExpired):
+        said = ""
+    match = re.search(r'version "(\d+)', said)
+    return "" if match and int(match[1]) >= MINIMUM_JAVA else f"openjdk-{MINIMUM_JAVA}-jre-headless"
 
 
 def main() -> int:
