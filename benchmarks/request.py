@@ -6,9 +6,10 @@ never ran, one after the other, each for both KPIs and all cells.
 
 - "signed request to result": from before the request is signed until all three nodes' shares are recombined and
   decoded at the requester.
-- "the same, not waiting for blocks": that, minus the time from when the chain has taken the run's authorisation until
-  it is final at the last node (phase `authorise` of the run, without its part `submit`). Results wait for no other
-  block: an attestation is sent before them, but mined when it may.
+- "the same, not waiting for blocks": that, minus the time in which the last node had nothing left to do but to wait
+  until the run's authorisation, which the chain had taken, is final (phase `authorise` of the run, less what `submit`
+  took beyond the work beside it). Results wait for no other block: an attestation is sent before them, but mined when
+  it may.
 
 Every result is compared with the plaintext oracle of the tests.
 """
@@ -86,7 +87,7 @@ async def _measure(folder: Path, patients: int, runs: int) -> list[dict[str, Any
                 )
                 if number:
                     totals.append(spent)
-                    waits.append(seconds["authorise"] - seconds["submit"])
+                    waits.append(seconds["authorise"] - max(0.0, seconds["submit"] - seconds["aggregate"]))
                 sys.stderr.write(f"request {number} of {runs}: {spent:.2f} s, {seconds}\n")
     return [
         case("signed request to result", "winnow", patients, totals),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from evaluation.results import AlertShares, KpiShares, ReleasedCell
 from mpc.aes import draw_key, expand_key
-from mpc.disclosure import atom_ranges, releasable
+from mpc.disclosure import atom_ranges, judge, opened
 from mpc.engine import Engine
 from mpc.linkage import LinkedShard, align, link, repeatable
 from mpc.share import Bits, Share
@@ -168,6 +168,14 @@ class Computation:
 
     async def releasable(self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window]) -> ReleaseBits:
         """Decide on shares what may come out of the run's plans and windows, and open only that."""
+        return await self.opened(engine, await self.judge(engine, plans, windows))
+
+    async def opened(self, engine: Engine, judged: Share) -> ReleaseBits:
+        """Open what `judge` decided."""
+        return ReleaseBits(await opened(engine, judged))
+
+    async def judge(self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window]) -> Share:
+        """Decide on shares what may come out of the run's plans and windows: (plans, windows, 2), opened by nobody."""
         draft = self._terms.draft
         counts = [
             _total([statistics.contributors(plan) for statistics in self._statistics.values()]) for plan in plans
@@ -177,7 +185,7 @@ class Computation:
             for position, plan in enumerate(plans) if plan.estimator == "completion"
         }
         ranges = atom_ranges(windows, self._atoms)
-        return ReleaseBits(await releasable(engine, counts, ranges, draft.disclosure.minimum_cohort, cancelling))
+        return await judge(engine, counts, ranges, draft.disclosure.minimum_cohort, cancelling)
 
     async def _incomplete(self, engine: Engine, plan: Plan, windows: Sequence[Window]) -> Share:
         """(windows, counted cells, 1, 1) patients of all shards who did not do all that was due in a window."""

@@ -3,6 +3,9 @@
 Between all phases the node looks at the newest block and tells its verdict to its peers: one refusal stops all
 three before anything more is opened. What a run opens: for linkage the shuffled tags, for windows the release bits.
 Outputs are opened by nobody here; each recipient gets three sealed shares.
+
+While the chain makes the authorisation final, panes are added up and contributors compared with the minimum, on shares:
+nothing of a run is opened, and no output computed, before its authorisation is final at all three nodes.
 """
 
 import asyncio
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from evaluation.agreement import read_facts
-from evaluation.compute import Computation
+from evaluation.compute import Computation, ReleaseBits
 from evaluation.config import ChainSettings
 from evaluation.coordination import Council, PeerRefused, Stance, disagreement, run_id
 from evaluation.errors import EvaluationError
@@ -86,7 +89,9 @@ class NodeRun:
             RunRefused: by a rule.
             MpcError, ChainError: see there.
         """
-        sequence = await self._authorise(plans, (), (), leader=0)
+        await self._agree(plans, (), ())
+        async with self._timed("authorise"):
+            sequence = await self._authorise(leader=0)
         engine = Engine(self.wire)
         async with self._phase("link"):
             await self.computation.link(engine)
@@ -104,19 +109,22 @@ class NodeRun:
         draft, first = self.terms.draft, windows[0].index
         watching = bool(draft.alerts) and draft.lattice.is_scheduled(windows[0])
         before = draft.lattice.scheduled[:first] if watching else ()
-        sequence = await self._authorise(plans, windows, (*before, *windows), leader=first % NODES)
+        await self._agree(plans, windows, (*before, *windows))
         engine = Engine(self.wire)
-        async with self._phase("aggregate"):
-            await self.computation.extend(engine, max(w.stop for w in windows))
+        async with self._authorising(leader=first % NODES) as authorised:
+            async with self._phase("aggregate"):
+                await self.computation.extend(engine, max(w.stop for w in windows))
+                judged = await self.computation.judge(engine, plans, (*before, *windows))
+            async with self._timed("authorise"):
+                sequence = await authorised
         async with self._phase("disclosure"):
-            history = await self.computation.releasable(engine, plans, (*before, *windows))
+            history = await self.computation.opened(engine, judged)
             bits = history.after(len(before))
         async with self._phase("estimate"):
-            shares = await self.computation.estimate(engine, plans, windows, bits)
-        alerts: tuple[AlertShares, ...] = ()
-        if watching:
-            async with self._phase("alerts"):
-                alerts = await self.computation.alerts(engine, plans, (*before, *windows), history, len(windows))
+            shares, alerts = await asyncio.gather(
+                self.computation.estimate(engine, plans, windows, bits),
+                self._alerts(engine, plans, (*before, *windows), history, len(windows) if watching else 0),
+            )
         async with self._phase("release"):
             sealed = self._seal(plans, shares, alerts)
         minimum = draft.disclosure.minimum_cohort
@@ -130,6 +138,15 @@ class NodeRun:
         )
         done = self._done(plans, windows, sequence, suppressed, tuple(a.alert for a in alerts))
         return Outcome(done, await self._attestation(engine, _hashes(sealed)), sealed)
+
+    async def _alerts(
+        self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits, shown: int
+    ) -> tuple[AlertShares, ...]:
+        """The states of alerts after the last `shown` windows, in a session of their own."""
+        if not shown:
+            return ()
+        async with self._timed("alerts"):
+            return await self.computation.alerts(engine, plans, windows, released, shown)
 
     def _seal(
         self, plans: Sequence[Plan], shares: Sequence[KpiShares], alerts: Sequence[AlertShares]
@@ -150,10 +167,8 @@ class NodeRun:
                 )
         return sealed
 
-    async def _authorise(
-        self, plans: Sequence[Plan], windows: Sequence[Window], read: Sequence[Window], leader: int
-    ) -> int:
-        """Agree on what runs over which data, ask the gate, and get the run onto the chain.
+    async def _agree(self, plans: Sequence[Plan], windows: Sequence[Window], read: Sequence[Window]) -> None:
+        """Agree on what runs over which data, and ask the gate.
 
         `read`: the run's windows and, for the states of alerts, the scheduled ones before.
         """
@@ -182,17 +197,30 @@ class NodeRun:
             )
             refusals = before(self.terms, facts, replace(self._request, already_authorised=known is not None))
             await self.verdict("agree", refusals[0] if refusals else latest)
-        async with self._timed("authorise"):
-            if self.wire.number == leader:
-                begin = time.perf_counter()
 
-                def submitted() -> None:
-                    self._seconds["submit"] = round(time.perf_counter() - begin, 3)
+    @contextlib.asynccontextmanager
+    async def _authorising(self, leader: int) -> AsyncIterator["asyncio.Task[int]"]:
+        """The authorisation, on its way while something else is done that opens nothing."""
+        task = asyncio.create_task(self._authorise(leader))
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
-                await self.registry.authorise(self.chain.agreement_id, [self._run], submitted)
-                self.status.say("authorised", windows=len(windows), run=self._run)
-            numbers = await self.registry.wait_authorised(self.chain.agreement_id, [self._run])
-            return numbers[self._run]
+    async def _authorise(self, leader: int) -> int:
+        """Get the run onto the chain; returns its sequence number once that is final here."""
+        assert self._run is not None
+        if self.wire.number == leader:
+            begin = time.perf_counter()
+
+            def submitted() -> None:
+                self._seconds["submit"] = round(time.perf_counter() - begin, 3)
+
+            await self.registry.authorise(self.chain.agreement_id, [self._run], submitted)
+            self.status.say("authorised", windows=len(self._request.windows), run=self._run)
+        numbers = await self.registry.wait_authorised(self.chain.agreement_id, [self._run])
+        return numbers[self._run]
 
     async def _attestation(self, engine: Engine, hashes: Sequence[str]) -> str:
         """What this node vouches for: its transcript and its sealed results, at a block."""

@@ -42,7 +42,24 @@ async def releasable(
     engine: Engine, counts: Sequence[Share], windows: Sequence[tuple[int, int]], minimum: int,
     over_windows: Mapping[int, Share] | None = None,
 ) -> NDArray[np.bool_]:
-    """Apply the rules and open their outcome.
+    """Apply the rules and open their outcome: `judge`, then `opened`.
+
+    Returns:
+        (plans, windows, 2) public: total, table.
+    """
+    return await opened(engine, await judge(engine, counts, windows, minimum, over_windows))
+
+
+async def opened(engine: Engine, judged: Share) -> NDArray[np.bool_]:
+    """Open what `judge` found: (plans, windows, 2) public."""
+    return (await engine.open(judged)).astype(bool)
+
+
+async def judge(
+    engine: Engine, counts: Sequence[Share], windows: Sequence[tuple[int, int]], minimum: int,
+    over_windows: Mapping[int, Share] | None = None,
+) -> Share:
+    """Apply the rules; nothing opens.
 
     Args:
         engine: the ring engine.
@@ -54,7 +71,7 @@ async def releasable(
             count too.
 
     Returns:
-        (plans, windows, 2) public: total, table.
+        (plans, windows, 2) shared 0/1: total, table.
 
     Raises:
         ValueError: minimum, windows or shapes out of bounds.
@@ -83,8 +100,7 @@ async def releasable(
         for place, (first, last) in enumerate(windows):
             failed = parts[:, first:last].sum()
             failures.append(failed + by_window[plan][:, place] if plan in by_window else failed)
-    passed = await engine.open(await engine.equal_zero(Share.stack(failures)))
-    return passed.astype(bool).reshape(len(counts), len(windows), 2)
+    return (await engine.equal_zero(Share.stack(failures))).reshape(len(counts), len(windows), 2)
 
 
 def _broken(too_few: Share, empty: Share) -> Share:

@@ -6,10 +6,12 @@ import json
 import numpy as np
 import pytest
 
+from evaluation.compute import Computation
 from evaluation.coordination import Council, Sealed, Stance, Verdict, disagreement, run_id
-from evaluation.run import Outcome, RunRefused
+from evaluation.run import NodeRun, Outcome, RunRefused
 from mpc.engine import Engine
 from mpc.errors import IntegrityError, MpcError, ProtocolError
+from policy.chain.errors import ChainRefusal
 from tests.support.dealing import deal
 from tests.support.runs import ThreeNodes
 from tests.support.wires import run_three, three_wires
@@ -64,6 +66,49 @@ async def test_a_revocation_between_phases_lets_nothing_out(nodes, monkeypatch, 
     assert any(isinstance(e, RunRefused) for e in ended)
     assert not any(isinstance(e, Outcome) for e in ended)
     assert nodes.chain.attested == []
+
+
+@pytest.mark.parametrize("absent", [1, 2])
+async def test_nothing_is_opened_before_the_authorisation_is_final_at_all_three_nodes(nodes, monkeypatch, absent):
+    """Panes are added up while the chain takes its time; at one node, which does not send it, it takes much longer."""
+    final, begun, opened = asyncio.Event(), [], []
+    said, extended, revealed = NodeRun._authorise, Computation.extend, Engine.open
+
+    async def authorise(self, leader):
+        if self.wire.number == absent:
+            await final.wait()
+        return await said(self, leader)
+
+    async def extend(self, engine, stop):
+        await extended(self, engine, stop)
+        begun.append(engine.number)
+
+    async def reveal(self, x):
+        opened.append(self.number)
+        return await revealed(self, x)
+
+    monkeypatch.setattr(NodeRun, "_authorise", authorise)
+    monkeypatch.setattr(Computation, "extend", extend)
+    monkeypatch.setattr(Engine, "open", reveal)
+    run = asyncio.create_task(nodes.attempt(0))
+    await asyncio.sleep(0.5)
+    assert sorted(begun) == [0, 1, 2]
+    assert opened == []
+    final.set()
+    assert all(isinstance(e, Outcome) for e in await run)
+    assert sorted(opened) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("at", [0, 1])
+async def test_an_authorisation_that_the_contract_refuses_ends_the_run(nodes, monkeypatch, at):
+    """As when the quota is used up meanwhile; node 0 sends window 0's."""
+    async def refuse(self, agreement, runs, *rest):
+        raise ChainRefusal("QuotaExhausted", {}, "authorise")
+
+    monkeypatch.setattr(type(nodes.chain), ("authorise", "wait_authorised")[at], refuse)
+    ended = await nodes.attempt(0, stall_seconds=2.0)
+    assert any(isinstance(e, ChainRefusal) for e in ended)
+    assert not any(isinstance(e, Outcome) for e in ended)
 
 
 @pytest.mark.parametrize("phase", ["agree", "disclosure", "release"])
