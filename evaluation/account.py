@@ -8,7 +8,18 @@ from evaluation.answers import Answer, Answers
 from evaluation.document import AlertRow, DateWindow, Document, Refusal, Release, Run, Status, settled
 from evaluation.document import Events as EventsRow
 from evaluation.errors import Tampered
-from evaluation.records import BELIEVED, Answered, AnyRecord, Done, Events, Failed, Missed, Refused, Skipped
+from evaluation.records import (
+    BELIEVED,
+    Answered,
+    AnyRecord,
+    Done,
+    Events,
+    Failed,
+    Missed,
+    PanesSealed,
+    Refused,
+    Skipped,
+)
 from evaluation.results import Released, ResultShares, combine, combine_alerts
 from evaluation.schedule import Timetable
 from policy.agreement import NODES, Terms
@@ -73,7 +84,7 @@ class Account:
                 self._answers.add(record)
             case Events():
                 self._events[record.party] = record
-            case Failed() | Missed() | Skipped():
+            case Failed() | Missed() | Skipped() | PanesSealed():
                 pass  # these change nothing of what came out or will not; the topic keeps them
 
     def add_result(self, shares: ResultShares) -> None:
@@ -168,6 +179,10 @@ class Account:
         if self._delivered:
             return self._terms.draft.panes.count
         return max((self._window(w).stop for run in self._believed() for w in run.windows), default=0)
+
+    def sealed_until(self) -> dict[str, date | None]:
+        """Party → the first local day that it has not sealed in all its shards; None: unknown."""
+        return self._timetable.sealed_until()
 
     def document(self, today: date | None = None) -> Document:
         """The account so far; `today` (local) tells which windows the calendar makes due."""

@@ -1,9 +1,9 @@
 """What nodes and parties say in the open: signed records on the `runs` topic.
 
 A record says that a run was done, refused or failed and why, which cells were suppressed, which windows were missed or
-skipped, how a request was answered, or how many events a party read. It holds no share, no result and nothing about a
-patient. Its fields have the bounds of the result document's, so that a signer who writes nonsense is ignored and
-cannot end a reader.
+skipped, how a request was answered, how far a party has sealed, or how many events it read. It holds no share, no
+result and nothing about a patient. Its fields have the bounds of the result document's, so that a signer who writes
+nonsense is ignored and cannot end a reader.
 """
 
 from typing import Annotated, Literal
@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 
 from evaluation.document import Code, Count
 from evaluation.errors import Tampered
-from policy.agreement import Terms
+from policy.agreement import MAX_SHARDS, Terms
 from policy.alert import MAX_ALERTS
 from policy.window import MAX_PANES
 
@@ -151,7 +151,19 @@ class Events(Record):
         return self
 
 
-AnyRecord = Refused | Done | Failed | Answered | Missed | Skipped | Events
+class PanesSealed(Record):
+    """How many panes a party's worker has sealed in its shards, which nodes see from the batches too."""
+
+    kind: Literal["sealed"] = "sealed"
+    party: str
+    sealed: Annotated[
+        dict[Annotated[int, Field(ge=0, lt=MAX_SHARDS)], Annotated[int, Field(ge=0, le=MAX_PANES)]],
+        Field(min_length=1, max_length=MAX_SHARDS),
+    ]
+    """Shard → panes."""
+
+
+AnyRecord = Refused | Done | Failed | Answered | Missed | Skipped | Events | PanesSealed
 _ADAPTER: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="kind")])
 
 
@@ -186,7 +198,7 @@ def open_record(message: bytes, terms: Terms) -> AnyRecord:
 
 
 def _signer(record: AnyRecord, terms: Terms) -> str:
-    if isinstance(record, Events):
+    if isinstance(record, Events | PanesSealed):
         keys = {p.name: p.batch_key for p in terms.parties}
         if record.party not in keys:
             raise Tampered(f"a record of unknown party {record.party!r}; it is ignored")

@@ -12,7 +12,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from evaluation.document import DateWindow, ScheduleRow
-from evaluation.records import BELIEVED, AnyRecord, Done, Events, Missed, Refused, Skipped
+from evaluation.records import BELIEVED, AnyRecord, Done, Events, Missed, PanesSealed, Refused, Skipped
 from policy.agreement import NODES, Draft, Terms
 from policy.window import Window
 
@@ -55,6 +55,8 @@ class Timetable:
         """By node, then window: no more than there are, whatever anybody sends."""
         self._refused_all: dict[int, str] = {}
         self._final: set[str] = set()
+        self._sealed: dict[str, dict[int, int]] = {p.name: {} for p in terms.draft.parties}
+        """Party → shard → panes, as its workers said."""
 
     def add(self, record: AnyRecord) -> None:
         """Take a record whose signature was checked; repeats change nothing."""
@@ -78,6 +80,11 @@ class Timetable:
                     said.rule = record.rule
             case Events(final=True):
                 self._final.add(record.party)
+            case PanesSealed():
+                known = self._sealed[record.party]
+                for shard, panes in record.sealed.items():
+                    # A worker that was replaced may speak after its successor; what is sealed stays so.
+                    known[shard] = max(known.get(shard, 0), panes)
             case _:
                 pass  # failed attempts and answers to requests say nothing of the schedule
 
@@ -88,6 +95,15 @@ class Timetable:
             today: local date in the agreement's zone; None: no window is due because of the calendar.
         """
         return tuple(self._row(window, today) for window in self._windows)
+
+    def sealed_until(self) -> dict[str, date | None]:
+        """Party → the first local day that it has not sealed in all shards; None: unknown."""
+        draft = self._terms.draft
+        return {
+            party: None if any(shard not in known for shard in range(draft.shards))
+            else draft.panes.first_day(min(draft.panes.count, *(known[shard] for shard in range(draft.shards))))
+            for party, known in self._sealed.items()
+        }
 
     def _of(self, node: int, windows: Iterable[int]) -> Iterable[_Window]:
         for index in windows:

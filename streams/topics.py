@@ -42,6 +42,11 @@ def panes(party: str, agreement: str) -> str:
     return f"{party}.{agreement}.panes"
 
 
+def figures(party: str, agreement: str) -> str:
+    """How the party's workers stand, for its own operator only: the last word of each."""
+    return f"{party}.{agreement}.figures"
+
+
 def inbox(node: int, agreement: str) -> str:
     """Share batches for a node, sealed to it; partition = shard."""
     return f"node-{node}.{agreement}.inbox"
@@ -78,6 +83,7 @@ def all_topics(draft: Draft) -> tuple[Topic, ...]:
             Topic(rejected(party.name), 1, PLAINTEXT_DAYS),
             Topic(sharded(party.name, draft.name), draft.shards, PLAINTEXT_DAYS),
             Topic(panes(party.name, draft.name), draft.shards, PLAINTEXT_DAYS),
+            Topic(figures(party.name, draft.name), 1, PLAINTEXT_DAYS, compacted=True),
         ]
     found += [Topic(inbox(node, draft.name), draft.shards, SHARE_DAYS) for node in range(NODES)]
     found += [Topic(results(recipient.name), 1, RESULT_DAYS) for recipient in draft.recipients]
