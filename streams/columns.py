@@ -291,9 +291,10 @@ class EventColumns:
             or not -1 <= self.detail.min() <= self.detail.max() < len(self.details)
             or not self.header.first <= self.offset[0] <= self.offset[-1] < self.header.next
             or (np.diff(self.offset) <= 0).any()
+            or any(yes.view(np.uint8).max() > 1 for yes in (self.has_corrects, self.has_until, self.flag))
         )
         if bad:
-            raise BatchError("event columns whose indices or offsets lie outside what their header says")
+            raise BatchError("event columns whose indices or offsets lie outside what their header says, or with a maybe")
 
 
 SCHEMA = pa.schema([

@@ -172,9 +172,7 @@ def test_every_value_in_every_field_of_every_kind(kind):
             values += [json.dumps({**plain, name: value}, separators=(",", ":")).encode()]
             if isinstance(plain.get("payload"), dict):
                 changed = {**plain, "payload": {**plain["payload"], name: value}}
-                values += [json.dumps(changed, separators=(",", ":")).encode(), json.dumps(changed).encode()]
-    for start in range(0, len(values), 500):
-        agree([encode(e) for e in GOOD] + values[start : start + 500])
+                values += [json.dumps(changed, separators=(",", ":") if len(values) % 2 else None).encode()]
     before = parsing.FEWEST_ROWS
     parsing.FEWEST_ROWS = 1
     try:
