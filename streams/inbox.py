@@ -27,7 +27,7 @@ from streams.parcel import Piece, read_header, unseal
 from streams.store import ShareBatch
 
 POLL_SECONDS = 0.5
-BATCH_WAIT_MS = 50
+BATCH_WAIT_MS = 25
 """A batch may lie this long on the embedded broker; an idle node costs it each wait."""
 POLL_MESSAGES = 64
 """At most 64 · 900 kB are in memory at once."""
@@ -53,7 +53,7 @@ class Opener:
         """
         header = read_header(message)
         self._check(header, partition)
-        pieces = unseal(message, self._node, self._key, self._party_keys[header.party])
+        pieces = unseal(message, self._node, self._key, self._party_keys[header.party], header)
         components = {p.component: self._component(header, p) for p in pieces}
         return ShareBatch(header, components, {p.component: p.commitment for p in pieces})
 

@@ -21,6 +21,8 @@ from streams.broker import MAX_MESSAGE_BYTES
 from streams.errors import BatchError
 
 SIGNATURE_BYTES = 64
+LENGTH_BYTES = 4
+"""Of the header's length; see streams.batch.framed."""
 SEED_BYTES = SALT_BYTES = COMMITMENT_BYTES = 32
 _SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
 _SCHEMA = pa.schema([
@@ -84,15 +86,20 @@ def read_header(message: bytes) -> BatchHeader:
     return unframed(message[SIGNATURE_BYTES:])[0]
 
 
-def unseal(message: bytes, node: int, key: X25519PrivateKey, party_key: Ed25519PublicKey) -> list[Piece]:
-    """The pieces of a message of which read_header has seen the header.
+def unseal(
+    message: bytes, node: int, key: X25519PrivateKey, party_key: Ed25519PublicKey, header: BatchHeader | None = None
+) -> list[Piece]:
+    """The pieces of a message; `header`: what read_header found in this same message, so as not to look again.
 
     Raises:
         BatchError: the signature is not the party's, the seal is not for this node, or the contents are not the two
             pieces that this node holds.
     """
     signature, message = message[:SIGNATURE_BYTES], message[SIGNATURE_BYTES:]
-    header, head, sealed = unframed(message)
+    if header is None:
+        header = unframed(message)[0]
+    head = header.canonical  # the very bytes: others are refused
+    sealed = memoryview(message)[LENGTH_BYTES + len(head) :]
     name = f"batch {header.key} of agreement {header.agreement[:16]}"
     try:
         party_key.verify(signature, _signed(node, message))
