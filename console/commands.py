@@ -3,7 +3,7 @@
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -191,6 +191,26 @@ def console(*, config: Path) -> int:
     from console.recipient import main
 
     return run_role(main, config)
+
+
+@app.command
+def figures(
+    *, config: Path, json: Annotated[bool, Parameter(negative=())] = False, lang: Literal["en", "nl"] = "en"
+) -> int:
+    """Show a party's operator how far its workers are: unread, watermarks, sealed-until, late, rejected, who is silent.
+
+    Reads what the party's workers say on its own topic. What nobody said is unknown, which is not 0.
+
+    Exit codes: 0 shown, 2 configuration, 5 the broker is gone.
+
+    Args:
+        config: the party's configuration, a TOML file; see docs/figures.md.
+        json: print one JSON document on standard output.
+        lang: of the tables: en or nl.
+    """
+    from console.figures import figures as show
+
+    return show(config, as_json=json, lang=lang)
 
 
 @app.command

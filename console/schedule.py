@@ -3,8 +3,8 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
@@ -40,11 +40,16 @@ async def _schedule(config: Path, *, as_json: bool) -> int:
     async with requester.reader() as reader:
         await reader.catch_up()
         rows = reader.account.document(local_today(requester.terms.draft, datetime.now(UTC))).schedule
+        sealed = reader.account.sealed_until()
     with standard_output():
         if as_json:
-            sys.stdout.write(json.dumps({"schedule": [r.model_dump(mode="json") for r in rows]}, indent=1) + "\n")
+            sys.stdout.write(json.dumps({
+                "schedule": [r.model_dump(mode="json") for r in rows],
+                "sealed_until": {party: until and until.isoformat() for party, until in sealed.items()},
+            }, indent=1) + "\n")
         else:
             present_schedule(rows, Output())
+            present_sealed(sealed, Output())
     return EXIT_ENDED
 
 
@@ -65,6 +70,12 @@ def present_schedule(rows: Sequence[ScheduleRow], console: Output) -> None:
     counts: Counter[str] = Counter(row.state for row in rows)
     said = ", ".join(f"{counts[state]} {words}" for state, (words, _) in STATES.items() if counts[state])
     console.print(Text(f"{len(rows)} windows: {said}.", style="bold"))
+
+
+def present_sealed(sealed: Mapping[str, date | None], console: Output) -> None:
+    """Print until when each party has sealed its panes."""
+    said = ", ".join(f"{party} {'unknown' if until is None else day(until, 'en')}" for party, until in sealed.items())
+    console.print(Text(f"Sealed until: {said}."))
 
 
 def why(row: ScheduleRow) -> str:

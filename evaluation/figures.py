@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evaluation.errors import Tampered
 from evaluation.records import PanesSealed, seal_record
-from policy.agreement import Terms
+from policy.agreement import Draft, Terms
 from streams import topics
-from streams.figures import PartitionStand, PartyFigures, ShardStand, Stand, figures
+from streams.figures import PartitionStand, PartyFigures, ShardStand, SourceStand, Stand, figures
 
 STAND_SECONDS = 5.0
 """Least time between two stands of a worker."""
@@ -109,6 +109,20 @@ class Reporter:
         await self._sender.send(topics.RUNS, 0, [(self._party.encode(), seal_record(record, self._key))])
 
 
+def finished(draft: Draft, party: str) -> tuple[tuple[PartitionStand, ...], tuple[ShardStand, ...]]:
+    """How a party stands whose files were read to their end: all sources have ended, all panes are sealed."""
+    ended = tuple(SourceStand(source=source.name, ended=True) for source in draft.party(party).sources)
+    return (
+        tuple(PartitionStand(partition=i, sources=ended) for i in range(source_partitions(draft, party))),
+        tuple(ShardStand(shard=i, ended=True, sealed=draft.panes.count) for i in range(draft.shards)),
+    )
+
+
+def source_partitions(draft: Draft, party: str) -> int:
+    """Partitions of a party's source topic."""
+    return next(t.partitions for t in topics.all_topics(draft) if t.name == topics.source(party))
+
+
 class Stands:
     """The last word of every worker of one party."""
 
@@ -133,7 +147,7 @@ class Stands:
     def figures(self, now: datetime) -> PartyFigures:
         """What follows from them; `now` with a zone."""
         draft = self._terms.draft
-        partitions = next(t.partitions for t in topics.all_topics(draft) if t.name == topics.source(self._party.name))
+        partitions = source_partitions(draft, self._party.name)
         return figures(self._party, draft.panes, partitions, draft.shards, self._last.values(), now)
 
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from evaluation.agreement import admission
 from evaluation.config import PartySettings, load_settings, load_terms
+from evaluation.figures import Reporter, finished
 from evaluation.keys import read_secret
 from evaluation.process import run_process
 from evaluation.records import Events, seal_record
@@ -49,6 +50,8 @@ async def party(settings: PartySettings, status: StatusLine) -> None:
         ), status.say)
         counts = await pipeline.run()
         await account(counts, final=True)
+        reporter = Reporter(terms, settings.party, settings.party, signing, producer)
+        await reporter.tell(*finished(terms.draft, settings.party), last=True)
     rejected = sum(counts.rejected.values())
     status.say("done", counts.read, counts.read, f"{counts.accepted} accepted, {rejected} rejected")
 
