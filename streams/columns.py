@@ -294,7 +294,7 @@ class EventColumns:
             or any(yes.view(np.uint8).max() > 1 for yes in (self.has_corrects, self.has_until, self.flag))
         )
         if bad:
-            raise BatchError("event columns whose indices or offsets lie outside what their header says, or with a maybe")
+            raise BatchError("event columns with indices or offsets beyond what their header says, or with a maybe")
 
 
 SCHEMA = pa.schema([
@@ -330,14 +330,13 @@ def _renamed(index: NDArray[np.int32], names: tuple[str, ...], known: dict[str, 
 
 
 def _used(index: NDArray[np.int32], names: tuple[str, ...]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Only the names that rows point at."""
+    """Only the names that rows point at, sorted, so that equal rows make equal records."""
     used = np.zeros(len(names) + 1, dtype=np.bool_)
-    used[index] = True
-    if used[:-1].all():
-        return index, names
-    place = np.full(len(names) + 1, NO_NAME, dtype=np.int32)
-    place[:-1] = np.cumsum(used[:-1]) - 1
-    return place[index], tuple(name for name, kept in zip(names, used, strict=False) if kept)
+    used[index] = True  # NO_NAME (-1) marks the last place
+    kept = sorted((name, place) for place, name in enumerate(names) if used[place])
+    moved = np.full(len(names) + 1, NO_NAME, dtype=np.int32)
+    moved[np.array([place for _, place in kept], dtype=np.int64)] = np.arange(len(kept))
+    return moved[index], tuple(name for name, _ in kept)
 
 
 def _arrow(array: NDArray[Any], kind: pa.DataType) -> pa.Array:
