@@ -1,4 +1,4 @@
-"""The Kafka adapter: the only user of aiokafka.
+"""The Kafka adapter: what sends and reads records.
 
 Consumers take partitions by assignment and keep their own offsets: group offsets are never the truth here.
 Producers send whole record batches and wait for the acknowledgement of all replicas.
@@ -6,60 +6,43 @@ Producers send whole record batches and wait for the acknowledgement of all repl
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
+from streams.admin import create_topics
+from streams.cluster import (
+    APACHE,
+    APACHE_SINGLE,
+    EMBEDDED,
+    PROFILES,
+    REQUEST_SECONDS,
+    SEND_SECONDS,
+    Broker,
+    BrokerProfile,
+    lost,
+)
 from streams.errors import BrokerError
-from streams.topics import Topic
+
+__all__ = [
+    "APACHE", "APACHE_SINGLE", "EMBEDDED", "PROFILES", "Broker", "BrokerProfile", "Consumer", "Producer", "Record",
+    "create_topics", "watch",
+]
 
 MAX_MESSAGE_BYTES = 900_000
 """Largest message: below the 1 MB that brokers accept by default."""
 BATCH_BYTES = 512 << 10
 """Records of one partition travel in batches of this size; fetches get slower with the number of batches."""
 FETCH_BYTES = 4 << 20
-REQUEST_SECONDS = 15.0
-"""A machine that does too much at once may keep a broker from answering for some seconds; `watch` sees at once that one
-is gone."""
-SEND_SECONDS = 45.0
-"""Longest wait for the acknowledgement of a batch, retries included."""
 CLOSE_SECONDS = 1.0
 """Everything sent was acknowledged by then; a broker that is gone is not waited for."""
-TOPIC_EXISTS = 36
-MILLISECONDS_PER_DAY = 86_400_000
-
-
-@dataclass(frozen=True)
-class BrokerProfile:
-    """What differs between brokers."""
-
-    name: str
-    fetch_wait_ms: int
-    """The embedded broker always sleeps this out, so it sets the latency; Apache Kafka answers at once."""
-    idempotent: bool
-    """The embedded broker refuses the idempotent producer's handshake."""
-    retention: bool
-    """Whether topics take retention settings."""
-    fresh: bool
-    """A topic that exists already is an error: the data of the embedded broker dies with it."""
-
-
-EMBEDDED = BrokerProfile("embedded", fetch_wait_ms=15, idempotent=False, retention=False, fresh=True)
-APACHE = BrokerProfile("apache", fetch_wait_ms=500, idempotent=True, retention=True, fresh=False)
-
-
-@dataclass(frozen=True)
-class Broker:
-    """Where the broker is and what it can do."""
-
-    address: str
-    """host:port"""
-    profile: BrokerProfile = EMBEDDED
+SEEN_SECONDS = 5.0
+"""A topic that was made just now takes a moment to be known to every broker."""
+TRY_SECONDS = 0.5
 
 
 class Record(Protocol):
@@ -78,59 +61,30 @@ class Record(Protocol):
     def value(self) -> bytes: ...
 
 
-async def create_topics(broker: Broker, topics: Sequence[Topic]) -> None:
-    """Create all topics in one request, before any client starts: metadata requests create missing ones wrongly.
-
-    Raises:
-        BrokerError: unreachable, or a topic was refused; names the topic and the broker's code.
-    """
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=broker.address, request_timeout_ms=int(REQUEST_SECONDS * 1000)
-    )
-    wanted = [
-        NewTopic(
-            t.name, t.partitions, 1,
-            topic_configs=_settings(t) if broker.profile.retention else {},
-        )
-        for t in topics
-    ]
-    try:
-        async with asyncio.timeout(SEND_SECONDS):
-            await admin.start()
-            answer = await admin.create_topics(wanted)
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise _lost(broker, "creating topics", error) from error
-    finally:
-        await admin.close()
-    # aiokafka does not raise for a topic's error code.
-    allowed = {0} if broker.profile.fresh else {0, TOPIC_EXISTS}
-    bad = [f"{e[0]} (code {e[1]})" for e in answer.topic_errors if e[1] not in allowed]
-    if bad:
-        raise BrokerError(f"broker {broker.address} refused topics: {', '.join(bad)}")
-
-
-def _settings(topic: Topic) -> dict[str, str]:
-    if topic.compacted:
-        return {"cleanup.policy": "compact"}
-    return {"retention.ms": str(topic.retention_days * MILLISECONDS_PER_DAY)}
-
-
 async def watch(broker: Broker) -> None:
-    """Wait until the broker is gone, then raise. An idle connection sees its end within milliseconds, whereas a
-    consumer retries in silence.
+    """Wait until no broker has answered for the profile's `outage_seconds`, then raise. An idle connection sees its
+    end within milliseconds, whereas a consumer retries in silence.
 
     Raises:
         BrokerError: always, in the end.
     """
-    host, _, port = broker.address.rpartition(":")
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(REQUEST_SECONDS):
-            reader, writer = await asyncio.open_connection(host, int(port))
-        try:
-            await reader.read(1)
-        finally:
-            writer.close()
-    raise BrokerError(f"broker {broker.address} is gone. Start it again and run again.")
+    limit = broker.profile.outage_seconds
+    tls = None if broker.login is None else broker.login.context()
+    seen = time.monotonic()
+    while True:
+        for server in broker.servers:
+            host, _, port = server.rpartition(":")
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)
+                try:
+                    await reader.read(1)
+                finally:
+                    seen = time.monotonic()
+                    writer.close()
+        if time.monotonic() - seen >= limit:
+            raise BrokerError(f"broker {broker.address} is gone. Start it again and run again.")
+        await asyncio.sleep(min(TRY_SECONDS, limit))
 
 
 class Producer:
@@ -139,9 +93,8 @@ class Producer:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._client = AIOKafkaProducer(
-            bootstrap_servers=broker.address, acks="all", enable_idempotence=broker.profile.idempotent,
+            **broker.settings(), acks="all", enable_idempotence=broker.profile.idempotent,
             linger_ms=0, max_batch_size=MAX_MESSAGE_BYTES + 4096, max_request_size=2 << 20,
-            request_timeout_ms=int(REQUEST_SECONDS * 1000), retry_backoff_ms=100, metadata_max_age_ms=30_000,
         )
 
     async def __aenter__(self) -> Self:
@@ -150,7 +103,7 @@ class Producer:
                 await self._client.start()
         except (KafkaError, OSError, TimeoutError) as error:
             await _close(self._client)
-            raise _lost(self._broker, "connecting", error) from error
+            raise lost(self._broker, "connecting", error) from error
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
@@ -187,7 +140,7 @@ class Producer:
                     waiting.append(await self._client.send_batch(builder, topic, partition=partition))
                 await asyncio.gather(*waiting)
         except (KafkaError, OSError, TimeoutError) as error:
-            raise _lost(self._broker, f"sending to {topic}", error) from error
+            raise lost(self._broker, f"sending to {topic}", error) from error
         return count
 
 
@@ -202,26 +155,36 @@ class Consumer:
         self._broker, self.topic = broker, topic
         self._partitions = [TopicPartition(topic, p) for p in partitions]
         self._client = AIOKafkaConsumer(
-            bootstrap_servers=broker.address, group_id=None, enable_auto_commit=False,
+            **broker.settings(), group_id=None, enable_auto_commit=False,
             auto_offset_reset="earliest", fetch_min_bytes=1,
             fetch_max_wait_ms=max(broker.profile.fetch_wait_ms, wait_ms),
             max_partition_fetch_bytes=FETCH_BYTES, fetch_max_bytes=FETCH_BYTES,
-            request_timeout_ms=int(REQUEST_SECONDS * 1000), retry_backoff_ms=100, metadata_max_age_ms=30_000,
         )
 
     async def __aenter__(self) -> Self:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._client.start()
+                await self._seen()
                 self._client.assign(self._partitions)
         except (KafkaError, OSError, TimeoutError) as error:
             await _close(self._client)
-            raise _lost(self._broker, f"reading {self.topic}", error) from error
+            raise lost(self._broker, f"reading {self.topic}", error) from error
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
                         trace: TracebackType | None) -> None:
         await _close(self._client)
+
+    async def _seen(self) -> None:
+        """A fetch from a topic that is not there for us waits for ever; the embedded broker would make it by itself."""
+        if self._broker.profile.fresh:
+            return
+        limit = time.monotonic() + SEEN_SECONDS
+        while self.topic not in await self._client.topics():
+            if time.monotonic() > limit:
+                raise TopicAuthorizationFailedError(self.topic)
+            await asyncio.sleep(TRY_SECONDS)
 
     async def seek(self, partition: int, offset: int) -> None:
         """Go on from `offset`.
@@ -247,7 +210,7 @@ class Consumer:
             async with asyncio.timeout(REQUEST_SECONDS):
                 return int((await self._client.end_offsets([at]))[at])
         except (KafkaError, OSError, TimeoutError) as error:
-            raise _lost(self._broker, f"reading {self.topic}", error) from error
+            raise lost(self._broker, f"reading {self.topic}", error) from error
 
     async def poll(self, wait_seconds: float, most: int) -> list[Record]:
         """At most `most` records, in order within a partition; empty when none came in time.
@@ -260,7 +223,7 @@ class Consumer:
                 timeout_ms=int(wait_seconds * 1000), max_records=most
             )
         except (KafkaError, OSError) as error:
-            raise _lost(self._broker, f"reading {self.topic}", error) from error
+            raise lost(self._broker, f"reading {self.topic}", error) from error
         # A record without a value is a tombstone, which no topic of ours has.
         return [r for found in answer.values() for r in found if r.value is not None]
 
@@ -277,7 +240,3 @@ async def _close(client: Any) -> None:
         await asyncio.wait([task], timeout=CLOSE_SECONDS)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-def _lost(broker: Broker, doing: str, error: BaseException) -> BrokerError:
-    return BrokerError(f"broker {broker.address}: {doing} failed ({type(error).__name__}). Check that it runs.")

@@ -24,8 +24,10 @@ from faust.app.base import BootStrategy
 from faust.exceptions import FaustError
 from faust.transport.drivers import aiokafka
 
-from streams.broker import CLOSE_SECONDS, SEND_SECONDS, Broker
+from streams.broker import CLOSE_SECONDS
+from streams.cluster import SEND_SECONDS, Broker
 from streams.errors import BrokerError
+from streams.security import MECHANISM
 from streams.topics import TABLE
 
 START_SECONDS = 60.0
@@ -138,7 +140,8 @@ class ControlStream:
 
     def _app(self) -> _App:
         return _App(
-            self._name, env={}, broker=f"kafka://{self._broker.address}", datadir=self._folder, store="memory://",
+            self._name, env={}, broker=[f"kafka://{server}" for server in self._broker.servers],
+            broker_credentials=self._credentials(), datadir=self._folder, store="memory://",
             loop=asyncio.get_running_loop(), autodiscover=False, web_enabled=False,
             topic_allow_declare=False, topic_disable_leader=True, topic_partitions=1, table_standby_replicas=0,
             processing_guarantee="at_least_once", stream_wait_empty=False, stream_buffer_maxsize=WAITING_RECORDS,
@@ -147,6 +150,12 @@ class ControlStream:
             broker_request_timeout=REQUEST_SECONDS, broker_commit_interval=NEVER, broker_commit_every=None,
             broker_commit_livelock_soft_timeout=NEVER, consumer_auto_offset_reset="earliest", producer_acks=-1,
             producer_linger=0.0,
+        )
+
+    def _credentials(self) -> Any:
+        login = self._broker.login
+        return login and faust.SASLCredentials(
+            username=login.user, password=login.password, ssl_context=login.context(), mechanism=MECHANISM,
         )
 
     def _lost(self, doing: str, error: BaseException) -> BrokerError:
