@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from benchmarks.ingest import measure_ingest
 from benchmarks.latency import measure_latency
 from benchmarks.report import report
 from benchmarks.request import measure_requests
@@ -22,6 +23,7 @@ class Benchmark(NamedTuple):
 
 
 BENCHMARKS = {
+    "ingest": Benchmark(measure_ingest, 200_000, 3),
     "latency": Benchmark(measure_latency, 10_000, 10),
     "request": Benchmark(measure_requests, 4350, 20),
     "share": Benchmark(measure_shares, None, 5),
