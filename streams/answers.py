@@ -47,6 +47,13 @@ class Answers:
         self._find_first(person)
         return row
 
+    def rows(self) -> list[tuple[int, float, int, int, bool]]:
+        """(person, at, score, pane, whether it stands) of all rows in order."""
+        return [
+            (person, *answer, bool(stands))
+            for person, answer, stands in zip(self._person, self._answers, self._stands, strict=True)
+        ]
+
     def remove(self, row: int) -> None:
         """The answer in a row no longer stands."""
         person = self._person[row]

@@ -68,6 +68,13 @@ class Programme:
             self._start[row], self._stop[row] = start, stop
             self._first_day[row], self._end_day[row] = days
 
+    def rows(self) -> list[tuple[str, int, int, int, int, int]]:
+        """(event, person, start, stop, first day, first day after), in the order in which they were first put."""
+        return [
+            (event, self._person[i], self._start[i], self._stop[i], self._first_day[i], self._end_day[i])
+            for event, i in self._row.items()
+        ]
+
     def _merged(self) -> tuple[Spans, Spans]:
         if self._spans is None or self._days is None:
             person = np.array(self._person, dtype=np.int64)

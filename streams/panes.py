@@ -6,7 +6,6 @@ late and stays on the sharded topic.
 """
 
 import math
-from array import array
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from datetime import datetime, time, timedelta
@@ -14,18 +13,22 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from policy.agreement import Draft
 from policy.measure import LIMB_BITS, Measure
 from streams.answers import Answer, Answers
+from streams.bounds import check_bounds
+from streams.chest import Tables, table
+from streams.columns import ENDED, NEVER
 from streams.counted import Key, counted, moments
 from streams.envelope import (
     REGISTERED,
     ClaimEvent,
     EncounterEvent,
     EnrolmentEvent,
-    Heartbeat,
     MonitoringEvent,
     PatientEvent,
     PromEvent,
@@ -34,12 +37,13 @@ from streams.envelope import (
     WithdrawalEvent,
 )
 from streams.errors import ConfigurationError
+from streams.facts import Facts, PaneEvents
 from streams.intervals import LIMIT, Numbers, Programme
 from streams.register import Register
-from streams.watermark import Watermark
+from streams.rowwise import micros
 
-NEVER = LIMIT
-COUNTED_KINDS = ("claim", "encounter", "monitoring", "prom")
+OPEN_END = LIMIT
+"""The end of what has none."""
 
 
 class Place(NamedTuple):
@@ -59,49 +63,39 @@ class Standing(NamedTuple):
     """Of a PROM answer."""
 
 
-class PaneEvents:
-    """Contributions to one open pane: (person, measure, value)."""
+class Progress(BaseModel):
+    """How far a shard's panes are."""
 
-    __slots__ = ("measure", "person", "value")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    def __init__(self) -> None:
-        self.person, self.measure, self.value = array("q"), array("q"), array("q")
-
-    def add(self, person: int, measure: int, value: int) -> None:
-        """One contribution; they add up."""
-        self.person.append(person)
-        self.measure.append(measure)
-        self.value.append(value)
+    closed: bool
+    """Whether the register is."""
+    watermark: int = Field(ge=NEVER, le=ENDED)
+    sealed: int = Field(ge=0)
+    late_pending: int = Field(ge=0)
 
 
-class Facts:
-    """Values of one social field: (person, valid from, value), the latest valid one counts."""
+def _schema(*names: str, **types: pa.DataType) -> pa.Schema:
+    """Names of int64 columns, and other columns; those of `types` may be null."""
+    return pa.schema([*(pa.field(n, pa.int64(), nullable=False) for n in names), *types.items()])
 
-    def __init__(self) -> None:
-        self._person, self._since, self._code = array("q"), array("q"), array("q")
-        self._codes: dict[str | None, int] = {None: 0}
-        self._sorted: tuple[Numbers, Numbers, Numbers] | None = None
 
-    def add(self, person: int, since: int, value: str | None) -> None:
-        """A value from `since` on; of equal ones the last added counts."""
-        self._person.append(person)
-        self._since.append(since)
-        self._code.append(self._codes.setdefault(value, len(self._codes)))
-        self._sorted = None
-
-    def at(self, moment: int, value: str, people: int) -> NDArray[np.bool_]:
-        """(people,) whether the field equals `value` at `moment`."""
-        if self._sorted is None:
-            person, since, code = (np.array(a, dtype=np.int64) for a in (self._person, self._since, self._code))
-            order = np.lexsort((since, person))
-            self._sorted = person[order], since[order], code[order]
-        person, since, code = self._sorted
-        valid = since <= moment
-        found = np.zeros(people, dtype=np.int64)
-        # Of several assignments to one place numpy keeps the last: the latest valid one.
-        found[person[valid]] = code[valid]
-        same: NDArray[np.bool_] = found == self._codes.get(value, -1)
-        return same
+_REGISTER = _schema(patient=pa.string())
+_PROGRAMMES = pa.schema([
+    ("programme", pa.string()), ("event", pa.string()), *_schema("person", "start", "stop", "first", "end"),
+])
+_FACTS = pa.schema([("field", pa.string()), *_schema("person", "since", value=pa.string())])
+_EVENTS = _schema("pane", "person", "measure", "value")
+_ANSWERS = pa.schema([
+    ("instrument", pa.string()), *_schema("person"), ("at", pa.float64()), *_schema("score", "pane"),
+    ("stands", pa.bool_()),
+])
+_STANDING = pa.schema([("event", pa.string()), *_schema("person", row=pa.int64())])
+_PLACES = pa.schema([
+    ("event", pa.string()), *_schema("pane", kind=pa.string(), code=pa.string(), module=pa.string()),
+    ("at", pa.float64()), ("score", pa.int64()),
+])
+_WITHDRAWN = _schema("person")
 
 
 class ShardPanes:
@@ -114,9 +108,10 @@ class ShardPanes:
         self._measures = draft.party_measures(party)
         self._origin = draft.panes.edges[0].timestamp()
         self._stamps = [edge.timestamp() for edge in draft.panes.edges]
+        self._instants = [micros(edge) for edge in draft.panes.edges]
         self._edges = [round(stamp - self._origin) for stamp in self._stamps]
-        self._linkage = datetime.combine(draft.linkage.date, time(), self._zone)
-        self._watermark = Watermark({s.name: s.bound_days for s in draft.party(party).sources})
+        self._linkage = micros(datetime.combine(draft.linkage.date, time(), self._zone))
+        self._watermark = NEVER
         self._additive: dict[str, tuple[tuple[int, bool], ...]] = {}
         self.register = Register(draft.linkage.block_slots, seed)
         self._programmes: defaultdict[str, Programme] = defaultdict(Programme)
@@ -130,47 +125,36 @@ class ShardPanes:
         """Panes sealed: 0 ≤ pane < sealed."""
         self.late_pending = 0
 
-    def finish(self, source: str) -> None:
-        """A source has ended."""
-        self._watermark.finish(source)
-        if self._watermark.value == math.inf and not self.register.closed:
+    def reach(self, watermark: int, clock: int) -> None:
+        """What comes next comes after this: the least watermark of all that the shard's events come from, and the least
+        of their latest times of recording; µs since 1970, streams.columns.NEVER or ENDED. Neither ever falls.
+        """
+        self._watermark = max(self._watermark, watermark)
+        if not self.register.closed and (clock >= self._linkage or self._watermark == ENDED):
             self.register.close()
 
-    def hear(self, heartbeat: Heartbeat) -> None:
-        """A source says how far it is."""
-        if heartbeat.until is None or heartbeat.recorded_at is None:
-            self.finish(heartbeat.source)
-            return
-        self._look_at_the_clock(heartbeat.recorded_at)
-        self._watermark.hear(heartbeat.source, heartbeat.until.timestamp(), heartbeat.recorded_at.timestamp())
-
-    def _look_at_the_clock(self, recorded_at: datetime) -> None:
-        if not self.register.closed and recorded_at >= self._linkage:
-            self.register.close()
-
-    def add(self, event: PatientEvent) -> None:
+    def apply(self, event: PatientEvent) -> None:
         """Take in an accepted event."""
-        self._look_at_the_clock(event.recorded_at)
-        occurred = event.occurred_at.timestamp()
-        person = self.register.person(event.patient)
+        # Who is first heard of after the linkage date is not in this epoch, however long the register stays open.
+        known = self.register.closed or micros(event.recorded_at) >= self._linkage
+        person = self.register.known(event.patient) if known else self.register.person(event.patient)
         late = person is None
         if person is not None:
             match event:
                 case ClaimEvent():
-                    late = self._claim(event, person, occurred)
+                    late = self._claim(event, person)
                 case EnrolmentEvent():
-                    late = self._enrolment(event, person, occurred)
+                    late = self._enrolment(event, person)
                 case SocialEvent():
-                    late = self._fact(event, person, occurred)
+                    late = self._fact(event, person)
                 case EncounterEvent() | MonitoringEvent() | PromEvent():
                     late = self._revisable(event, person)
                 case WithdrawalEvent():
                     self._withdrawn.add(person)
         self.late_pending += late
-        self._watermark.observe(event.source, occurred, event.recorded_at.timestamp())
 
-    def _claim(self, event: ClaimEvent, person: int, occurred: float) -> bool:
-        pane = bisect_right(self._stamps, occurred) - 1
+    def _claim(self, event: ClaimEvent, person: int) -> bool:
+        pane = bisect_right(self._stamps, event.occurred_at.timestamp()) - 1
         if pane < self.sealed:
             return True
         claim = event.payload
@@ -230,12 +214,12 @@ class ShardPanes:
             found = self._counted[key] = counted(self._measures, key)
         return found
 
-    def _enrolment(self, event: EnrolmentEvent, person: int, occurred: float) -> bool:
+    def _enrolment(self, event: EnrolmentEvent, person: int) -> bool:
         if event.payload.programme == REGISTERED:
             return False
         programme, stop = self._programmes[event.payload.programme], event.payload.stop
-        span = (math.floor(occurred - self._origin), NEVER)
-        days = (event.occurred_at.astimezone(self._zone).toordinal(), NEVER)
+        span = (math.floor(event.occurred_at.timestamp() - self._origin), OPEN_END)
+        days = (event.occurred_at.astimezone(self._zone).toordinal(), OPEN_END)
         if stop is not None:
             span = (span[0], math.ceil(stop.timestamp() - self._origin))
             # The day of the last instant is the last one enrolled.
@@ -246,28 +230,78 @@ class ShardPanes:
         elif before[0] != span[0]:
             changed = min(before[0], span[0])
         else:
-            changed = min(before[1], span[1]) if before[1] != span[1] else NEVER
+            changed = min(before[1], span[1]) if before[1] != span[1] else OPEN_END
         if self.sealed > 0 and changed < self._edges[self.sealed]:
             return True
         programme.put(event.event_id, person, *span, days)
         return False
 
-    def _fact(self, event: SocialEvent, person: int, occurred: float) -> bool:
-        since = math.floor(occurred - self._origin)
+    def _fact(self, event: SocialEvent, person: int) -> bool:
+        since = math.floor(event.occurred_at.timestamp() - self._origin)
         if self.sealed > 0 and since <= self._edges[self.sealed - 1]:
             return True
         self._facts[event.payload.field].add(person, since, event.payload.value)
         return False
+
+    def dump(self) -> tuple[Progress, dict[str, pa.RecordBatch]]:
+        """The whole state."""
+        progress = Progress(
+            closed=self.register.closed, watermark=self._watermark, sealed=self.sealed, late_pending=self.late_pending
+        )
+        return progress, {
+            "register": table(_REGISTER, ((patient,) for patient in self.register.people)),
+            "programmes": table(_PROGRAMMES, (
+                (name, *row) for name, programme in self._programmes.items() for row in programme.rows()
+            )),
+            "facts": table(_FACTS, ((name, *row) for name, held in self._facts.items() for row in held.rows())),
+            "events": table(_EVENTS, (
+                (pane, *row) for pane, e in self._events.items()
+                for row in zip(e.person, e.measure, e.value, strict=True)
+            )),
+            "answers": table(_ANSWERS, (
+                (name, *row) for name, answers in self._answers.items() for row in answers.rows()
+            )),
+            "standing": table(_STANDING, ((event, s.person, s.row) for event, s in self._standing.items())),
+            "places": table(_PLACES, (
+                (event, p.pane, *p.key, *(p.answer or (None, None))[:2])
+                for event, s in self._standing.items() for p in s.places
+            )),
+            "withdrawn": table(_WITHDRAWN, ((person,) for person in sorted(self._withdrawn))),
+        }
+
+    def load(self, progress: Progress, tables: Tables) -> None:
+        """Put a new one back to where it was.
+
+        Raises:
+            StoreError: not the tables of `dump`.
+        """
+        self.register.restore([who for (who,) in tables.rows("register", _REGISTER)], closed=progress.closed)
+        self._watermark, self.sealed, self.late_pending = progress.watermark, progress.sealed, progress.late_pending
+        for name, event, person, start, stop, first, end in tables.rows("programmes", _PROGRAMMES):
+            self._programmes[name].put(event, person, start, stop, (first, end))
+        for name, person, since, value in tables.rows("facts", _FACTS):
+            self._facts[name].add(person, since, value)
+        for pane, person, measure, value in tables.rows("events", _EVENTS):
+            self._events[pane].add(person, measure, value)
+        for name, person, at, score, pane, stands in tables.rows("answers", _ANSWERS):
+            row = self._answers[name].add(person, Answer(at, score, pane))
+            if not stands:
+                self._answers[name].remove(row)
+        places: defaultdict[str, list[Place]] = defaultdict(list)
+        for event, pane, kind, code, module, at, score in tables.rows("places", _PLACES):
+            places[event].append(Place(pane, (kind, code, module), None if at is None else Answer(at, score, pane)))
+        for event, person, of in tables.rows("standing", _STANDING):
+            self._standing[event] = Standing(person, tuple(places[event]), of)
+        self._withdrawn = {person for (person,) in tables.rows("withdrawn", _WITHDRAWN)}
 
     @property
     def sealable(self) -> int:
         """Panes that may be sealed by now, those already sealed included; 0 while the register is open."""
         if not self.register.closed:
             return 0
-        value = self._watermark.value
-        if value == math.inf:
+        if self._watermark == ENDED:
             return self._grid.count
-        ended = bisect_right(self._stamps, value) - 1
+        ended = bisect_right(self._instants, self._watermark) - 1
         return max(self.sealed, min(self._grid.count, ended - self._grace))
 
     @property
@@ -340,36 +374,6 @@ class ShardPanes:
                 if measure.aggregation == "missed":
                     np.maximum(value, 0, out=value)
         return value
-
-
-def check_bounds(draft: Draft, party: str) -> None:
-    """Refuse an agreement that this package cannot serve within a measure's bound.
-
-    Raises:
-        ConfigurationError: names the measure, and what to change.
-    """
-    measures = {m.name: m for m in draft.party_measures(party)}
-    longest = max(draft.panes.days(pane) for pane in range(draft.panes.count))
-    for measure in measures.values():
-        if measure.aggregation == "days" and measure.bound < longest:
-            raise ConfigurationError(
-                f"measure {measure.name} may reach {longest} days a pane, its bound is {measure.bound}. Raise it."
-            )
-        kinds = {"count": COUNTED_KINDS, "sum": ("claim",)}.get(measure.aggregation)
-        if kinds is not None and measure.kind not in kinds:
-            raise ConfigurationError(
-                f"measure {measure.name} is a {measure.aggregation} of {measure.kind} events, expected "
-                f"{' or '.join(kinds)} events. Change its kind"
-            )
-        _check_acyclic(measure, measures, ())
-
-
-def _check_acyclic(measure: Measure, measures: dict[str, Measure], path: tuple[str, ...]) -> None:
-    if measure.name in path:
-        raise ConfigurationError(f"measure {measure.name} depends on itself: {' → '.join((*path, measure.name))}")
-    for name in (measure.of, measure.at_risk):
-        if name is not None:
-            _check_acyclic(measures[name], measures, (*path, measure.name))
 
 
 def _named(name: str | None) -> str:

@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from policy.agreement import Draft, Terms
 from streams import topics
 from streams.batch import check_size
+from streams.bounds import check_bounds
 from streams.broker import Broker, Consumer, Producer, watch
 from streams.errors import ConfigurationError, StreamsError
 from streams.flow import Counts, Progress, Pulse
 from streams.ingest import ingest
-from streams.panes import check_bounds
 from streams.pseudonym import Pseudonyms
 from streams.replay import replay
 from streams.share import Sharer, share

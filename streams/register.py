@@ -67,9 +67,11 @@ class Register:
 
     def person(self, patient: str) -> int | None:
         """The person's number by arrival, new ones added while the register is open; None for who came later."""
-        if self.closed:
-            return self._people.get(patient)
-        return self._people.setdefault(patient, len(self._people))
+        return self.known(patient) if self.closed else self._people.setdefault(patient, len(self._people))
+
+    def known(self, patient: str) -> int | None:
+        """The number of a person who is in it."""
+        return self._people.get(patient)
 
     def close(self) -> None:
         """Give out slots. There is at least one block, so that an empty shard looks like a small one."""

@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import pyarrow as pa
+
 from policy.measure import Measure
 from policy.window import PaneGrid
+from streams.chest import Tables, table
 from streams.counted import Key, counted, key_of, known_codes, moments
 from streams.envelope import EncounterEvent, MonitoringEvent, PromEvent, RevisableEvent
 from streams.rejects import Reason
+from streams.rowwise import micros, moment
 
 
 @dataclass(slots=True)
@@ -47,6 +51,21 @@ class _Spread:
     def largest(self) -> int:
         """No pane's changes add up to more, either way, whichever answer turns out to be the first."""
         return (self.most - self.least) * self.in_a_pane
+
+
+_SAID = pa.schema([
+    pa.field("event", pa.string(), nullable=False), pa.field("kind", pa.string(), nullable=False),
+    pa.field("instrument", pa.string()), pa.field("patient", pa.string(), nullable=False),
+    pa.field("occurred", pa.int64(), nullable=False), pa.field("recorded", pa.int64(), nullable=False),
+    pa.field("places", pa.list_(pa.int64()), nullable=False), pa.field("stands", pa.bool_(), nullable=False),
+    pa.field("revised", pa.bool_(), nullable=False), pa.field("taken_back_by", pa.string()),
+])
+_USES = pa.schema([
+    pa.field(name, pa.int64(), nullable=False) for name in ("person", "pane", "measure", "number")
+])
+_SPREADS = pa.schema([
+    pa.field(name, pa.int64(), nullable=False) for name in ("person", "measure", "least", "most", "in_a_pane")
+])
 
 
 class Revisions:
@@ -94,6 +113,39 @@ class Revisions:
             made = own
         self._said[event.event_id] = made
         return event.model_copy(update={"occurred_at": gone[-1].occurred_at}) if cancels else event
+
+    def dump(self) -> dict[str, pa.RecordBatch]:
+        """What was said, as tables."""
+        return {
+            "said": table(_SAID, (
+                (event, s.kind, s.instrument, s.patient, micros(s.occurred_at), micros(s.recorded_at),
+                 [number for place in s.places for number in place], s.stands, s.revised, s.taken_back_by)
+                for event, s in self._said.items()
+            )),
+            "uses": table(_USES, ((*place, number) for place, number in self._totals.items())),
+            "spreads": table(_SPREADS, (
+                (*of, s.least, s.most, s.in_a_pane) for of, s in self._spreads.items()
+            )),
+        }
+
+    def load(self, tables: Tables) -> None:
+        """Put a new one back to where it was.
+
+        Raises:
+            StoreError: not the tables of `dump`.
+        """
+        for event, kind, instrument, patient, occurred, recorded, places, stands, revised, by in tables.rows(
+            "said", _SAID
+        ):
+            self._said[event] = _Said(
+                kind, instrument, patient, moment(occurred), moment(recorded),
+                tuple(zip(places[::2], places[1::2], strict=True)), stands, revised, by,
+            )
+        self._totals = {(person, pane, measure): n for person, pane, measure, n in tables.rows("uses", _USES)}
+        self._spreads = {
+            (person, index): _Spread(least, most, number)
+            for person, index, least, most, number in tables.rows("spreads", _SPREADS)
+        }
 
     def _unknown(self, event: RevisableEvent) -> bool:
         match event:

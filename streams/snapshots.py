@@ -1,6 +1,7 @@
 """The panes stage: accepted events in, snapshots of registers and sealed panes out, stored before they are shared."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -11,11 +12,14 @@ from policy.agreement import Draft
 from streams import topics
 from streams.batch import LINK_COLUMN, BatchHeader, party_columns, snapshot
 from streams.broker import Consumer, Producer
-from streams.envelope import Heartbeat, parse
+from streams.columns import ENDED, NEVER
+from streams.envelope import Heartbeat, PatientEvent, parse
 from streams.errors import StreamsError
 from streams.flow import TURN_RECORDS, Counts, Ends, Outbox, Progress, Pulse, polls
 from streams.panes import ShardPanes
 from streams.register import register_seed
+from streams.rowwise import micros
+from streams.watermark import Watermark
 
 EPOCH = 0
 """The register's: agreements have one so far."""
@@ -36,6 +40,9 @@ class PaneStage:
             ShardPanes(draft, party, register_seed(key, agreement, party, shard, EPOCH))
             for shard in range(draft.shards)
         ]
+        bounds = {s.name: s.bound_days for s in draft.party(party).sources}
+        self._watermarks = [Watermark(bounds) for _ in range(draft.shards)]
+        self._clocks = [NEVER] * draft.shards
         self._registered = [False] * draft.shards
 
     async def run(
@@ -61,11 +68,11 @@ class PaneStage:
                         f"{consumer.topic}/{record.partition} offset {record.offset} is not an envelope"
                     ) from error
                 if isinstance(event, Heartbeat):
-                    self._shards[record.partition].hear(event)
+                    self._hear(record.partition, event)
                     if event.final:
                         ends.end(record.partition, event.source)
                 else:
-                    self._shards[record.partition].add(event)
+                    self._add(record.partition, event)
                 # At once: what is late must not depend on how many records came together.
                 if self._shards[record.partition].ripe:
                     await self._seal(record.partition, outbox)
@@ -78,6 +85,27 @@ class PaneStage:
         for shard in range(len(self._shards)):
             outbox.put(self._topic, shard, END_KEY, b"")
         await outbox.send()
+
+    def _hear(self, shard: int, heartbeat: Heartbeat) -> None:
+        watermark = self._watermarks[shard]
+        if heartbeat.until is None or heartbeat.recorded_at is None:
+            watermark.finish(heartbeat.source)
+        else:
+            watermark.hear(heartbeat.source, heartbeat.until.timestamp(), heartbeat.recorded_at.timestamp())
+            self._clocks[shard] = max(self._clocks[shard], micros(heartbeat.recorded_at))
+        self._reach(shard)
+
+    def _add(self, shard: int, event: PatientEvent) -> None:
+        self._clocks[shard] = max(self._clocks[shard], micros(event.recorded_at))
+        self._reach(shard)
+        self._shards[shard].apply(event)
+        self._watermarks[shard].observe(event.source, event.occurred_at.timestamp(), event.recorded_at.timestamp())
+        self._reach(shard)
+
+    def _reach(self, shard: int) -> None:
+        value = self._watermarks[shard].value
+        ends = {math.inf: ENDED, -math.inf: NEVER}
+        self._shards[shard].reach(ends[value] if math.isinf(value) else round(value * 1e6), self._clocks[shard])
 
     async def _seal(self, shard: int, outbox: Outbox) -> None:
         state = self._shards[shard]

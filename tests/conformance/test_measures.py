@@ -11,12 +11,12 @@ import pytest
 
 from console.cohort import Shape, generate
 from policy.agreement import Draft
-from streams.panes import ShardPanes
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason
 from streams.sources.agreed import open_sources
 from streams.sources.lines import read_events
 from streams.validate import Validator
+from tests.support.driven import DrivenPanes
 from tests.support.oracle import _measures
 from tests.support.oracle_files import Reader
 
@@ -112,7 +112,7 @@ def streamed(draft: Draft, party: str, folder: Path) -> tuple[np.ndarray, Counte
     """(people, panes, columns), in no order; rejected by reason; late; read."""
     pseudonyms = Pseudonyms(bytes(32), bytes(range(32)))
     validator = Validator(draft, party, pseudonyms)
-    shards = [ShardPanes(draft, party, bytes(32)) for _ in range(draft.shards)]
+    shards = [DrivenPanes(draft, party) for _ in range(draft.shards)]
     panes: list[list[np.ndarray]] = [[] for _ in shards]
     rejected: Counter = Counter()
     read = 0

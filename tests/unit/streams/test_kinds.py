@@ -7,9 +7,9 @@ from pydantic import ValidationError
 from policy.agreement import Draft
 from policy.measure import Measure
 from streams.envelope import Heartbeat, encode, parse
-from streams.panes import ShardPanes
 from streams.rejects import Reason
 from streams.validate import Validator
+from tests.support.driven import DrivenPanes
 from tests.support.kinds import (
     COLUMNS,
     NAMES,
@@ -41,7 +41,7 @@ class Hospital:
         data = kinds_data()
         data["parties"][0]["grace_panes"] = grace
         self.validator = Validator(Draft.model_validate(data), "hospital", NAMES)
-        self.panes = ShardPanes(Draft.model_validate(data), "hospital", bytes(32))
+        self.panes = DrivenPanes(Draft.model_validate(data), "hospital")
         self.content = []
         self.add(enrolled(1), enrolled(2))
 

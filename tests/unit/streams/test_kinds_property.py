@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from policy.agreement import Draft
 from streams.envelope import Heartbeat, MonitoringEvent, PromEvent, WithdrawalEvent
-from streams.panes import ShardPanes
 from streams.rejects import Reason
 from streams.validate import Validator
+from tests.support.driven import DrivenPanes
 from tests.support.kinds import (
     COLUMNS,
     MEASURES,
@@ -124,7 +124,7 @@ def test_panes_hold_what_stands_when_they_are_sealed(seed, grace):
             m["bound"] = -(-m["bound"] // slack)
     draft = Draft.model_validate(data)
     bounds = {m.name: m.bound for m in draft.party_measures("hospital")}
-    validator, panes = Validator(draft, "hospital", NAMES), ShardPanes(draft, "hospital", bytes(32))
+    validator, panes = Validator(draft, "hospital", NAMES), DrivenPanes(draft, "hospital")
     patients = [NAMES.patient(person(n + 1)) for n in range(PEOPLE)]
     content, standing, withdrawn, expected = [], {}, set(), []
     late = sealed = 0
@@ -233,7 +233,7 @@ def test_within_the_grace_the_order_in_which_events_are_told_changes_nothing(see
             m["bound"] = 2**20
     draft = Draft.model_validate(data)
     for order in range(3):
-        validator, panes = Validator(draft, "hospital", NAMES), ShardPanes(draft, "hospital", bytes(32))
+        validator, panes = Validator(draft, "hospital", NAMES), DrivenPanes(draft, "hospital")
         for n in range(PEOPLE):
             panes.add(validator.check(enrolled(n + 1), 0))
         waiting, recorded = [list(chain) for chain in told], 100.0

@@ -15,10 +15,10 @@ from policy.agreement import Draft
 from streams.envelope import Claim, ClaimEvent, Enrolment, EnrolmentEvent, Social, SocialEvent
 from streams.errors import ConfigurationError
 from streams.intervals import merge
-from streams.panes import ShardPanes
 from streams.pseudonym import Pseudonyms
 from streams.register import Register, register_seed
 from streams.watermark import SECONDS_PER_DAY, Watermark
+from tests.support.driven import DrivenPanes
 from tests.support.parties import LINK_SECRET, PSEUDONYM_KEY, person
 from tests.support.terms import draft_data
 
@@ -54,7 +54,7 @@ def claim(number, event, day, cents=100, care="gp", credit=False, recorded=None)
 
 
 def state(party, **changes):
-    return ShardPanes(Draft.model_validate(draft_data(**changes)), party, bytes(32))
+    return DrivenPanes(Draft.model_validate(draft_data(**changes)), party)
 
 
 def sealed_all(panes, source):

@@ -1,0 +1,58 @@
+"""What holds of people from some time on, and what adds up in a pane, as arrays."""
+
+from array import array
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.intervals import Numbers
+
+
+class PaneEvents:
+    """Contributions to one open pane: (person, measure, value)."""
+
+    __slots__ = ("measure", "person", "value")
+
+    def __init__(self) -> None:
+        self.person, self.measure, self.value = array("q"), array("q"), array("q")
+
+    def add(self, person: int, measure: int, value: int) -> None:
+        """One contribution; they add up."""
+        self.person.append(person)
+        self.measure.append(measure)
+        self.value.append(value)
+
+
+class Facts:
+    """Values of one social field: (person, valid from, value), the latest valid one counts."""
+
+    def __init__(self) -> None:
+        self._person, self._since, self._code = array("q"), array("q"), array("q")
+        self._codes: dict[str | None, int] = {None: 0}
+        self._sorted: tuple[Numbers, Numbers, Numbers] | None = None
+
+    def add(self, person: int, since: int, value: str | None) -> None:
+        """A value from `since` on; of equal ones the last added counts."""
+        self._person.append(person)
+        self._since.append(since)
+        self._code.append(self._codes.setdefault(value, len(self._codes)))
+        self._sorted = None
+
+    def rows(self) -> list[tuple[int, int, str | None]]:
+        """(person, since, value) in the order in which they were added."""
+        names = list(self._codes)
+        return [(p, s, names[c]) for p, s, c in zip(self._person, self._since, self._code, strict=True)]
+
+    def at(self, moment: int, value: str, people: int) -> NDArray[np.bool_]:
+        """(people,) whether the field equals `value` at `moment`."""
+        if self._sorted is None:
+            person, since, code = (np.array(a, dtype=np.int64) for a in (self._person, self._since, self._code))
+            order = np.lexsort((since, person))
+            self._sorted = person[order], since[order], code[order]
+        person, since, code = self._sorted
+        valid = since <= moment
+        found = np.zeros(people, dtype=np.int64)
+        # Of several assignments to one place numpy keeps the last: the latest valid one.
+        found[person[valid]] = code[valid]
+        same: NDArray[np.bool_] = found == self._codes.get(value, -1)
+        return same

@@ -1,0 +1,163 @@
+"""One shard of one party: its whole state, a fold over its log (ADR 14).
+
+The log is the shard's partition of the sharded topic: stretches of source partitions, in columns. Equal logs leave
+equal states and seal equal content; nothing else goes in, no clock and no fresh randomness. What was sent twice is told
+by its offset in the source partition and dropped.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from policy.agreement import Draft
+from streams import chest
+from streams.columns import ENDED, NEVER, EventColumns, Header, Mark
+from streams.envelope import PatientEvent
+from streams.errors import StoreError, StreamsError
+from streams.panes import Progress, ShardPanes
+from streams.pseudonym import Pseudonyms
+from streams.rejects import Reason
+from streams.validate import Validator
+
+
+class Refused(NamedTuple):
+    """An event that what came before does not allow."""
+
+    reason: Reason
+    event: PatientEvent
+    position: str
+    """Its key, or its place on the source topic."""
+
+
+class Sealed(NamedTuple):
+    """The content of a pane, (columns, slots)."""
+
+    pane: int
+    content: NDArray[np.int64]
+
+
+class _Facts(BaseModel):
+    """What a state holds besides its tables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    position: int = Field(ge=0)
+    accepted: int = Field(ge=0)
+    refused: dict[Reason, int] = Field(strict=False)
+    seen: dict[int, Header] = Field(strict=False)
+    panes: Progress
+
+
+class Shard:
+    """The fold.
+
+    Args:
+        draft: the agreement.
+        party: whose shard.
+        number: of the shard, and of its partition.
+        pseudonyms: of the party.
+        seed: of the register, see streams.register.register_seed.
+        partitions: of the source topic.
+    """
+
+    def __init__(
+        self, draft: Draft, party: str, number: int, pseudonyms: Pseudonyms, seed: bytes, partitions: int
+    ) -> None:
+        self._history, self.panes = Validator(draft, party, pseudonyms), ShardPanes(draft, party, seed)
+        self._sources = tuple(s.name for s in draft.party(party).sources)
+        self._purpose = f"shard {number} of party {party} under agreement {draft.name}"
+        self.seen = {p: Header(partition=p, first=0, next=0) for p in range(partitions)}
+        """Source partition → the header of its latest stretch."""
+        self.position = 0
+        """The next offset of the log."""
+        self.accepted = 0
+        self.refused: Counter[Reason] = Counter()
+
+    @property
+    def ended(self) -> bool:
+        """Every source has ended in every source partition, so that nothing more comes."""
+        return all(
+            name in header.marks and header.marks[name].final for header in self.seen.values() for name in self._sources
+        )
+
+    def fold(self, offset: int, columns: EventColumns) -> Iterator[Refused | Sealed]:
+        """Take in one record of the log; what it leaves is told as it comes. To be used to its end.
+
+        Raises:
+            StreamsError: a record is missing from the log, or is of a source partition that is not agreed.
+        """
+        header = columns.header
+        before = self.seen.get(header.partition)
+        if before is None or header.first > before.next or offset < self.position:
+            raise StreamsError(
+                f"{self._purpose}: record {offset} covers source partition {header.partition} from {header.first} on, "
+                f"expected at most {None if before is None else before.next}: the log lost records"
+            )
+        new = np.flatnonzero(columns.offset >= before.next)
+        others = [h for p, h in self.seen.items() if p != header.partition]
+        slowest = min((h.watermark for h in others), default=ENDED)
+        clock = min((_clock(h, self._sources) for h in others), default=ENDED)
+        for row in new.tolist():
+            # An event tells the time of its own recording, too.
+            now = max(int(columns.clock[row]), int(columns.recorded[row]))
+            yield from self._reach(min(slowest, int(columns.watermark[row])), min(clock, now))
+            event = columns.event_at(row, self._sources)
+            outcome = self._history.enter(event)
+            if isinstance(outcome, Reason):
+                self.refused[outcome] += 1
+                yield Refused(outcome, event, _place(columns, row))
+            else:
+                self.accepted += 1
+                self.panes.apply(outcome)
+        if header.next > before.next:
+            self.seen[header.partition] = header
+            yield from self._reach(min(slowest, header.watermark), min(clock, _clock(header, self._sources)))
+        self.position = offset + 1
+
+    def _reach(self, watermark: int, clock: int) -> Iterator[Sealed]:
+        self.panes.reach(watermark, clock)
+        while self.panes.ripe:
+            yield Sealed(*self.panes.seal())
+
+    def dump(self, key: bytes) -> bytes:
+        """The whole state, sealed under a key of the party's."""
+        progress, tables = self.panes.dump()
+        facts = _Facts(
+            position=self.position, accepted=self.accepted, refused=dict(self.refused), seen=self.seen, panes=progress
+        )
+        return chest.lock(key, self._purpose, facts.model_dump_json(), {**self._history.dump(), **tables})
+
+    def load(self, key: bytes, state: bytes) -> None:
+        """Put a new shard back to where another one was.
+
+        Raises:
+            StoreError: not such a state, or another shard's, party's or agreement's.
+        """
+        text, tables = chest.unlock(key, self._purpose, state)
+        try:
+            facts = _Facts.model_validate_json(text)
+        except ValidationError as error:
+            raise StoreError(f"{self._purpose}: a state of another version") from error
+        if facts.seen.keys() != self.seen.keys():
+            raise StoreError(f"{self._purpose}: a state over {len(facts.seen)} source partitions, not {len(self.seen)}")
+        self._history.load(tables)
+        self.panes.load(facts.panes, tables)
+        self.seen, self.position, self.accepted = facts.seen, facts.position, facts.accepted
+        self.refused = Counter(facts.refused)
+
+
+def _place(columns: EventColumns, row: int) -> str:
+    key: bytes | None = columns.key[row].as_py()
+    if key is None:
+        return f"source:{columns.header.partition}:{int(columns.offset[row])}"
+    return key.decode("utf-8", "replace")
+
+
+def _clock(header: Header, sources: Sequence[str]) -> int:
+    """The latest time of recording in a source partition; ENDED when its sources have."""
+    marks = [header.marks.get(name, Mark()) for name in sources]
+    return ENDED if all(m.final for m in marks) else max((m.recorded for m in marks), default=NEVER)

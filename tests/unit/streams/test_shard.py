@@ -1,0 +1,142 @@
+"""A shard is a fold over its log: how records came together, that they come again, and a restart change nothing."""
+
+import random
+from types import SimpleNamespace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policy.agreement import Draft
+from streams.columns import EventColumns
+from streams.envelope import Heartbeat, encode
+from streams.errors import StoreError, StreamsError
+from streams.rejects import Reason
+from streams.rekey import Rekeyer, beginning
+from streams.shard import Refused, Sealed, Shard
+from tests.support.driven import DrivenPanes
+from tests.support.kinds import NAMES, at, encounter, enrolled, kinds_data, monitoring, prom, withdrawal
+
+DRAFT = Draft.model_validate(kinds_data())
+SECRET = X25519PrivateKey.from_private_bytes(b"R" * 32)
+KEY = b"k" * 32
+
+
+def story(seed, length=60):
+    """Values of one source partition: events of all kinds, corrected, cancelled and repeated, and heartbeats."""
+    rng, found, day = random.Random(seed), [enrolled(1), enrolled(2)], 0.0
+    for _ in range(length):
+        day = min(83.0, day + rng.random() * 3)
+        occurred, number, who = max(0.0, day - rng.choice([0, 1, 9])), rng.randrange(12), rng.randrange(3) + 1
+        corrects = rng.choice([None, None, rng.randrange(12)])
+        more = {"recorded": day, "cancels": rng.random() < 0.2}
+        match rng.randrange(6):
+            case 0:
+                found.append(Heartbeat(source="ehr", final=False, until=at(occurred), recorded_at=at(day)))
+            case 1:
+                found.append(monitoring(who, f"m{number}", occurred, corrects=None if corrects is None else f"m{corrects}", **more))
+            case 2:
+                found.append(prom(who, f"p{number}", occurred, corrects=None if corrects is None else f"p{corrects}", **more))
+            case 3 if rng.random() < 0.1:
+                found.append(withdrawal(who, f"w{number}", occurred, day))
+            case _:
+                found.append(encounter(who, f"e{number}", occurred, corrects=None if corrects is None else f"e{corrects}", **more))
+    return [*found, Heartbeat(source="ehr")]
+
+
+def log_of(events, cuts):
+    """Records of the shard's log, the source's records re-keyed in stretches that end at `cuts`."""
+    rekeyer = Rekeyer(DRAFT, "hospital", NAMES, SECRET.public_key())
+    records = [SimpleNamespace(partition=0, offset=n, key=None, value=encode(e)) for n, e in enumerate(events)]
+    header, log, start = beginning(0), [], 0
+    for end in [*sorted(cuts), len(records)]:
+        if end > start:
+            step = rekeyer.step(header, records[start:end])
+            header, start = step.header, end
+            log += step.sharded[0]
+    return log
+
+
+def new():
+    return Shard(DRAFT, "hospital", 0, NAMES, bytes(32), 1)
+
+
+def folded(shard, log, start=0):
+    return [
+        (made.pane, made.content.tobytes()) if isinstance(made, Sealed) else made
+        for offset, record in enumerate(log[start:], start)
+        for made in shard.fold(offset, EventColumns.from_bytes(record))
+    ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.sets(st.integers(1, 62)), st.integers(0, 80))
+def test_how_a_log_is_cut_and_where_a_shard_starts_again_change_nothing(seed, cuts, crash):
+    events = story(seed)
+    whole, parts = new(), new()
+    log = log_of(events, cuts)
+    expected = folded(whole, log_of(events, []))
+    crash %= len(log) + 1
+    before = folded(parts, log[:crash])
+    again = new()
+    again.load(KEY, parts.dump(KEY))
+    assert again.dump(KEY) == parts.dump(KEY)
+    assert before + folded(again, log, crash) == expected
+    assert folded(new(), log[:crash]) == before
+    assert (again.accepted, again.refused, again.panes.late_pending) == (
+        whole.accepted, whole.refused, whole.panes.late_pending
+    )
+    assert again.ended
+    assert whole.panes.sealed == DRAFT.panes.count
+    sent = sum(not isinstance(e, Heartbeat) for e in events)
+    judged = whole.seen[0]
+    assert whole.accepted + whole.refused.total() + sum(judged.refused.values()) == sent
+    assert whole.accepted + whole.refused.total() == judged.accepted
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.sets(st.integers(1, 62)), st.sets(st.integers(1, 62)))
+def test_what_is_sent_twice_in_other_stretches_is_dropped(seed, cuts, others):
+    events = story(seed)
+    once, twice = new(), new()
+    expected = folded(once, log_of(events, cuts))
+    assert folded(twice, log_of(events, cuts) + log_of(events, others)) == expected
+    assert twice.accepted == once.accepted
+
+
+def test_panes_equal_those_of_events_one_by_one():
+    events = [enrolled(1), enrolled(2), encounter(1, "a", 3), prom(1, "b", 4), encounter(2, "c", 9), withdrawal(2, "w", 30)]
+    driven, shard = DrivenPanes(DRAFT, "hospital"), new()
+    expected = []
+    for event in [*events, Heartbeat(source="ehr")]:
+        if isinstance(event, Heartbeat):
+            driven.hear(event)
+        else:
+            driven.add(event)
+        while driven.ripe:
+            pane, content = driven.seal()
+            expected.append((pane, content.tobytes()))
+    assert folded(shard, log_of([*events, Heartbeat(source="ehr")], [])) == expected
+
+
+def test_a_refusal_names_its_place_and_a_gap_in_the_log_ends_the_fold():
+    events = [enrolled(1), encounter(1, "a", 3), encounter(1, "a", 3), Heartbeat(source="ehr")]
+    found = [made for made in folded(new(), log_of(events, [])) if isinstance(made, Refused)]
+    assert [(made.reason, made.position) for made in found] == [(Reason.DUPLICATE_ID, "source:0:2")]
+    shard = new()
+    with pytest.raises(StreamsError, match="the log lost records"):
+        list(shard.fold(0, EventColumns.from_bytes(log_of(events, [2])[1])))
+
+
+@pytest.mark.parametrize("change", [
+    lambda s: s[:-1], lambda s: s[:40] + bytes([s[40] ^ 1]) + s[41:], lambda s: b"", lambda s: s + b"x",
+])
+def test_a_damaged_state_is_refused(change):
+    state = new().dump(KEY)
+    with pytest.raises(StoreError):
+        new().load(KEY, change(state))
+    with pytest.raises(StoreError, match="damaged, or not of shard 0"):
+        new().load(b"K" * 32, state)
+    with pytest.raises(StoreError, match="not of shard 1"):
+        Shard(DRAFT, "hospital", 1, NAMES, bytes(32), 1).load(KEY, state)
