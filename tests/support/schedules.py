@@ -1,0 +1,140 @@
+"""An evaluation in one process, whose nodes may be lost at any of their operations."""
+
+import asyncio
+import hashlib
+from contextlib import suppress
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from unittest import mock
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from evaluation.results import combine, open_result
+from policy.agreement import load_draft
+from streams import inbox as inboxes
+from streams import pipeline as pipelines
+from streams import topics
+from streams.broker import Broker
+from streams.errors import BrokerError
+from streams.parcel import unseal
+from streams.store import ShareStore
+from tests.support.parties import (
+    BATCH_KEY,
+    LINK_SECRET,
+    NODE_KEYS,
+    PSEUDONYM_KEY,
+    REJECTS_KEY,
+    SHARING_KEY,
+    keyed_terms,
+)
+from tests.support.runs import RECIPIENT_KEY, RECORD_KEYS, ThreeNodes
+from tests.support.world import Killed, Process, World
+
+AGREEMENT = Path(__file__).parent / "agreements" / "schedules.toml"
+PARTIES = ("hospital", "insurer", "statistics")
+PUBLIC_BATCH_KEY = Ed25519PrivateKey.from_private_bytes(BATCH_KEY).public_key()
+LIVES = ContextVar("whose clients are made")
+
+
+@cache
+def terms():
+    """The agreement, with keys that this process holds."""
+    made = keyed_terms(**load_draft(AGREEMENT).model_dump(mode="json", exclude_none=True))
+    sealing = RECIPIENT_KEY.public_key().public_bytes_raw().hex()
+    return made.model_copy(update={
+        "plans": tuple(plan.model_copy(update={"outputs": ("sums",)}) for plan in made.plans),
+        "nodes": tuple(
+            n.model_copy(update={"record_key": key.public_key().public_bytes_raw().hex()})
+            for n, key in zip(made.nodes, RECORD_KEYS, strict=True)
+        ),
+        "recipients": tuple(r.model_copy(update={"sealing_key": sealing}) for r in made.recipients),
+    })
+
+
+class Evaluation:
+    """Three parties and three nodes' stores in a world of their own."""
+
+    def __init__(self, data, folder, rng, incidents):
+        self.world = World(rng, list(incidents))
+        self._data, self._folder = data, folder
+        self.counts = {}
+
+    async def share(self):
+        """Until every node has every share, whatever happens on the way."""
+        with (
+            mock.patch.object(pipelines, "Producer", lambda *a: LIVES.get().producer(*a)),
+            mock.patch.object(pipelines, "Consumer", lambda *a: LIVES.get().consumer(*a)),
+            mock.patch.object(inboxes, "Consumer", lambda *a: LIVES.get().consumer(*a)),
+            mock.patch.object(pipelines, "watch", _for_ever),
+        ):
+            await asyncio.gather(*(self._party(name) for name in PARTIES), *(self._node(j) for j in range(3)))
+
+    async def _party(self, name):
+        LIVES.set(Process(self.world, name))
+        config = pipelines.PartyConfig(
+            broker=Broker(""), terms=terms(), party=name, data=self._data / name, link_secret=LINK_SECRET,
+            pseudonym_key=hashlib.sha256(PSEUDONYM_KEY + name.encode()).digest(), sharing_key=SHARING_KEY,
+            batch_key=BATCH_KEY, rejects_key=REJECTS_KEY, stall_seconds=20.0,
+        )
+        self.counts[name] = await pipelines.PartyPipeline(config, _silent).run()
+
+    async def _node(self, number):
+        """Lives of a node's inbox, until its store has everything."""
+        while True:
+            LIVES.set(Process(self.world, f"node-{number}"))
+            with suppress(Killed, BrokerError):
+                await self._receive(number)
+                return
+
+    async def _receive(self, number):
+        store, key = self.store(number), X25519PrivateKey.from_private_bytes(NODE_KEYS[number])
+        async with inboxes.Inbox(Broker(""), terms(), number, key) as inbox:
+            async for batches in inbox:
+                store.add(batches)
+                assert inbox.refused == 0
+                if store.registers_complete and store.complete_panes == terms().draft.panes.count:
+                    return
+
+    def store(self, number):
+        return ShareStore(self._folder / f"store-{number}", terms(), number)
+
+    async def released(self):
+        """What the nodes compute from their stores: (KPI, window, cell) → sums, of what is released."""
+        nodes = ThreeNodes(terms())
+        for node in nodes.nodes:
+            node.shares = self.store(node.number)
+            assert node.shares.incidents == []
+            node.restart()
+        await nodes.work_on()
+        results = {}
+        for node in nodes.nodes:
+            for recipient, sealed in node.sent:
+                shares = open_result(sealed, recipient, RECIPIENT_KEY, nodes.terms)
+                results.setdefault(shares.run, []).append(shares)
+        return {
+            (cell.kpi, cell.window, tuple(cell.cell.items())): cell.result.sums
+            for run in results.values() for cell in combine(run, nodes.terms.plans)
+        }
+
+    def masks(self):
+        """Seed of a mask → what was ever sent under it, as far as the nodes together can tell."""
+        found = {}
+        for number, secret in enumerate(NODE_KEYS):
+            key = X25519PrivateKey.from_private_bytes(secret)
+            for message in self.world.values(topics.inbox(number, terms().draft.name)):
+                pieces = unseal(message, number, key, PUBLIC_BATCH_KEY)
+                moving = [p.body for p in pieces if p.travels]
+                for piece in pieces:
+                    if not piece.travels and moving:
+                        found.setdefault(piece.body, set()).update(moving)
+        return found
+
+
+async def _for_ever(_broker):
+    await asyncio.Event().wait()
+
+
+def _silent(*_):
+    return None
