@@ -1,1 +1,35 @@
 """Shared by all tests."""
+
+import pytest
+
+from infra.kafka.cluster import KafkaCluster
+from infra.local.broker import EmbeddedBroker
+from tests.support.brokers import USERS, Served
+
+
+@pytest.fixture(scope="session")
+def apache_cluster(tmp_path_factory):
+    """One broker of Apache Kafka for all tests, which take turns: it needs seconds to start."""
+    with KafkaCluster(tmp_path_factory.mktemp("kafka") / "cluster", 1, USERS) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def apache(apache_cluster):
+    """Apache Kafka without topics."""
+    served = Served(apache_cluster, secured=True)
+    yield served
+    served.empty()
+
+
+@pytest.fixture
+def embedded_broker(tmp_path):
+    """The embedded broker, of this test alone."""
+    with EmbeddedBroker(tmp_path / "broker") as embedded:
+        yield Served(embedded, secured=False)
+
+
+@pytest.fixture(params=["embedded", "apache"])
+def broker(request):
+    """Both brokers, one after the other."""
+    return request.getfixturevalue("apache" if request.param == "apache" else "embedded_broker")
