@@ -143,7 +143,6 @@ def party(*, config: Path) -> int:
     """Run a data party: its events become pane after pane of shares, as the agreement says.
 
     Says what it does on standard output: in words on a terminal, else one JSON object a line; logs on standard error.
-    Goes on where it was when it is started again.
 
     Exit codes: 0 its files are read to their end, 2 configuration or files, 3 refused by policy, 5 the broker or chain
     is gone, 6 integrity, 130 ended from outside.
