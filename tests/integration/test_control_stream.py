@@ -1,4 +1,4 @@
-"""Faust on the embedded broker: a table that survives `kill -9`, nothing taken over, nothing left behind."""
+"""Faust on both brokers: a table that survives `kill -9`, nothing taken over, nothing left behind."""
 
 import asyncio
 import os
@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.broker import EmbeddedBroker
-from streams.broker import Broker, Consumer, Producer, create_topics
+from streams.access import Operation, Resource, Rule
+from streams.admin import grant
+from streams.broker import Consumer, Producer, create_topics
 from streams.tables import SESSION_SECONDS
 from streams.topics import Topic, changelog
+from tests.support.brokers import TALLY
 from tests.support.tallying import NAME, TOPIC
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +31,7 @@ class Process:
         self._stderr = folder.parent / f"stderr-{time.monotonic_ns()}"
         with self._stderr.open("w") as stderr:
             self.child = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.tallying", broker.address, str(folder)], cwd=cwd,
+                [sys.executable, "-m", "tests.support.tallying", str(folder), *broker.words(TALLY)], cwd=cwd,
                 env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "FAUST_WEB_ENABLED": "1", "WEB_PORT": "6066",
                      "FAUST_DATADIR": str(cwd / "wrong")},
                 stdout=subprocess.PIPE, stderr=stderr, text=True,
@@ -62,21 +64,13 @@ class Process:
 
 
 @pytest.fixture
-def embedded(tmp_path):
-    broker = EmbeddedBroker(tmp_path / "broker")
-    broker.start()
-    yield broker
-    broker.stop()
-
-
-@pytest.fixture
-def start(embedded, tmp_path):
+def start(broker, tmp_path):
     started = []
     cwd = tmp_path / "cwd"
     cwd.mkdir()
 
     def begin():
-        started.append(Process(embedded, tmp_path / "data", cwd))
+        started.append(Process(broker, tmp_path / "data", cwd))
         return started[-1]
 
     yield begin
@@ -85,14 +79,19 @@ def start(embedded, tmp_path):
     assert not list(cwd.iterdir()), "nothing may be written to the current folder"
 
 
-async def prepared(embedded, *words):
-    broker = Broker(embedded.address)
-    await create_topics(broker, [Topic(TOPIC, 1, 1), Topic(changelog(NAME), 1, 1)])
-    await send(embedded, *words)
+async def prepared(broker, *words):
+    await create_topics(broker.of(), [Topic(TOPIC, 1, 1), Topic(changelog(NAME), 1, 1, compacted=True)])
+    if broker.secured:
+        await grant(broker.of(), [
+            Rule(TALLY, Resource.TOPIC, TOPIC, Operation.READ), Rule(TALLY, Resource.GROUP, NAME, Operation.READ),
+            Rule(TALLY, Resource.TOPIC, changelog(NAME), Operation.READ),
+            Rule(TALLY, Resource.TOPIC, changelog(NAME), Operation.WRITE),
+        ])
+    await send(broker, *words)
 
 
-async def send(embedded, *words):
-    async with Producer(Broker(embedded.address)) as producer:
+async def send(broker, *words):
+    async with Producer(broker.of()) as producer:
         await producer.send(TOPIC, 0, [(None, word) for word in words])
 
 
@@ -103,14 +102,14 @@ def listening(pid):
     return [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
 
 
-async def test_the_table_survives_kill_9(embedded, start):
-    await prepared(embedded, b"a", b"b", b"a")
+async def test_the_table_survives_kill_9(broker, start):
+    await prepared(broker, b"a", b"b", b"a")
     first = start()
     assert [first.line() for _ in range(4)] == ["restored []", "counted a 1", "counted b 1", "counted a 2"]
     assert listening(first.child.pid) == []
     first.child.kill()
     first.child.wait()
-    await send(embedded, b"b")
+    await send(broker, b"b")
     began = time.monotonic()
     second = start()
     assert second.line() == "restored [('', '3'), ('a', '2'), ('b', '1')]"
@@ -120,9 +119,9 @@ async def test_the_table_survives_kill_9(embedded, start):
     assert second.child.wait(5) == -15
 
 
-async def test_records_that_come_while_it_starts_are_not_lost(embedded, start):
+async def test_records_that_come_while_it_starts_are_not_lost(broker, start):
     """Faust dropped what came at the end of a recovery, in one start of five beside a sender."""
-    await prepared(embedded, *[b"word-%d" % n for n in range(60)])
+    await prepared(broker, *[b"word-%d" % n for n in range(60)])
     first = start()
     lines = [first.line() for _ in range(61)]
     assert lines[-1] == "counted word-59 1"
@@ -130,52 +129,58 @@ async def test_records_that_come_while_it_starts_are_not_lost(embedded, start):
     first.child.wait()
     second, sent = start(), 0
     while second.idle():
-        await send(embedded, b"late-%d" % sent)
+        await send(broker, b"late-%d" % sent)
         sent += 1
         await asyncio.sleep(0.05)
     assert second.line().startswith("restored [('', '60')")
     assert [second.line() for _ in range(sent)] == [f"counted late-{n} 1" for n in range(sent)]
 
 
-async def test_every_change_is_on_the_changelog_when_put_returns(embedded, start):
-    await prepared(embedded, b"a")
+async def test_every_change_is_on_the_changelog_when_put_returns(broker, start):
+    await prepared(broker, b"a")
     process = start()
     assert [process.line(), process.line()] == ["restored []", "counted a 1"]
     process.child.kill()
-    async with Consumer(Broker(embedded.address), changelog(NAME), [0]) as consumer:
+    async with Consumer(broker.of(), changelog(NAME), [0]) as consumer:
         found = await consumer.poll(WAIT_SECONDS, 10)
     assert [(r.key, r.value) for r in found] == [(b"a", b"1"), (b"", b"1")]
 
 
-async def test_an_error_of_the_handler_ends_the_stream(embedded, start):
-    await prepared(embedded, b"boom", b"a")
+async def test_an_error_of_the_handler_ends_the_stream(broker, start):
+    await prepared(broker, b"boom", b"a")
     process = start()
     assert [process.line(), process.line()] == ["restored []", "counted boom 1"]
     assert process.child.wait(WAIT_SECONDS) == 1
     assert "ValueError: boom" in process.stderr()
 
 
-async def test_a_second_process_takes_over_and_the_first_reads_the_table_again(embedded, start):
-    await prepared(embedded, b"a")
+async def test_a_second_process_takes_over_and_the_first_reads_the_table_again(broker, start):
+    await prepared(broker, b"a")
     first = start()
     assert [first.line(), first.line()] == ["restored []", "counted a 1"]
     first.child.send_signal(signal.SIGSTOP)
     second = start()
     assert second.line() == "restored [('', '1'), ('a', '1')]"
-    await send(embedded, b"b")
+    await send(broker, b"b")
     assert second.line() == "counted b 1"
     second.child.kill()
     second.child.wait()
     first.child.send_signal(signal.SIGCONT)
-    assert first.line() == "suspended"
-    assert first.line() == "restored [('', '2'), ('a', '1'), ('b', '1')]"
-    await send(embedded, b"b")
+    lines = [first.line()]
+    while not lines[-1].startswith("restored"):
+        lines.append(first.line())
+    # Apache Kafka still serves a fetch of a member that the group has given up, so it may count b too, to the same end.
+    assert "suspended" in lines
+    assert set(lines[:-1]) <= {"suspended", "counted b 1"}
+    assert lines[-1] == "restored [('', '2'), ('a', '1'), ('b', '1')]"
+    await send(broker, b"b")
     assert first.line() == "counted b 2"
 
 
-async def test_without_a_broker_it_says_so(tmp_path, start, embedded):
-    await prepared(embedded, b"a")
-    embedded.stop()
+@pytest.mark.parametrize("broker", ["embedded"], indirect=True)
+async def test_without_a_broker_it_says_so(tmp_path, start, broker):
+    await prepared(broker, b"a")
+    broker.server.stop()
     process = start()
     assert process.child.wait(WAIT_SECONDS) == 1
     assert "BrokerError" in process.stderr()

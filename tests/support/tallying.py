@@ -1,6 +1,6 @@
 """A control stream in a process of its own: counts the records it has not seen.
 
-    python -m tests.support.tallying BROKER FOLDER
+    python -m tests.support.tallying FOLDER ADDRESS [USER PASSWORD-FILE AUTHORITY]
 """
 
 import asyncio
@@ -8,8 +8,8 @@ import logging
 import sys
 from pathlib import Path
 
-from streams.broker import Broker
 from streams.tables import ControlStream
+from tests.support.brokers import broker_from
 
 NAME, TOPIC = "tally", "words"
 
@@ -42,8 +42,8 @@ class Tally:
             raise ValueError("boom")
 
 
-async def main(address, folder):
-    stream = ControlStream(Broker(address), NAME, [TOPIC], Path(folder))
+async def main(folder, *words):
+    stream = ControlStream(broker_from(*words), NAME, [TOPIC], Path(folder))
     await stream.run(Tally(stream))
 
 
