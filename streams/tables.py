@@ -276,6 +276,8 @@ class _Reading:
 
     async def _take_over(self) -> None:
         partitions = [tp for tp in self._app.consumer.assignment() if tp.topic in self._topics]
+        if not partitions:  # the group also tells a member that has to wait for its turn; its table is empty
+            return
         first = await self._app.consumer.earliest_offsets(*partitions)
         self._places = {tp: first[tp] or 0 for tp in partitions}
         self._held = True
