@@ -216,7 +216,7 @@ def test_a_shards_watermark_becomes_a_stand():
 @given(st.integers(NEVER, ENDED))
 def test_every_instant_is_a_time_or_unknown(microseconds):
     found = instant(microseconds)
-    assert found is None or (found - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1) == microseconds
+    assert found is None or (found - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) == microseconds
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.none() | st.integers(0, 99), st.none() | st.integers(0, 99), st.integers(0, 50)), max_size=12))
