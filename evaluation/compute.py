@@ -166,10 +166,6 @@ class Computation:
         """The party's shared columns that a plan needs, in the agreement's order."""
         return [c for m in self._terms.draft.party_measures(party) for c in m.columns if c in self._needed]
 
-    async def releasable(self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window]) -> ReleaseBits:
-        """Decide on shares what may come out of the run's plans and windows, and open only that."""
-        return await self.opened(engine, await self.judge(engine, plans, windows))
-
     async def opened(self, engine: Engine, judged: Share) -> ReleaseBits:
         """Open what `judge` decided."""
         return ReleaseBits(await opened(engine, judged))

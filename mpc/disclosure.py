@@ -38,18 +38,6 @@ def atom_ranges(windows: Sequence[Window], atoms: Sequence[Atom]) -> tuple[tuple
     return tuple((first[w.start], last[w.stop]) for w in windows)
 
 
-async def releasable(
-    engine: Engine, counts: Sequence[Share], windows: Sequence[tuple[int, int]], minimum: int,
-    over_windows: Mapping[int, Share] | None = None,
-) -> NDArray[np.bool_]:
-    """Apply the rules and open their outcome: `judge`, then `opened`.
-
-    Returns:
-        (plans, windows, 2) public: total, table.
-    """
-    return await opened(engine, await judge(engine, counts, windows, minimum, over_windows))
-
-
 async def opened(engine: Engine, judged: Share) -> NDArray[np.bool_]:
     """Open what `judge` found: (plans, windows, 2) public."""
     return (await engine.open(judged)).astype(bool)

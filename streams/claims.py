@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from streams.chest import Tables
 
@@ -43,18 +42,6 @@ class Claims:
         self.care.append(care)
         self.cents.append(cents)
         self.state.append(state)
-
-    def extend(
-        self, events: list[bytes], person: NDArray[np.int64], occurred: NDArray[np.int64], care: NDArray[np.int64],
-        cents: NDArray[np.int64],
-    ) -> None:
-        """Lines whose ids are new, all different."""
-        start = len(self.state)
-        self.row.update(zip(events, range(start, start + len(events)), strict=True))
-        for into, values in zip((self.person, self.occurred, self.care, self.cents), (person, occurred, care, cents),
-                                strict=True):
-            into.frombytes(values.tobytes())
-        self.state.extend(bytes(len(events)))
 
     def dump(self) -> pa.RecordBatch:
         """As a table."""

@@ -83,6 +83,10 @@ class Header(Frozen):
     refused: dict[str, Annotated[int, Field(ge=1)]] = {}
     """Reason → events that ingest refused, likewise. Totals: a stretch that is sent again may be cut otherwise."""
 
+    def ended(self, sources: Sequence[str]) -> bool:
+        """Whether every one of these sources has ended in this partition."""
+        return all(name in self.marks and self.marks[name].final for name in sources)
+
 
 class _Names(Frozen):
     """The first part of a record."""

@@ -74,7 +74,7 @@ class Rekeyer:
 
     def ended(self, header: Header) -> bool:
         """Whether every agreed source has ended in that partition."""
-        return all(name in header.marks and header.marks[name].final for name in self._names)
+        return header.ended(self._names)
 
     def step(self, before: Header, records: Sequence[Record]) -> Step:
         """Re-key the next records of a partition.

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy.agreement import Draft
 from streams import chest
-from streams.columns import ENDED, NEVER, EventColumns, Header, Mark
+from streams.columns import ENDED, EventColumns, Header, Mark
 from streams.envelope import PatientEvent
 from streams.errors import StoreError, StreamsError
 from streams.panes import Progress, ShardPanes
@@ -80,9 +80,7 @@ class Shard:
     @property
     def ended(self) -> bool:
         """Every source has ended in every source partition, so that nothing more comes."""
-        return all(
-            name in header.marks and header.marks[name].final for header in self.seen.values() for name in self._sources
-        )
+        return all(header.ended(self._sources) for header in self.seen.values())
 
     def fold(self, offset: int, columns: EventColumns) -> Iterator[Refused | Sealed]:
         """Take in one record of the log; what it leaves is told as it comes. To be used to its end.
@@ -159,5 +157,6 @@ def _place(columns: EventColumns, row: int) -> str:
 
 def _clock(header: Header, sources: Sequence[str]) -> int:
     """The latest time of recording in a source partition; ENDED when its sources have."""
-    marks = [header.marks.get(name, Mark()) for name in sources]
-    return ENDED if all(m.final for m in marks) else max((m.recorded for m in marks), default=NEVER)
+    if header.ended(sources):
+        return ENDED
+    return max(header.marks.get(name, Mark()).recorded for name in sources)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from mpc.disclosure import atom_ranges, releasable
+from mpc.disclosure import atom_ranges, judge, opened
 from mpc.engine import Engine
 from mpc.statistics import ShardStatistics
 from policy.agreement import Draft, Terms, compile_plans
@@ -347,7 +347,7 @@ async def release(plans, columns, seed, spec=SPEC):
         engine, shard = Engine(wire), ShardStatistics(plans, atoms, PATIENTS)
         await shard.add_panes(engine, 0, {n: parts[wire.number] for n, parts in dealt.items()})
         counts = [shard.contributors(plan) for plan in plans]
-        return await releasable(engine, counts, atom_ranges(spec.windows(PANES), atoms), MINIMUM)
+        return await opened(engine, await judge(engine, counts, atom_ranges(spec.windows(PANES), atoms), MINIMUM))
 
     return (await run_three(program))[0]
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from console.cohort.generate import generate
 from console.cohort.shape import Shape
 from tests.support.oracle import expect
-from tests.support.schedules import AGREEMENT, PARTIES, Evaluation
+from tests.support.pipelines import PARTIES
+from tests.support.schedules import AGREEMENT, Evaluation
 from tests.support.world import Incident
 
 SCHEDULES = int(os.environ.get("WINNOW_SCHEDULES", "40"))

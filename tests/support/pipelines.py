@@ -47,8 +47,13 @@ def quick_terms():
 
 
 def config(broker, terms, party, data, **changes):
+    """A party's configuration on a broker that is served (tests.support.brokers)."""
+    return party_config(broker.of(party_user(party)), terms, party, data, **changes)
+
+
+def party_config(broker, terms, party, data, **changes):
     return PartyConfig(**{
-        "broker": broker.of(party_user(party)), "terms": terms, "party": party, "data": data, "link_secret": LINK_SECRET,
+        "broker": broker, "terms": terms, "party": party, "data": data, "link_secret": LINK_SECRET,
         "pseudonym_key": hashlib.sha256(PSEUDONYM_KEY + party.encode()).digest(), "sharing_key": SHARING_KEY,
         "batch_key": BATCH_KEY, "rejects_key": REJECTS_KEY, "stall_seconds": 20.0, **changes,
     })

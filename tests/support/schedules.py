@@ -1,7 +1,6 @@
 """An evaluation in one process, whose nodes may be lost at any of their operations."""
 
 import asyncio
-import hashlib
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache
@@ -20,20 +19,12 @@ from streams.broker import Broker
 from streams.errors import BrokerError
 from streams.parcel import unseal
 from streams.store import ShareStore
-from tests.support.parties import (
-    BATCH_KEY,
-    LINK_SECRET,
-    NODE_KEYS,
-    PSEUDONYM_KEY,
-    REJECTS_KEY,
-    SHARING_KEY,
-    keyed_terms,
-)
+from tests.support.parties import BATCH_KEY, NODE_KEYS, keyed_terms
+from tests.support.pipelines import PARTIES, party_config
 from tests.support.runs import RECIPIENT_KEY, RECORD_KEYS, ThreeNodes
 from tests.support.world import Killed, Process, World
 
 AGREEMENT = Path(__file__).parent / "agreements" / "schedules.toml"
-PARTIES = ("hospital", "insurer", "statistics")
 PUBLIC_BATCH_KEY = Ed25519PrivateKey.from_private_bytes(BATCH_KEY).public_key()
 LIVES = ContextVar("whose clients are made")
 
@@ -73,11 +64,7 @@ class Evaluation:
 
     async def _party(self, name):
         LIVES.set(Process(self.world, name))
-        config = pipelines.PartyConfig(
-            broker=Broker(""), terms=terms(), party=name, data=self._data / name, link_secret=LINK_SECRET,
-            pseudonym_key=hashlib.sha256(PSEUDONYM_KEY + name.encode()).digest(), sharing_key=SHARING_KEY,
-            batch_key=BATCH_KEY, rejects_key=REJECTS_KEY, stall_seconds=20.0,
-        )
+        config = party_config(Broker(""), terms(), name, self._data / name)
         self.counts[name] = await pipelines.PartyPipeline(config, _silent).run()
 
     async def _node(self, number):

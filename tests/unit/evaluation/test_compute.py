@@ -80,7 +80,7 @@ async def test_adherence_comes_out_only_if_some_of_what_was_due_was_not_done(due
 
     async def program(wire):
         engine, computation = await ready(wire, terms)
-        return (await computation.releasable(engine, terms.plans, windows)).bits
+        return (await computation.opened(engine, await computation.judge(engine, terms.plans, windows))).bits
 
     bits, *_ = await run_three(program)
     position = list(EXPECTED).index("monitoring-adherence")
@@ -97,7 +97,7 @@ async def test_every_estimator_over_shards_and_windows(at_once, monkeypatch):
 
     async def program(wire):
         engine, computation = await ready(wire, terms)
-        released = await computation.releasable(engine, terms.plans, windows)
+        released = await computation.opened(engine, await computation.judge(engine, terms.plans, windows))
         assert released.bits.all()
         return await computation.estimate(engine, terms.plans, windows, released)
 

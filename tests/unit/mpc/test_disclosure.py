@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpc.disclosure import atom_ranges, releasable
+from mpc.disclosure import atom_ranges, judge, opened
 from mpc.engine import Engine
 from policy.window import WindowSpec
 from tests.support.dealing import deal
@@ -43,7 +43,8 @@ async def decide(tables, windows, minimum, seed=0, over_windows=None):
     async def program(wire):
         engine = Watching(wire)
         whole = {plan: shares[wire.number] for plan, shares in more.items()}
-        return engine, await releasable(engine, [d[wire.number] for d in dealt], windows, minimum, whole)
+        judged = await judge(engine, [d[wire.number] for d in dealt], windows, minimum, whole)
+        return engine, await opened(engine, judged)
 
     return await run_three(program)
 
