@@ -38,7 +38,6 @@ REASONS = {
     Reason.ALREADY_CANCELLED: "it cancels a line that was cancelled before",
     Reason.CREDIT_MISMATCH: "it cancels a line of another person or amount",
     Reason.UNKNOWN_PERSON: "a claim of somebody without an enrolment recorded before it",
-    Reason.WRONG_PARTITION: "it came in another partition than its patient's",
 }
 
 

@@ -1,9 +1,9 @@
-"""What the stages of a party's pipeline share: counts, progress, ends of streams, waiting with a limit."""
+"""What the stages of a party's pipeline share: counts, progress, waiting with a limit."""
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,22 +39,6 @@ class Counts:
             "rejected": {str(reason): n for reason, n in sorted(self.rejected.items())},
             "late_pending": self.late_pending,
         }
-
-
-class Ends:
-    """Which sources have ended in which partitions."""
-
-    def __init__(self, partitions: Iterable[int], sources: Collection[str]) -> None:
-        self._open = {(p, s) for p in partitions for s in sources}
-
-    def end(self, partition: int, source: str) -> None:
-        """A source has ended in a partition; a source that is not agreed changes nothing."""
-        self._open.discard((partition, source))
-
-    @property
-    def all(self) -> bool:
-        """Every source has ended in every partition."""
-        return not self._open
 
 
 class Pulse:

@@ -1,8 +1,8 @@
 """Panes of one shard: events become, pane by pane, a matrix of measures by slots.
 
 Event time only. A pane is sealed when the watermark has passed its end by the party's grace. An event that would
-change a sealed pane, or is about a patient outside this epoch's register, changes nothing here: it is counted as
-late and stays on the sharded topic.
+change a pane over which its own source partition has passed likewise, or is about a patient outside this epoch's
+register, changes nothing here: it is counted as late and stays on the sharded topic.
 """
 
 import math
@@ -95,7 +95,7 @@ _PLACES = pa.schema([
     ("event", pa.string()), *_schema("pane", kind=pa.string(), code=pa.string(), module=pa.string()),
     ("at", pa.float64()), ("score", pa.int64()),
 ])
-_WITHDRAWN = _schema("person")
+_WITHDRAWN = _schema("person", "pane")
 
 
 class ShardPanes:
@@ -120,7 +120,9 @@ class ShardPanes:
         self._counted: dict[Key, tuple[tuple[int, int], ...]] = {}
         self._answers: defaultdict[str, Answers] = defaultdict(Answers)
         self._standing: dict[str, Standing] = {}
-        self._withdrawn: set[int] = set()
+        self._withdrawn: dict[int, int] = {}
+        """Person → the first pane in which nothing of theirs counts."""
+        self._passed = 0
         self.sealed = 0
         """Panes sealed: 0 ≤ pane < sealed."""
         self.late_pending = 0
@@ -133,11 +135,21 @@ class ShardPanes:
         if not self.register.closed and (clock >= self._linkage or self._watermark == ENDED):
             self.register.close()
 
-    def apply(self, event: PatientEvent) -> None:
-        """Take in an accepted event."""
+    def apply(self, event: PatientEvent, watermark: int = NEVER, clock: int = NEVER) -> None:
+        """Take in an accepted event.
+
+        What is late follows from the event's own source partition, never from how far others happened to be read: the
+        same events seal the same content however their partitions come together.
+
+        Args:
+            event: as Validator.enter gives it.
+            watermark: of its source partition, before it; NEVER if it says nothing.
+            clock: the latest recorded_at there, before it.
+        """
         # Who is first heard of after the linkage date is not in this epoch, however long the register stays open.
-        known = self.register.closed or micros(event.recorded_at) >= self._linkage
-        person = self.register.known(event.patient) if known else self.register.person(event.patient)
+        linked = self.register.closed or max(clock, micros(event.recorded_at)) >= self._linkage or watermark == ENDED
+        self._passed = max(self.sealed, self._ended(watermark) if linked else 0)
+        person = self.register.known(event.patient) if linked else self.register.person(event.patient)
         late = person is None
         if person is not None:
             match event:
@@ -150,12 +162,12 @@ class ShardPanes:
                 case EncounterEvent() | MonitoringEvent() | PromEvent():
                     late = self._revisable(event, person)
                 case WithdrawalEvent():
-                    self._withdrawn.add(person)
+                    self._withdrawn.setdefault(person, self._passed)
         self.late_pending += late
 
     def _claim(self, event: ClaimEvent, person: int) -> bool:
         pane = bisect_right(self._stamps, event.occurred_at.timestamp()) - 1
-        if pane < self.sealed:
+        if pane < self._passed:
             return True
         claim = event.payload
         targets = self._additive.get(claim.care_type)
@@ -188,11 +200,11 @@ class ShardPanes:
         changes = Counter(places)
         for earlier in gone.values():
             changes.subtract(earlier.places)
-        if any(number != 0 and place.pane < self.sealed for place, number in changes.items()):
+        if any(number != 0 and place.pane < self._passed for place, number in changes.items()):
             return True
         answers = self._answers[event.payload.instrument] if isinstance(event, PromEvent) else None
         removed = [earlier.row for earlier in gone.values() if earlier.row is not None]
-        if answers is not None and answers.moves_sealed(person, removed, answer, self.sealed):
+        if answers is not None and answers.moves_sealed(person, removed, answer, self._passed):
             return True
         for name in gone:
             del self._standing[name]
@@ -231,14 +243,14 @@ class ShardPanes:
             changed = min(before[0], span[0])
         else:
             changed = min(before[1], span[1]) if before[1] != span[1] else OPEN_END
-        if self.sealed > 0 and changed < self._edges[self.sealed]:
+        if self._passed > 0 and changed < self._edges[self._passed]:
             return True
         programme.put(event.event_id, person, *span, days)
         return False
 
     def _fact(self, event: SocialEvent, person: int) -> bool:
         since = math.floor(event.occurred_at.timestamp() - self._origin)
-        if self.sealed > 0 and since <= self._edges[self.sealed - 1]:
+        if self._passed > 0 and since <= self._edges[self._passed - 1]:
             return True
         self._facts[event.payload.field].add(person, since, event.payload.value)
         return False
@@ -266,7 +278,7 @@ class ShardPanes:
                 (event, p.pane, *p.key, *(p.answer or (None, None))[:2])
                 for event, s in self._standing.items() for p in s.places
             )),
-            "withdrawn": table(_WITHDRAWN, ((person,) for person in sorted(self._withdrawn))),
+            "withdrawn": table(_WITHDRAWN, self._withdrawn.items()),
         }
 
     def load(self, progress: Progress, tables: Tables) -> None:
@@ -292,17 +304,20 @@ class ShardPanes:
             places[event].append(Place(pane, (kind, code, module), None if at is None else Answer(at, score, pane)))
         for event, person, of in tables.rows("standing", _STANDING):
             self._standing[event] = Standing(person, tuple(places[event]), of)
-        self._withdrawn = {person for (person,) in tables.rows("withdrawn", _WITHDRAWN)}
+        self._withdrawn = dict(tables.rows("withdrawn", _WITHDRAWN))
 
     @property
     def sealable(self) -> int:
         """Panes that may be sealed by now, those already sealed included; 0 while the register is open."""
         if not self.register.closed:
             return 0
-        if self._watermark == ENDED:
+        return max(self.sealed, self._ended(self._watermark))
+
+    def _ended(self, watermark: int) -> int:
+        """Panes over which a watermark has passed by the party's grace."""
+        if watermark == ENDED:
             return self._grid.count
-        ended = bisect_right(self._instants, self._watermark) - 1
-        return max(self.sealed, min(self._grid.count, ended - self._grace))
+        return max(0, min(self._grid.count, bisect_right(self._instants, watermark) - 1 - self._grace))
 
     @property
     def ripe(self) -> bool:
@@ -324,7 +339,7 @@ class ShardPanes:
         self._events.pop(pane, None)
         self.sealed += 1
         rows: list[Numbers] = []
-        withdrawn = np.array(sorted(self._withdrawn), dtype=np.int64)
+        withdrawn = np.array([p for p, first in self._withdrawn.items() if first <= pane], dtype=np.int64)
         for measure in self._measures:
             value = values[measure.name]
             value[withdrawn] = 0

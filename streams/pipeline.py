@@ -1,4 +1,4 @@
-"""A party's pipeline: replay, ingest, panes and share, side by side, through the party's own topics."""
+"""A party's pipeline: replay, re-keying, panes and share, side by side, through the party's own topics."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -14,13 +14,14 @@ from streams.bounds import check_bounds
 from streams.broker import Broker, Consumer, Producer, watch
 from streams.errors import ConfigurationError, StreamsError
 from streams.flow import Counts, Progress, Pulse
-from streams.ingest import ingest
 from streams.pseudonym import Pseudonyms
+from streams.register import EPOCH, register_seed
+from streams.rekey import Rekeyer, beginning, rekey
 from streams.replay import replay
+from streams.shard import Shard
 from streams.share import Sharer, share
 from streams.snapshots import PaneStage
 from streams.sources.agreed import check_sources, open_sources
-from streams.validate import Validator
 
 __all__ = ["Counts", "PartyConfig", "PartyPipeline", "check_party"]
 
@@ -107,8 +108,12 @@ class PartyPipeline:
         files = await asyncio.to_thread(open_sources, draft, party, config.data, pseudonyms)
         reject_key = X25519PrivateKey.from_private_bytes(config.rejects_key).public_key()
         sharer = Sharer(terms, config.sharing_key, Ed25519PrivateKey.from_private_bytes(config.batch_key))
-        panes = PaneStage(draft, terms.hash, party, pseudonyms.link_key, config.sharing_key)
         sources, shards = [s.name for s in draft.party(party).sources], range(draft.shards)
+        states = [
+            Shard(draft, party, shard, register_seed(config.sharing_key, terms.hash, party, shard, EPOCH), draft.shards)
+            for shard in shards
+        ]
+        panes = PaneStage(draft, terms.hash, party, states, pseudonyms.link_key, reject_key)
         async with (
             Producer(config.broker) as producer,
             Consumer(config.broker, topics.source(party), shards) as incoming,
@@ -118,9 +123,9 @@ class PartyPipeline:
             pulse = Pulse(config.stall_seconds)
             stages = (
                 replay(files, party, sources, draft.shards, pseudonyms, producer, reject_key, counts, progress, pulse),
-                ingest(
-                    draft, party, Validator(draft, party, pseudonyms), incoming, producer, reject_key, counts,
-                    progress, pulse,
+                rekey(
+                    Rekeyer(draft, party, pseudonyms, reject_key), party, draft.name, {p: beginning(p) for p in shards},
+                    incoming, producer, counts, progress, pulse,
                 ),
                 panes.run(accepted, producer, counts, progress, pulse),
                 share(terms, sharer, sealed, producer, progress, pulse),

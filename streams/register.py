@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from mpc.prg import words
 
+EPOCH = 0
+"""The register's: agreements have one so far."""
 _LABEL = b"winnow register v1\0"
 _ORDER, _FILLER = b"order".ljust(12), b"filler".ljust(12)
 
@@ -79,7 +81,10 @@ class Register:
         self.blocks = max(1, -(-people // self._block_slots))
         # Two of these words are equal with probability < slots²/2^65; stable, so that even then the order is one.
         order = np.argsort(words(self._seed, _ORDER, (self.slots,)), kind="stable")
-        self.slot_of = order[:people].astype(np.int64)
+        # By name, not by arrival: how source partitions came together must not show in the content.
+        by_name = sorted(range(people), key=list(self._people).__getitem__)
+        self.slot_of = np.empty(people, dtype=np.int64)
+        self.slot_of[by_name] = order[:people]
 
     def link_column(self, link_key: Callable[[str], int]) -> NDArray[np.uint64]:
         """(1, slots) link keys; unused slots hold pseudorandom ones, which match nobody's.

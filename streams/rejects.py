@@ -39,7 +39,6 @@ class Reason(StrEnum):
     ALREADY_CANCELLED = "already-cancelled"
     CREDIT_MISMATCH = "credit-mismatch"
     UNKNOWN_PERSON = "unknown-person"
-    WRONG_PARTITION = "wrong-partition"
 
 
 class RefusedLineError(Exception):

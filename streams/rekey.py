@@ -185,7 +185,7 @@ async def rekey(
         starts: source partition → the header to go on from; `beginning` of one that is new.
         consumer: of the party's source topic and these partitions.
         producer: for the sharded and the rejected topic.
-        counts: gets what was accepted and rejected from here on.
+        counts: gets what was refused from here on.
         progress: told of "ingest".
         pulse: see streams.flow.Pulse.
 
@@ -215,7 +215,6 @@ async def rekey(
                 for message in step.rejected:
                     outbox.put(rejected, 0, None, message)
                 done += step.events
-                counts.accepted += step.accepted
                 counts.rejected.update(step.refused)
             sending = asyncio.ensure_future(outbox.send())
             progress("ingest", done, max(done, counts.read))

@@ -19,7 +19,6 @@ from streams.columns import ENDED, EventColumns, Header, Mark
 from streams.envelope import PatientEvent
 from streams.errors import StoreError, StreamsError
 from streams.panes import Progress, ShardPanes
-from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason
 from streams.validate import Validator
 
@@ -59,15 +58,14 @@ class Shard:
         draft: the agreement.
         party: whose shard.
         number: of the shard, and of its partition.
-        pseudonyms: of the party.
         seed: of the register, see streams.register.register_seed.
         partitions: of the source topic.
     """
 
     def __init__(
-        self, draft: Draft, party: str, number: int, pseudonyms: Pseudonyms, seed: bytes, partitions: int
+        self, draft: Draft, party: str, number: int, seed: bytes, partitions: int
     ) -> None:
-        self._history, self.panes = Validator(draft, party, pseudonyms), ShardPanes(draft, party, seed)
+        self._history, self.panes = Validator(draft, party), ShardPanes(draft, party, seed)
         self._sources = tuple(s.name for s in draft.party(party).sources)
         self._purpose = f"shard {number} of party {party} under agreement {draft.name}"
         self.seen = {p: Header(partition=p, first=0, next=0) for p in range(partitions)}
@@ -110,7 +108,7 @@ class Shard:
                 yield Refused(outcome, event, _place(columns, row))
             else:
                 self.accepted += 1
-                self.panes.apply(outcome)
+                self.panes.apply(outcome, int(columns.watermark[row]), int(columns.clock[row]))
         if header.next > before.next:
             self.seen[header.partition] = header
             yield from self._reach(min(slowest, header.watermark), min(clock, _clock(header, self._sources)))

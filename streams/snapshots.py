@@ -1,125 +1,114 @@
-"""The panes stage: accepted events in, snapshots of registers and sealed panes out, stored before they are shared."""
+"""The panes stage: shards fold their logs; registers and sealed panes are stored as snapshots before they are shared."""
 
 import asyncio
-import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from policy.agreement import Draft
 from streams import topics
 from streams.batch import LINK_COLUMN, BatchHeader, party_columns, snapshot
-from streams.broker import Consumer, Producer
-from streams.columns import ENDED, NEVER
-from streams.envelope import Heartbeat, PatientEvent, parse
-from streams.errors import StreamsError
-from streams.flow import TURN_RECORDS, Counts, Ends, Outbox, Progress, Pulse, polls
-from streams.panes import ShardPanes
-from streams.register import register_seed
-from streams.rowwise import micros
-from streams.watermark import Watermark
+from streams.broker import Consumer, Producer, Record
+from streams.columns import EventColumns
+from streams.envelope import encode
+from streams.errors import BatchError, StreamsError
+from streams.flow import Counts, Outbox, Progress, Pulse, polls
+from streams.register import EPOCH
+from streams.rejects import seal_rejected
+from streams.shard import Refused, Sealed, Shard
 
-EPOCH = 0
-"""The register's: agreements have one so far."""
 END_KEY = b"end"
 """The last record of a partition: everything of this epoch has been written."""
+LOG_RECORDS = 32
+"""Records of the log taken at a time: at most 900 kB each."""
+TURN_OUTCOMES = 500
+"""Refused events in memory at once; of sealed panes there is one."""
 
 
 class PaneStage:
-    """One party's shards, from the sharded topic to the panes topic; `key`: the party's alone."""
+    """One party's shards, from the sharded topic to the panes and the rejected topic.
+
+    Args:
+        draft: the agreement.
+        agreement: its hash.
+        party: whose stage.
+        shards: all of them, in order.
+        link_key: patient → link key.
+        reject_key: refused events are sealed to it.
+    """
 
     def __init__(
-        self, draft: Draft, agreement: str, party: str, link_key: Callable[[str], int], key: bytes
+        self, draft: Draft, agreement: str, party: str, shards: Sequence[Shard], link_key: Callable[[str], int],
+        reject_key: X25519PublicKey,
     ) -> None:
-        self._draft, self._agreement, self._party, self._link_key = draft, agreement, party, link_key
+        self._draft, self._agreement, self._party, self._shards = draft, agreement, party, shards
+        self._link_key, self._reject_key = link_key, reject_key
+        self._registered = {number for number, shard in enumerate(shards) if shard.panes.register.closed}
         self._columns = party_columns(draft, party)
-        self._topic = topics.panes(party, draft.name)
-        self._shards = [
-            ShardPanes(draft, party, register_seed(key, agreement, party, shard, EPOCH))
-            for shard in range(draft.shards)
-        ]
-        bounds = {s.name: s.bound_days for s in draft.party(party).sources}
-        self._watermarks = [Watermark(bounds) for _ in range(draft.shards)]
-        self._clocks = [NEVER] * draft.shards
-        self._registered = [False] * draft.shards
+        self._topic, self._rejected = topics.panes(party, draft.name), topics.rejected(party)
 
     async def run(
         self, consumer: Consumer, producer: Producer, counts: Counts, progress: Progress, pulse: Pulse
     ) -> None:
-        """Work until every agreed source has ended in every shard.
+        """Fold until every agreed source has ended in every source partition.
+
+        Args:
+            consumer: of the sharded topic, from every shard's `position` on.
+            producer: for the panes and the rejected topic.
+            counts: gets what was accepted, refused and late from here on.
+            progress: told of "panes", sealed of all.
+            pulse: see streams.flow.Pulse.
 
         Raises:
             StalledError, BrokerError: see streams.flow.polls and Producer.send.
-            StreamsError: the sharded topic holds what ingest never writes.
+            StreamsError: the sharded topic holds what re-keying never writes, or lost records.
         """
-        sources = [s.name for s in self._draft.party(self._party).sources]
-        ends, outbox = Ends(range(self._draft.shards), sources), Outbox(producer)
-        total = self._draft.shards * self._draft.panes.count
-        async for records in polls(consumer, pulse):
-            for number, record in enumerate(records, 1):
-                if number % TURN_RECORDS == 0:
-                    await asyncio.sleep(0)
-                try:
-                    event = parse(record.value)
-                except ValidationError as error:
-                    raise StreamsError(
-                        f"{consumer.topic}/{record.partition} offset {record.offset} is not an envelope"
-                    ) from error
-                if isinstance(event, Heartbeat):
-                    self._hear(record.partition, event)
-                    if event.final:
-                        ends.end(record.partition, event.source)
-                else:
-                    self._add(record.partition, event)
-                # At once: what is late must not depend on how many records came together.
-                if self._shards[record.partition].ripe:
-                    await self._seal(record.partition, outbox)
-            for shard in range(len(self._shards)):
-                await self._seal(shard, outbox)
-            counts.late_pending = sum(s.late_pending for s in self._shards)
-            progress("panes", sum(s.sealed for s in self._shards), total)
-            if ends.all:
+        outbox, total = Outbox(producer), len(self._shards) * self._draft.panes.count
+        begun = sum(shard.accepted for shard in self._shards)
+        async for records in polls(consumer, pulse, LOG_RECORDS):
+            for record in records:
+                await self._fold(record, outbox, counts)
+                pulse.beat()
+                counts.accepted = sum(shard.accepted for shard in self._shards) - begun
+                counts.late_pending = sum(shard.panes.late_pending for shard in self._shards)
+                progress("panes", sum(shard.panes.sealed for shard in self._shards), total)
+            if all(shard.ended for shard in self._shards):
                 break
-        for shard in range(len(self._shards)):
-            outbox.put(self._topic, shard, END_KEY, b"")
+        for number in range(len(self._shards)):
+            outbox.put(self._topic, number, END_KEY, b"")
         await outbox.send()
 
-    def _hear(self, shard: int, heartbeat: Heartbeat) -> None:
-        watermark = self._watermarks[shard]
-        if heartbeat.until is None or heartbeat.recorded_at is None:
-            watermark.finish(heartbeat.source)
-        else:
-            watermark.hear(heartbeat.source, heartbeat.until.timestamp(), heartbeat.recorded_at.timestamp())
-            self._clocks[shard] = max(self._clocks[shard], micros(heartbeat.recorded_at))
-        self._reach(shard)
-
-    def _add(self, shard: int, event: PatientEvent) -> None:
-        self._clocks[shard] = max(self._clocks[shard], micros(event.recorded_at))
-        self._reach(shard)
-        self._shards[shard].apply(event)
-        self._watermarks[shard].observe(event.source, event.occurred_at.timestamp(), event.recorded_at.timestamp())
-        self._reach(shard)
-
-    def _reach(self, shard: int) -> None:
-        value = self._watermarks[shard].value
-        ends = {math.inf: ENDED, -math.inf: NEVER}
-        self._shards[shard].reach(ends[value] if math.isinf(value) else round(value * 1e6), self._clocks[shard])
-
-    async def _seal(self, shard: int, outbox: Outbox) -> None:
-        state = self._shards[shard]
-        if state.register.closed and not self._registered[shard]:
-            self._registered[shard] = True
-            self._put(outbox, shard, -1, state.register.link_column(self._link_key))
-        while state.sealed < state.sealable:
-            pane, content = state.seal()
-            self._put(outbox, shard, pane, content.view(np.uint64))
+    async def _fold(self, record: Record, outbox: Outbox, counts: Counts) -> None:
+        shard = self._shards[record.partition]
+        try:
+            columns = await asyncio.to_thread(EventColumns.from_bytes, record.value)
+        except BatchError as error:
+            raise StreamsError(
+                f"record {record.offset} of shard {record.partition} is none that re-keying writes: {error}"
+            ) from error
+        outcomes = shard.fold(record.offset, columns)
+        more = True
+        while more:
+            # In a thread: folding does not hold up the connections to the broker.
+            refused, sealed, more = await asyncio.to_thread(_some, outcomes)
+            for outcome in refused:
+                outbox.put(self._rejected, 0, None, seal_rejected(
+                    outcome.reason, outcome.event.source, outcome.position, encode(outcome.event), self._reject_key
+                ))
+            counts.rejected.update(Counter(outcome.reason for outcome in refused))
+            if shard.panes.register.closed and record.partition not in self._registered:
+                self._registered.add(record.partition)
+                self._put(outbox, record.partition, -1, shard.panes.register.link_column(self._link_key))
+            if sealed is not None:
+                self._put(outbox, record.partition, sealed.pane, sealed.content.view(np.uint64))
             await outbox.send()
-        await outbox.send()
 
     def _put(self, outbox: Outbox, shard: int, pane: int, content: NDArray[np.uint64]) -> None:
-        size, blocks = self._draft.linkage.block_slots, self._shards[shard].register.blocks
+        size, blocks = self._draft.linkage.block_slots, self._shards[shard].panes.register.blocks
         for block in range(blocks):
             header = BatchHeader(
                 agreement=self._agreement, epoch=EPOCH, party=self._party, shard=shard, block=block,
@@ -128,3 +117,13 @@ class PaneStage:
                 blocks=blocks if pane < 0 else None,
             )
             outbox.put(self._topic, shard, b"block", snapshot(header, content[:, block * size : (block + 1) * size]))
+
+
+def _some(outcomes: Iterator[Refused | Sealed]) -> tuple[list[Refused], Sealed | None, bool]:
+    """Refusals, up to a sealed pane or TURN_OUTCOMES; and whether there may be more."""
+    refused: list[Refused] = []
+    for outcome in islice(outcomes, TURN_OUTCOMES):
+        if isinstance(outcome, Sealed):
+            return refused, outcome, True
+        refused.append(outcome)
+    return refused, None, len(refused) == TURN_OUTCOMES

@@ -2,14 +2,16 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from policy.agreement import Draft
 from policy.measure import Measure
+from streams.columns import EventColumns
 from streams.counted import key_of
 from streams.envelope import (
     REGISTERED,
@@ -21,8 +23,9 @@ from streams.envelope import (
     PromEvent,
     SocialEvent,
 )
+from streams.judge import Judge
 from streams.pseudonym import Pseudonyms
-from streams.rejects import Reason, RefusedLineError
+from streams.rejects import Position, Reason, RefusedLineError
 from streams.sources.agreed import open_sources, unread_files
 from streams.sources.fhir import FhirForm
 from streams.sources.lines import IndexedFile, read_events
@@ -30,8 +33,12 @@ from streams.sources.rows import MappedForm
 from streams.tally import CodeTally
 from streams.validate import Validator
 
+Line = tuple[IndexedFile, Position, PatientEvent | Reason, bytes]
+"""As streams.sources.lines.read_events gives it."""
 MOST_KEYS = 10_000
 """Combinations of codes for which it is remembered which measures they count for."""
+BATCH_LINES = 4_000
+"""Lines judged at once."""
 MOST_EXAMPLES = 3
 """Places that are named for each reason of refusal."""
 
@@ -93,18 +100,15 @@ def survey(draft: Draft, party: str, folder: Path) -> Survey:
         SourceError, ConfigurationError: see streams.sources.agreed.open_sources.
     """
     pseudonyms = Pseudonyms(secrets.token_bytes(32), secrets.token_bytes(32))
-    validator, zone = Validator(draft, party, pseudonyms), ZoneInfo(draft.panes.zone)
+    zone = ZoneInfo(draft.panes.zone)
     files = open_sources(draft, party, folder, pseudonyms)
     found = {f.form.file: FileSurvey(f.form.file, f.form.source) for f in files}
     measures = draft.party_measures(party)
     counts_for: dict[tuple[str, ...], set[str]] = {}
     unused: dict[str, CodeTally] = {}
-    for file, position, event, line in read_events(files):
+    for (file, position, event, line), outcome in _decided(draft, party, pseudonyms, read_events(files)):
         told = found[file.form.file]
         told.read += 1
-        outcome = event if isinstance(event, Reason) else validator.check(
-            event, pseudonyms.shard(event.patient, draft.shards)
-        )
         if isinstance(outcome, Reason):
             told.refuse(outcome, position.line)
             if outcome is Reason.UNKNOWN_CODE:
@@ -124,6 +128,26 @@ def survey(draft: Draft, party: str, folder: Path) -> Survey:
     fed = {name for names in counts_for.values() for name in names}
     idle = [m.name for m in measures if (m.of or m.name) not in fed]
     return Survey(list(found.values()), unused, idle, unread_files(folder, {*found}))
+
+
+def _decided(
+    draft: Draft, party: str, pseudonyms: Pseudonyms, lines: Iterable[Line]
+) -> Iterator[tuple[Line, PatientEvent | Reason]]:
+    """Every line with its event as it may enter, or why not."""
+    sources = [source.name for source in draft.party(party).sources]
+    judge, history = Judge(draft, party, pseudonyms), Validator(draft, party)
+    lines = iter(lines)
+    while some := list(islice(lines, BATCH_LINES)):
+        events = [event for _, _, event, _ in some if not isinstance(event, Reason)]
+        refused = dict(judge.judge(EventColumns.from_events(events, range(len(events)), sources)).refused)
+        row = 0
+        for line in some:
+            event = line[2]
+            if isinstance(event, Reason):
+                yield line, event
+                continue
+            yield line, refused[row] if row in refused else history.enter(event)
+            row += 1
 
 
 def _learn_unknown(told: FileSurvey, file: IndexedFile, event: PatientEvent | Reason, line: bytes) -> None:

@@ -29,7 +29,6 @@ from streams.envelope import (
     WithdrawalEvent,
 )
 from streams.errors import StoreError
-from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason
 from streams.revisions import Revisions
 from streams.rowwise import micros, moment
@@ -67,9 +66,8 @@ _CARE = pa.schema([pa.field("care_type", pa.string(), nullable=False)])
 class Validator:
     """Checks events in their order: one shard's, or all of a party's."""
 
-    def __init__(self, draft: Draft, party: str, pseudonyms: Pseudonyms) -> None:
-        self._grid, self._shards, self._pseudonyms = draft.panes, draft.shards, pseudonyms
-        self._kinds = {s.name: frozenset(s.kinds) for s in draft.party(party).sources}
+    def __init__(self, draft: Draft, party: str) -> None:
+        self._grid = draft.panes
         self._programmes = programmes(draft, party) | {REGISTERED}
         measures = [m for m in draft.party_measures(party) if m.kind == "claim"]
         self._limits = {
@@ -81,7 +79,7 @@ class Validator:
             for care in CARE_TYPES | {m.care_type for m in measures if m.care_type is not None}
         }
         """Care type → (measure, whether it adds cents, bound) of the measures that a claim counts for."""
-        self._needs_enrolment = any("enrolment" in kinds for kinds in self._kinds.values())
+        self._needs_enrolment = any("enrolment" in s.kinds for s in draft.party(party).sources)
         self._measures = max(1, len(measures))
         self._people: dict[str, int] = {}
         self._claims, self._care = Claims(), sorted(self._limits)
@@ -92,24 +90,11 @@ class Validator:
         self._enrolments: dict[str, _Enrolled] = {}
         self._totals: dict[int, int] = {}
 
-    def check(self, event: PatientEvent, partition: int) -> PatientEvent | Reason:
-        """The event as it may enter, or why not.
+    def enter(self, event: PatientEvent) -> PatientEvent | Reason:
+        """The event as it may enter, or why not; what needs no history streams.judge decided before.
 
         A credit line enters with the date and care type of the line that it cancels; see Revisions.check too.
         """
-        try:
-            if self._pseudonyms.shard(event.patient, self._shards) != partition:
-                return Reason.WRONG_PARTITION
-        except ValueError:
-            return Reason.WRONG_TYPE
-        if event.kind not in self._kinds.get(event.source, ()):
-            return Reason.UNKNOWN_CODE
-        if event.occurred_at > event.recorded_at + CLOCK_SLACK:
-            return Reason.IN_THE_FUTURE
-        return self.enter(event)
-
-    def enter(self, event: PatientEvent) -> PatientEvent | Reason:
-        """The same, of an event that streams.judge let through to its shard: what was accepted before decides."""
         match event:
             case ClaimEvent():
                 return self._credit(event) if event.payload.credit else self._debit(event)

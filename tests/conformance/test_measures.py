@@ -15,7 +15,7 @@ from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason
 from streams.sources.agreed import open_sources
 from streams.sources.lines import read_events
-from streams.validate import Validator
+from tests.support.checking import Checker
 from tests.support.driven import DrivenPanes
 from tests.support.oracle import _measures
 from tests.support.oracle_files import Reader
@@ -111,7 +111,7 @@ def withdraw(folder: Path) -> None:
 def streamed(draft: Draft, party: str, folder: Path) -> tuple[np.ndarray, Counter, int, int]:
     """(people, panes, columns), in no order; rejected by reason; late; read."""
     pseudonyms = Pseudonyms(bytes(32), bytes(range(32)))
-    validator = Validator(draft, party, pseudonyms)
+    validator = Checker(draft, party, pseudonyms)
     shards = [DrivenPanes(draft, party) for _ in range(draft.shards)]
     panes: list[list[np.ndarray]] = [[] for _ in shards]
     rejected: Counter = Counter()
@@ -125,7 +125,7 @@ def streamed(draft: Draft, party: str, folder: Path) -> tuple[np.ndarray, Counte
     for _, _, event, _ in read_events(open_sources(draft, party, folder, pseudonyms)):
         read += 1
         shard = 0 if isinstance(event, Reason) else pseudonyms.shard(event.patient, draft.shards)
-        outcome = event if isinstance(event, Reason) else validator.check(event, shard)
+        outcome = event if isinstance(event, Reason) else validator.check(event)
         if isinstance(outcome, Reason):
             rejected[str(outcome)] += 1
         else:

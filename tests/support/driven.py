@@ -5,7 +5,7 @@ import math
 from streams.columns import ENDED, NEVER
 from streams.panes import ShardPanes
 from streams.rowwise import micros
-from streams.watermark import Watermark
+from tests.support.watermark import Watermark
 
 
 class DrivenPanes(ShardPanes):

@@ -185,7 +185,7 @@ def know(evidence, terms):
     events = tuple(
         plaintext.Events(
             p.name,
-            [r.value for n in (f"{p.name}.source", f"{p.name}.{terms.draft.name}.sharded") for r in evidence.topics[n]],
+            [r.value for r in evidence.topics[f"{p.name}.source"]],
             [r.value for r in evidence.topics[f"{p.name}.{terms.draft.name}.panes"]],
         )
         for p in terms.parties

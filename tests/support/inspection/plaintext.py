@@ -1,5 +1,6 @@
 """Identifiers nowhere at all, and a party's events nowhere but with itself."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -73,7 +74,7 @@ class Events:
 
     Args:
         party: whose they are.
-        records: values of its source and sharded topics.
+        records: values of its source topic.
         snapshots: values of its panes topic.
     """
 
@@ -83,6 +84,11 @@ class Events:
         self.pseudonyms = set(PSEUDONYM.findall(text))
         self._event_ids = set(EVENT_ID.findall(text))
         self._payloads, self._moments = set(PAYLOAD.findall(text)), set(RECORDED.findall(text))
+        self._columns = Needles({
+            base64.urlsafe_b64decode(name[-(size * 4 + 2) // 3 :] + b"=="): f"{what}, as in event columns,"
+            for what, size, names in (("a pseudonym", 32, self.pseudonyms), ("an event id", 16, self._event_ids))
+            for name in names
+        })
         self._amounts = set(CENTS.findall(text))
         self.rows = telling_rows(snapshots)
 
@@ -102,6 +108,7 @@ class Events:
             for what, pattern, mine in telling if blob.owner in parties else telling + weak:
                 seen = set(pattern.findall(blob.text)) & mine
                 found += [f"{blob.place}: {what} of {self.party}, {x.decode()}" for x in sorted(seen)[:SHOWN]]
+            found += [f"{blob.place}: {what} of {self.party}" for what in self._columns.find_in(blob.forms)]
             if any(stands_in(row, blob.data) for row in self.rows):
                 found.append(f"{blob.place}: part of a pane of {self.party}")
         return found

@@ -17,8 +17,8 @@ from streams.sources.fhir import FhirRules
 from streams.sources.fhir_files import FORMS, fhir_context
 from streams.sources.lines import FieldReader, SourceFile, placed, read_events
 from streams.survey import survey
-from streams.validate import Validator
 from tests.support import parties as p
+from tests.support.checking import Checker
 from tests.support.kinds import kinds_data
 from tests.support.terms import draft_data
 
@@ -253,10 +253,10 @@ def test_later_versions_replace_and_errors_take_back(tmp_path):
     )
     assert len(events) == 12
     assert all(not isinstance(e, Reason) for e in events)
-    validator = Validator(draft(), "hospital", NAMES)
+    validator = Checker(draft(), "hospital", NAMES)
     write(tmp_path)
-    validator.check(next(e for _, _, e, _ in read_events(open_sources(draft(), "hospital", tmp_path, NAMES))), 0)
-    judged = [validator.check(e, 0) for e in events]
+    validator.check(next(e for _, _, e, _ in read_events(open_sources(draft(), "hospital", tmp_path, NAMES))))
+    judged = [validator.check(e) for e in events]
     assert not any(isinstance(e, Reason) for e in judged)
     taken_back = [e for e in judged if e.payload.cancels]
     assert days(*(e.occurred_at for e in taken_back)) == [

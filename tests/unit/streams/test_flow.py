@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from policy.agreement import Draft
 from streams.errors import StalledError
-from streams.flow import TURN_RECORDS, Counts, Ends, Pulse, polls
+from streams.flow import TURN_RECORDS, Counts, Pulse, polls
 from streams.pseudonym import Pseudonyms
 from streams.replay import replay
 from streams.sources.agreed import open_sources
@@ -69,15 +69,6 @@ async def test_connections_get_a_turn_while_thousands_of_lines_are_refused(tmp_p
     await work
     assert counts.rejected.total() == lines
     assert turns >= lines / TURN_RECORDS
-
-
-def test_all_sources_end_in_all_partitions():
-    ends = Ends(range(2), ("a", "b"))
-    for partition, source in ((0, "a"), (1, "a"), (0, "b"), (0, "b"), (1, "stranger")):
-        ends.end(partition, source)
-    assert not ends.all
-    ends.end(1, "b")
-    assert ends.all
 
 
 def test_counts_as_plain_data():

@@ -13,7 +13,7 @@ from streams.envelope import Claim, ClaimEvent, Enrolment, EnrolmentEvent, Socia
 from streams.judge import FOREIGN, Judge
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason
-from streams.validate import Validator
+from tests.support.checking import Checker
 from tests.support.kinds import NAMES, at, common, encounter, kinds_data, monitoring, prom, withdrawal
 from tests.support.parties import LINK_SECRET, person
 
@@ -76,7 +76,7 @@ def test_the_same_reasons_as_one_by_one(found):
     assert judged.accepted.tolist() == [i not in refused for i in range(len(found))]
     for i, event in enumerate(found):
         # Nobody is known and nothing was said before, so what needs history is refused for that, or let through.
-        outcome = Validator(DRAFT, "hospital", NAMES).check(event, 0)
+        outcome = Checker(DRAFT, "hospital", NAMES).check(event)
         if outcome is Reason.UNKNOWN_REFERENCE and isinstance(event, ClaimEvent) and event.corrects is None:
             outcome = Reason.MISSING_FIELD
         expected = outcome if isinstance(outcome, Reason) and outcome not in HISTORY else None

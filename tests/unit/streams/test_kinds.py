@@ -8,7 +8,7 @@ from policy.agreement import Draft
 from policy.measure import Measure
 from streams.envelope import Heartbeat, encode, parse
 from streams.rejects import Reason
-from streams.validate import Validator
+from tests.support.checking import Checker
 from tests.support.driven import DrivenPanes
 from tests.support.kinds import (
     COLUMNS,
@@ -28,9 +28,9 @@ DRAFT = Draft.model_validate(kinds_data())
 
 @pytest.fixture
 def validator():
-    made = Validator(DRAFT, "hospital", NAMES)
+    made = Checker(DRAFT, "hospital", NAMES)
     for number in (1, 2):
-        made.check(enrolled(number), 0)
+        made.check(enrolled(number))
     return made
 
 
@@ -40,14 +40,14 @@ class Hospital:
     def __init__(self, grace=0):
         data = kinds_data()
         data["parties"][0]["grace_panes"] = grace
-        self.validator = Validator(Draft.model_validate(data), "hospital", NAMES)
+        self.validator = Checker(Draft.model_validate(data), "hospital", NAMES)
         self.panes = DrivenPanes(Draft.model_validate(data), "hospital")
         self.content = []
         self.add(enrolled(1), enrolled(2))
 
     def add(self, *events):
         for event in events:
-            accepted = self.validator.check(event, 0)
+            accepted = self.validator.check(event)
             assert not isinstance(accepted, Reason), accepted
             self.panes.add(accepted)
 
@@ -88,69 +88,69 @@ def padded(*values):
     (withdrawal(1, "w", -400), None),
 ])
 def test_one_fault_one_reason(validator, event, reason):
-    assert validator.check(event, 0) == (event if reason is None else reason)
+    assert validator.check(event) == (event if reason is None else reason)
 
 
 def test_ids_come_again_only_later_and_of_the_same_patient_and_kind(validator):
-    assert validator.check(encounter(1, "e", 3), 0) == encounter(1, "e", 3)
+    assert validator.check(encounter(1, "e", 3)) == encounter(1, "e", 3)
     for again in (
         encounter(1, "e", 3), encounter(2, "e", 3, recorded=9), monitoring(1, "e", 3, recorded=9), prom(1, "e", 3, recorded=9),
     ):
-        assert validator.check(again, 0) is Reason.DUPLICATE_ID
+        assert validator.check(again) is Reason.DUPLICATE_ID
     later = encounter(1, "e", 5, recorded=9, code="ed")
-    assert validator.check(later, 0) == later
-    assert validator.check(withdrawal(1, "w", 5), 0) == withdrawal(1, "w", 5)
-    assert validator.check(withdrawal(1, "w", 5, recorded=6), 0) is Reason.DUPLICATE_ID
+    assert validator.check(later) == later
+    assert validator.check(withdrawal(1, "w", 5)) == withdrawal(1, "w", 5)
+    assert validator.check(withdrawal(1, "w", 5, recorded=6)) is Reason.DUPLICATE_ID
 
 
 def test_what_is_cancelled_is_cancelled_once(validator):
-    validator.check(encounter(1, "a", 3), 0)
-    assert validator.check(encounter(2, "b", 3, recorded=4, corrects="a"), 0) is Reason.UNKNOWN_REFERENCE
-    assert validator.check(monitoring(1, "b", 3, recorded=4, corrects="a"), 0) is Reason.UNKNOWN_REFERENCE
+    validator.check(encounter(1, "a", 3))
+    assert validator.check(encounter(2, "b", 3, recorded=4, corrects="a")) is Reason.UNKNOWN_REFERENCE
+    assert validator.check(monitoring(1, "b", 3, recorded=4, corrects="a")) is Reason.UNKNOWN_REFERENCE
     cancelling = encounter(1, "b", 4, corrects="a", cancels=True)
-    assert validator.check(cancelling, 0) == cancelling.model_copy(update={"occurred_at": at(3)})
+    assert validator.check(cancelling) == cancelling.model_copy(update={"occurred_at": at(3)})
     for late, reason in (
         (encounter(1, "c", 5, corrects="a"), Reason.ALREADY_CANCELLED),
         (encounter(1, "c", 5, corrects="b"), Reason.UNKNOWN_REFERENCE),
         (encounter(1, "a", 5), Reason.ALREADY_CANCELLED),
     ):
-        assert validator.check(late, 0) is reason
-    validator.check(encounter(1, "d", 3), 0)
-    assert validator.check(encounter(1, "d", 4, cancels=True), 0).occurred_at == at(3)
-    assert validator.check(encounter(1, "d", 5, cancels=True), 0) is Reason.ALREADY_CANCELLED
-    assert validator.check(encounter(1, "d", 6), 0) == encounter(1, "d", 6)
+        assert validator.check(late) is reason
+    validator.check(encounter(1, "d", 3))
+    assert validator.check(encounter(1, "d", 4, cancels=True)).occurred_at == at(3)
+    assert validator.check(encounter(1, "d", 5, cancels=True)) is Reason.ALREADY_CANCELLED
+    assert validator.check(encounter(1, "d", 6)) == encounter(1, "d", 6)
 
 
 def test_counts_stay_within_their_bounds(validator):
-    outcomes = [validator.check(encounter(1, f"e{i}", 1 + i / 10), 0) for i in range(9)]
+    outcomes = [validator.check(encounter(1, f"e{i}", 1 + i / 10)) for i in range(9)]
     assert [isinstance(o, Reason) for o in outcomes] == [False] * 7 + [True] * 2
     assert outcomes[7] is Reason.TOO_MANY_EVENTS
-    assert not isinstance(validator.check(encounter(1, "other", 2, code="ed"), 0), Reason)
-    assert validator.check(encounter(1, "other2", 2, code="ed"), 0) is Reason.TOO_MANY_EVENTS
+    assert not isinstance(validator.check(encounter(1, "other", 2, code="ed")), Reason)
+    assert validator.check(encounter(1, "other2", 2, code="ed")) is Reason.TOO_MANY_EVENTS
     # One that is replaced in its pane keeps its place, one that is cancelled frees it.
-    assert not isinstance(validator.check(encounter(1, "e0", 2, recorded=3), 0), Reason)
-    assert not isinstance(validator.check(encounter(1, "e1", 3, cancels=True), 0), Reason)
-    assert not isinstance(validator.check(encounter(1, "e7", 2), 0), Reason)
-    assert validator.check(encounter(1, "e8", 2), 0) is Reason.TOO_MANY_EVENTS
+    assert not isinstance(validator.check(encounter(1, "e0", 2, recorded=3)), Reason)
+    assert not isinstance(validator.check(encounter(1, "e1", 3, cancels=True)), Reason)
+    assert not isinstance(validator.check(encounter(1, "e7", 2)), Reason)
+    assert validator.check(encounter(1, "e8", 2)) is Reason.TOO_MANY_EVENTS
     # Due ones bound what may be missed.
-    done = [validator.check(monitoring(1, f"c{i}", 1, status="completed", module="walk"), 0) for i in range(20)]
+    done = [validator.check(monitoring(1, f"c{i}", 1, status="completed", module="walk")) for i in range(20)]
     assert not any(isinstance(o, Reason) for o in done)
-    due = [validator.check(monitoring(1, f"d{i}", 1, module="walk"), 0) for i in range(6)]
+    due = [validator.check(monitoring(1, f"d{i}", 1, module="walk")) for i in range(6)]
     assert [o is Reason.TOO_MANY_EVENTS for o in due] == [False] * 5 + [True]
 
 
 def test_changes_stay_within_their_bound_whichever_answer_is_first(validator):
     def accepted(*args, **more):
-        return not isinstance(validator.check(prom(1, *args, **more), 0), Reason)
+        return not isinstance(validator.check(prom(1, *args, **more)), Reason)
 
     assert accepted("a", 30, score=500)
     assert accepted("b", 31, score=3_700)
     # Two in a pane may add up to twice 3,200; a third, or a score further off, to more.
-    assert validator.check(prom(1, "c", 32, score=600), 0) is Reason.AMOUNT_TOO_LARGE
-    assert validator.check(prom(1, "c", 2, score=3_701), 0) is Reason.AMOUNT_TOO_LARGE
+    assert validator.check(prom(1, "c", 32, score=600)) is Reason.AMOUNT_TOO_LARGE
+    assert validator.check(prom(1, "c", 2, score=3_701)) is Reason.AMOUNT_TOO_LARGE
     assert accepted("c", 2, score=3_700)
     assert accepted("b", 31, recorded=40, score=3_600)
-    assert validator.check(prom(1, "old", -90, score=-9_000), 0) is Reason.AMOUNT_TOO_LARGE
+    assert validator.check(prom(1, "old", -90, score=-9_000)) is Reason.AMOUNT_TOO_LARGE
 
 
 def test_a_correction_that_comes_too_late_frees_no_place_for_others():
@@ -160,7 +160,7 @@ def test_a_correction_that_comes_too_late_frees_no_place_for_others():
     hospital.seal()
     hospital.add(encounter(1, "e0", 15, recorded=38))
     assert hospital.panes.late_pending == 1
-    assert hospital.validator.check(encounter(1, "e7", 36, recorded=38), 0) is Reason.TOO_MANY_EVENTS
+    assert hospital.validator.check(encounter(1, "e7", 36, recorded=38)) is Reason.TOO_MANY_EVENTS
     assert hospital.end()["outpatient"] == padded(0, 0, 0, 0, 0, 7)
 
 
@@ -178,7 +178,7 @@ def test_a_second_correction_frees_no_place_either():
     # The panes stage still has m5 as it was first said: due in what is now a sealed pane.
     hospital.add(monitoring(1, "m5", 8, recorded=39))
     assert hospital.panes.late_pending == 2
-    assert hospital.validator.check(monitoring(1, "m6", 36, 39, status="completed"), 0) is Reason.TOO_MANY_EVENTS
+    assert hospital.validator.check(monitoring(1, "m6", 36, 39, status="completed")) is Reason.TOO_MANY_EVENTS
     found = hospital.end()
     assert (found["due"], found["done"]) == (padded(0, 0, 1), padded(0, 0, 0, 0, 0, 6))
 

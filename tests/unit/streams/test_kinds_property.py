@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from policy.agreement import Draft
 from streams.envelope import Heartbeat, MonitoringEvent, PromEvent, WithdrawalEvent
 from streams.rejects import Reason
-from streams.validate import Validator
+from tests.support.checking import Checker
 from tests.support.driven import DrivenPanes
 from tests.support.kinds import (
     COLUMNS,
@@ -124,13 +124,13 @@ def test_panes_hold_what_stands_when_they_are_sealed(seed, grace):
             m["bound"] = -(-m["bound"] // slack)
     draft = Draft.model_validate(data)
     bounds = {m.name: m.bound for m in draft.party_measures("hospital")}
-    validator, panes = Validator(draft, "hospital", NAMES), DrivenPanes(draft, "hospital")
+    validator, panes = Checker(draft, "hospital", NAMES), DrivenPanes(draft, "hospital")
     patients = [NAMES.patient(person(n + 1)) for n in range(PEOPLE)]
     content, standing, withdrawn, expected = [], {}, set(), []
     late = sealed = 0
     happened, clock, heard = at(-20).timestamp(), at(-20).timestamp(), -np.inf
     for n in range(PEOPLE):
-        panes.add(validator.check(enrolled(n + 1), 0))
+        panes.add(validator.check(enrolled(n + 1)))
     recorded, closed = 0.0, False
     for step in [*steps, None]:
         if step is not None:
@@ -144,7 +144,7 @@ def test_panes_hold_what_stands_when_they_are_sealed(seed, grace):
             heard = max(heard, min(until, now).timestamp())
             closed |= recorded >= LINKAGE_DAY
         else:
-            event = validator.check(made(step, recorded), 0)
+            event = validator.check(made(step, recorded))
             if isinstance(event, Reason):
                 continue
             panes.add(event)
@@ -233,13 +233,13 @@ def test_within_the_grace_the_order_in_which_events_are_told_changes_nothing(see
             m["bound"] = 2**20
     draft = Draft.model_validate(data)
     for order in range(3):
-        validator, panes = Validator(draft, "hospital", NAMES), DrivenPanes(draft, "hospital")
+        validator, panes = Checker(draft, "hospital", NAMES), DrivenPanes(draft, "hospital")
         for n in range(PEOPLE):
-            panes.add(validator.check(enrolled(n + 1), 0))
+            panes.add(validator.check(enrolled(n + 1)))
         waiting, recorded = [list(chain) for chain in told], 100.0
         while waiting:
             chain = waiting[0] if order == 0 else rng.choice(waiting)
-            event = validator.check(told_at(chain.pop(0), recorded), 0)
+            event = validator.check(told_at(chain.pop(0), recorded))
             assert not isinstance(event, Reason), event
             panes.add(event)
             recorded += 0.01

@@ -17,10 +17,10 @@ from streams.errors import ConfigurationError
 from streams.intervals import merge
 from streams.pseudonym import Pseudonyms
 from streams.register import Register, register_seed
-from streams.watermark import SECONDS_PER_DAY, Watermark
 from tests.support.driven import DrivenPanes
 from tests.support.parties import LINK_SECRET, PSEUDONYM_KEY, person
 from tests.support.terms import draft_data
+from tests.support.watermark import SECONDS_PER_DAY, Watermark
 
 NAMES = Pseudonyms(LINK_SECRET, PSEUDONYM_KEY)
 ZONE = ZoneInfo("Europe/Amsterdam")

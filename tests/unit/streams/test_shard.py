@@ -23,13 +23,15 @@ SECRET = X25519PrivateKey.from_private_bytes(b"R" * 32)
 KEY = b"k" * 32
 
 
-def story(seed, length=60):
-    """Values of one source partition: events of all kinds, corrected, cancelled and repeated, and heartbeats."""
-    rng, found, day = random.Random(seed), [enrolled(1), enrolled(2)], 0.0
+def story(seed, length=60, people=(1, 2, 3)):
+    """Values of one source partition: events of all kinds, corrected, cancelled and repeated, and heartbeats; the last
+    one of `people` is nowhere enrolled.
+    """
+    rng, found, day = random.Random(seed), [enrolled(number) for number in people[:-1]], 0.0
     for _ in range(length):
         day = min(83.0, day + rng.random() * 3)
-        occurred, number, who = max(0.0, day - rng.choice([0, 1, 9])), rng.randrange(12), rng.randrange(3) + 1
-        corrects = rng.choice([None, None, rng.randrange(12)])
+        occurred, number, who = max(0.0, day - rng.choice([0, 1, 9])), f"{rng.randrange(12)}-{people[0]}", rng.choice(people)
+        corrects = rng.choice([None, None, f"{rng.randrange(12)}-{people[0]}"])
         more = {"recorded": day, "cancels": rng.random() < 0.2}
         match rng.randrange(6):
             case 0:
@@ -45,11 +47,11 @@ def story(seed, length=60):
     return [*found, Heartbeat(source="ehr")]
 
 
-def log_of(events, cuts):
+def log_of(events, cuts, partition=0):
     """Records of the shard's log, the source's records re-keyed in stretches that end at `cuts`."""
     rekeyer = Rekeyer(DRAFT, "hospital", NAMES, SECRET.public_key())
-    records = [SimpleNamespace(partition=0, offset=n, key=None, value=encode(e)) for n, e in enumerate(events)]
-    header, log, start = beginning(0), [], 0
+    records = [SimpleNamespace(partition=partition, offset=n, key=None, value=encode(e)) for n, e in enumerate(events)]
+    header, log, start = beginning(partition), [], 0
     for end in [*sorted(cuts), len(records)]:
         if end > start:
             step = rekeyer.step(header, records[start:end])
@@ -59,7 +61,7 @@ def log_of(events, cuts):
 
 
 def new():
-    return Shard(DRAFT, "hospital", 0, NAMES, bytes(32), 1)
+    return Shard(DRAFT, "hospital", 0, bytes(32), 1)
 
 
 def folded(shard, log, start=0):
@@ -105,6 +107,26 @@ def test_what_is_sent_twice_in_other_stretches_is_dropped(seed, cuts, others):
     assert twice.accepted == once.accepted
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.sets(st.integers(1, 62)), st.sets(st.integers(1, 62)), st.lists(st.booleans(), max_size=130))
+def test_how_source_partitions_come_together_changes_no_content(seed, cuts, others, turns):
+    """Late is what came after its own partition had passed, however far the other one was read."""
+    first, second = (log_of(story(seed + p, people=(1 + 9 * p, 2 + 9 * p, 3 + 9 * p)), c, p) for p, c in enumerate((cuts, others)))
+    mixed, one, other = [], list(first), list(second)
+    for turn in turns:
+        if take := one if turn else other:
+            mixed.append(take.pop(0))
+    seals, shards = [], []
+    for log in (first + second, second + first, mixed + one + other):
+        shards.append(Shard(DRAFT, "hospital", 0, bytes(32), 2))
+        found = folded(shards[-1], log)
+        assert shards[-1].ended
+        seals.append([made for made in found if not isinstance(made, Refused)])
+    assert seals[0] == seals[1] == seals[2]
+    assert len(seals[0]) == DRAFT.panes.count
+    assert len({(s.accepted, s.panes.late_pending) for s in shards}) == 1
+
+
 def test_panes_equal_those_of_events_one_by_one():
     events = [enrolled(1), enrolled(2), encounter(1, "a", 3), prom(1, "b", 4), encounter(2, "c", 9), withdrawal(2, "w", 30)]
     driven, shard = DrivenPanes(DRAFT, "hospital"), new()
@@ -139,4 +161,4 @@ def test_a_damaged_state_is_refused(change):
     with pytest.raises(StoreError, match="damaged, or not of shard 0"):
         new().load(b"K" * 32, state)
     with pytest.raises(StoreError, match="not of shard 1"):
-        Shard(DRAFT, "hospital", 1, NAMES, bytes(32), 1).load(KEY, state)
+        Shard(DRAFT, "hospital", 1, bytes(32), 1).load(KEY, state)

