@@ -112,12 +112,12 @@ def test_what_is_sent_twice_in_other_stretches_is_dropped(seed, cuts, others):
 def test_how_source_partitions_come_together_changes_no_content(seed, cuts, others, turns):
     """Late is what came after its own partition had passed, however far the other one was read."""
     first, second = (log_of(story(seed + p, people=(1 + 9 * p, 2 + 9 * p, 3 + 9 * p)), c, p) for p, c in enumerate((cuts, others)))
-    mixed, one, other = [], list(first), list(second)
+    mixed, at = [], [0, 0]
     for turn in turns:
-        if take := one if turn else other:
-            mixed.append(take.pop(0))
+        mixed += (first, second)[turn][at[turn] : at[turn] + 1]
+        at[turn] += 1
     seals, shards = [], []
-    for log in (first + second, second + first, mixed + one + other):
+    for log in (first + second, second + first, mixed + first[at[0] :] + second[at[1] :]):
         shards.append(Shard(DRAFT, "hospital", 0, bytes(32), 2))
         found = folded(shards[-1], log)
         assert shards[-1].ended
