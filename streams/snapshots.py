@@ -1,4 +1,4 @@
-"""The panes stage: shards fold their logs; registers and sealed panes become snapshots, stored before they are shared."""
+"""The panes stage: shards fold their logs; registers and sealed panes are stored before they are shared."""
 
 import asyncio
 from collections import Counter
