@@ -1,10 +1,10 @@
-"""From the bytes of JSON events on a source topic to what a shard can use.
+"""From the bytes of JSON events on a source topic to durable panes.
 
-The events are a health insurer's: an enrolment for each of PATIENTS, then claim lines. All contenders read them from
-the same embedded broker and check every field.
+The events are a health insurer's: an enrolment for each of PATIENTS, then claim lines as they are recorded. All
+contenders read them from the same embedded broker and check every field.
 
-- `winnow`: whole polls are parsed, judged, re-keyed to SHARDS shards, and acknowledged by the broker as columns on the
-  sharded topic: the product's own stage. What shards make of them is not in it yet.
+- `winnow`: the product's own stages, side by side. Whole polls are parsed, judged, re-keyed to SHARDS shards and stored
+  on the sharded topic; shards fold them from there, and every sealed pane is stored on the panes topic.
 - `aiokafka-bare`: a `getmany` loop, json.loads and a pydantic TypeAdapter, into a dict. Nothing is stored.
 - `faust-table`: a Faust agent with a Table, event by event, in a process of its own and over a twentieth of the events.
   From the first event it sees to the last.
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pydantic import TypeAdapter
@@ -33,13 +34,16 @@ from benchmarks import faust_table
 from benchmarks.report import case
 from infra.local.broker import EmbeddedBroker
 from policy.agreement import Draft
+from policy.measure import LIMB_BITS
 from streams import topics
+from streams.batch import open_snapshot
 from streams.broker import FETCH_BYTES, Broker, Consumer, Producer, create_topics
-from streams.columns import EventColumns
 from streams.envelope import Claim, ClaimEvent, Enrolment, EnrolmentEvent, Envelope, Heartbeat, PatientEvent, encode
 from streams.flow import Counts, Pulse
 from streams.pseudonym import Pseudonyms
 from streams.rekey import Rekeyer, beginning, rekey
+from streams.shard import Shard
+from streams.snapshots import END_KEY, PaneStage
 from streams.topics import Topic
 from tests.support.parties import LINK_SECRET, PSEUDONYM_KEY, REJECTS_KEY
 from tests.support.terms import draft_data
@@ -49,6 +53,7 @@ PATIENTS, SHARDS = 10_000, 4
 FAUST_PART = 20
 POLL_RECORDS = 4_000
 STALL_SECONDS = 60.0
+COST_COLUMNS = ("cost.high", "cost.low")
 FAUST_SECONDS = 120.0
 CARE = ("gp", "outpatient", "medication", "admission", "dental")
 _ADAPTER: TypeAdapter[PatientEvent | Heartbeat] = TypeAdapter(Envelope)
@@ -61,13 +66,17 @@ class _Load:
         self.draft = Draft.model_validate(draft_data(shards=SHARDS))
         self.names = Pseudonyms(LINK_SECRET, PSEUDONYM_KEY)
         self.rows, self.cents, self.values = rows, 0, list[bytes]()
+        self.partitions: list[list[int]] = [[] for _ in range(SHARDS)]
+        """Source partition → its events: a patient's are in one, in order, but not in that of their shard."""
         rng, start = random.Random(1), datetime(2024, 1, 1, tzinfo=ZoneInfo("Europe/Amsterdam"))
+        hours = [-60 * 24] * PATIENTS + sorted(rng.randrange(84 * 24) for _ in range(rows))
         for number in range(rows):
-            member = number < PATIENTS
-            day = start + timedelta(hours=0 if member else rng.randrange(84 * 24))
+            member, day = number < PATIENTS, start + timedelta(hours=hours[number])
+            patient = number if member else rng.randrange(min(PATIENTS, rows))
+            self.partitions[patient % SHARDS].append(number)
             event: dict[str, Any] = {
                 "event_id": self.names.event_id("benchmark", str(number)), "occurred_at": day,
-                "patient": self.names.patient(f"P{number if member else rng.randrange(min(PATIENTS, rows)):08d}"),
+                "patient": self.names.patient(f"P{patient:08d}"),
                 "recorded_at": day + timedelta(days=1, seconds=rng.randrange(80_000)), "source": SOURCE,
             }
             if member:
@@ -80,7 +89,7 @@ class _Load:
 
     def partition(self, number: int) -> list[tuple[bytes | None, bytes]]:
         """(key, value) of one source partition: its share of the events, and the end of the source."""
-        mine = range(number, self.rows, SHARDS)
+        mine = self.partitions[number]
         records: list[tuple[bytes | None, bytes]] = [(f"claims.csv:{i}".encode(), self.values[i]) for i in mine]
         return [*records, (None, encode(Heartbeat(source=SOURCE)))]
 
@@ -96,7 +105,10 @@ def measure_ingest(rows: int, runs: int) -> list[dict[str, Any]]:
 
 async def _measure(broker: Broker, load: _Load, runs: int) -> list[dict[str, Any]]:
     draft, part = load.draft, max(1, load.rows // FAUST_PART)
-    wanted = [topics.source(PARTY), topics.rejected(PARTY), topics.sharded(PARTY, draft.name)]
+    wanted = [
+        topics.source(PARTY), topics.rejected(PARTY), topics.panes(PARTY, draft.name),
+        *(topics.sharded(PARTY, _log(number)) for number in range(runs + 1)),
+    ]
     await create_topics(broker, [
         *(Topic(name, SHARDS, 1) for name in wanted), Topic(faust_table.TOPIC, 1, 1),
         *(Topic(faust_table.changelog(f"run-{number}"), 1, 1, compacted=True) for number in range(runs + 1)),
@@ -106,7 +118,7 @@ async def _measure(broker: Broker, load: _Load, runs: int) -> list[dict[str, Any
             await producer.send(topics.source(PARTY), number, load.partition(number))
         await producer.send(faust_table.TOPIC, 0, ((None, value) for value in load.values[-part:]))
     contenders: list[tuple[str, int, Callable[[int], Awaitable[float]]]] = [
-        ("winnow", load.rows, lambda _: _winnow(broker, load)),
+        ("winnow", load.rows, lambda number: _winnow(broker, load, number)),
         ("aiokafka-bare", load.rows, lambda _: _bare(broker, load)),
         ("faust-table", part, lambda number: asyncio.to_thread(_faust, broker, load, part, f"run-{number}")),
     ]
@@ -119,41 +131,55 @@ async def _measure(broker: Broker, load: _Load, runs: int) -> list[dict[str, Any
             elif name == "winnow":
                 await _check(broker, load)
             sys.stderr.write(f"{number} of {runs}, {name}: {spent:.2f} s\n")
-    found = [case("source topic to shards", name, rows, seconds[name]) for name, rows, _ in contenders]
+    found = [case("source topic to panes", name, rows, seconds[name]) for name, rows, _ in contenders]
     return [row | {"rows_per_second": round(row["rows"] / row["seconds"])} for row in found]
 
 
-async def _winnow(broker: Broker, load: _Load) -> float:
-    """Seconds until everything is acknowledged on the sharded topic."""
-    draft, counts = load.draft, Counts()
+def _log(number: int) -> str:
+    """The agreement whose name the sharded topic of a run bears: shards begin with an empty log."""
+    return f"run-{number}"
+
+
+async def _winnow(broker: Broker, load: _Load, number: int) -> float:
+    """Seconds until every pane is acknowledged."""
+    draft, counts, pulse = load.draft, Counts(), Pulse(STALL_SECONDS)
     reject_key = X25519PrivateKey.from_private_bytes(REJECTS_KEY).public_key()
     partitions = range(SHARDS)
-    async with Producer(broker) as producer, Consumer(broker, topics.source(PARTY), partitions) as consumer:
+    shards = [Shard(draft, PARTY, shard, bytes(32), SHARDS) for shard in partitions]
+    stage = PaneStage(draft, "0" * 64, PARTY, shards, load.names.link_key, reject_key)
+    rekeyer = Rekeyer(draft, PARTY, load.names, reject_key)
+    async with (
+        Producer(broker) as producer, Consumer(broker, topics.source(PARTY), partitions) as consumer,
+        Consumer(broker, topics.sharded(PARTY, _log(number)), partitions) as log,
+    ):
         begin = time.perf_counter()
-        await rekey(
-            Rekeyer(draft, PARTY, load.names, reject_key), PARTY, draft.name, {p: beginning(p) for p in partitions},
-            consumer, producer, counts, lambda *_: None, Pulse(STALL_SECONDS),
-        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(rekey(
+                rekeyer, PARTY, _log(number), {p: beginning(p) for p in partitions}, consumer, producer, counts,
+                lambda *_: None, pulse,
+            ))
+            group.create_task(stage.run(log, producer, counts, lambda *_: None, pulse))
         spent = time.perf_counter() - begin
-    if counts.rejected:
-        raise RuntimeError(f"{counts.rejected.total()} refused of {load.rows}")
+    if (counts.accepted, counts.rejected.total(), counts.late_pending) != (load.rows, 0, 0):
+        raise RuntimeError(f"of {load.rows} rows: {counts.summary()}")
     return spent
 
 
 async def _check(broker: Broker, load: _Load) -> None:
-    """Refuse columns that are not the events."""
-    found: set[bytes] = set()
-    rows, cents = 0, 0
-    async with Consumer(broker, topics.sharded(PARTY, load.draft.name), range(SHARDS)) as consumer:
-        while records := await consumer.poll(2.0, POLL_RECORDS):
-            for record in records:
-                columns = EventColumns.from_bytes(record.value)
-                found.update(columns.event.tolist())
-                rows, cents = rows + len(columns), cents + int(columns.value.sum())
-    if (len(found), rows, cents) != (load.rows, load.rows, load.cents):
-        raise RuntimeError(
-            f"found {rows} rows of {len(found)} events and {cents} cents; expected {load.rows} and {load.cents}"
-        )
+    """Refuse panes that do not hold what was claimed."""
+    cents, ended = 0, 0
+    async with Consumer(broker, topics.panes(PARTY, load.draft.name), range(SHARDS)) as consumer:
+        while ended < SHARDS:
+            for record in await consumer.poll(2.0, 32):
+                if record.key == END_KEY:
+                    ended += 1
+                    continue
+                header, content = open_snapshot(record.value)
+                if header.kind == "pane":
+                    high, low = (content[header.columns.index(name)].view(np.int64).sum() for name in COST_COLUMNS)
+                    cents += (int(high) << LIMB_BITS) + int(low)
+    if cents != load.cents:
+        raise RuntimeError(f"found {cents} cents in panes; expected {load.cents}")
 
 
 async def _bare(broker: Broker, load: _Load) -> float:

@@ -2,12 +2,13 @@
 
 import base64
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from streams.chest import Tables
+from streams.fixed import Int64s
 
 STANDS, CANCELLED, CREDIT = range(3)
 """A debit line; one that a credit line took back; a credit line."""
@@ -42,6 +43,15 @@ class Claims:
         self.care.append(care)
         self.cents.append(cents)
         self.state.append(state)
+
+    def extend(self, events: Sequence[bytes], person: Int64s, occurred: Int64s, care: Int64s, cents: Int64s) -> None:
+        """Lines that stand, at once."""
+        first = len(self.state)
+        self.row.update(zip(events, range(first, first + len(events)), strict=True))
+        columns = ((self.person, person), (self.occurred, occurred), (self.care, care), (self.cents, cents))
+        for into, values in columns:
+            into.frombytes(values.tobytes())
+        self.state.extend(bytes([STANDS]) * len(events))
 
     def dump(self) -> pa.RecordBatch:
         """As a table."""

@@ -1,4 +1,4 @@
-"""What holds of people from some time on, and what adds up in a pane, as arrays."""
+"""What holds of people from some time on, as arrays."""
 
 from array import array
 
@@ -6,21 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.intervals import Numbers
-
-
-class PaneEvents:
-    """Contributions to one open pane: (person, measure, value)."""
-
-    __slots__ = ("measure", "person", "value")
-
-    def __init__(self) -> None:
-        self.person, self.measure, self.value = array("q"), array("q"), array("q")
-
-    def add(self, person: int, measure: int, value: int) -> None:
-        """One contribution; they add up."""
-        self.person.append(person)
-        self.measure.append(measure)
-        self.value.append(value)
 
 
 class Facts:

@@ -8,7 +8,7 @@ register, changes nothing here: it is counted as late and stays on the sharded t
 import math
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -19,11 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from policy.agreement import Draft
 from policy.measure import LIMB_BITS, Measure
+from streams.additive import Contributions
 from streams.answers import Answer, Answers
 from streams.bounds import check_bounds
 from streams.chest import Tables, table
 from streams.columns import ENDED, NEVER
-from streams.counted import Key, counted, moments
+from streams.counted import Key, moments
+from streams.debits import Debits
 from streams.envelope import (
     REGISTERED,
     ClaimEvent,
@@ -37,8 +39,10 @@ from streams.envelope import (
     WithdrawalEvent,
 )
 from streams.errors import ConfigurationError
-from streams.facts import Facts, PaneEvents
+from streams.facts import Facts
+from streams.fixed import Bools
 from streams.intervals import LIMIT, Numbers, Programme
+from streams.passing import Passing
 from streams.register import Register
 from streams.rowwise import micros
 
@@ -104,20 +108,17 @@ class ShardPanes:
     def __init__(self, draft: Draft, party: str, seed: bytes) -> None:
         check_bounds(draft, party)
         self._grid, self._zone = draft.panes, ZoneInfo(draft.panes.zone)
-        self._grace = draft.party(party).grace_panes
         self._measures = draft.party_measures(party)
         self._origin = draft.panes.edges[0].timestamp()
         self._stamps = [edge.timestamp() for edge in draft.panes.edges]
         self._instants = [micros(edge) for edge in draft.panes.edges]
         self._edges = [round(stamp - self._origin) for stamp in self._stamps]
-        self._linkage = micros(datetime.combine(draft.linkage.date, time(), self._zone))
+        self.passing = Passing(draft, party)
         self._watermark = NEVER
-        self._additive: dict[str, tuple[tuple[int, bool], ...]] = {}
         self.register = Register(draft.linkage.block_slots, seed)
         self._programmes: defaultdict[str, Programme] = defaultdict(Programme)
         self._facts: defaultdict[str, Facts] = defaultdict(Facts)
-        self._events: defaultdict[int, PaneEvents] = defaultdict(PaneEvents)
-        self._counted: dict[Key, tuple[tuple[int, int], ...]] = {}
+        self._events = Contributions(self._measures)
         self._answers: defaultdict[str, Answers] = defaultdict(Answers)
         self._standing: dict[str, Standing] = {}
         self._withdrawn: dict[int, int] = {}
@@ -132,7 +133,7 @@ class ShardPanes:
         of their latest times of recording; µs since 1970, streams.columns.NEVER or ENDED. Neither ever falls.
         """
         self._watermark = max(self._watermark, watermark)
-        if not self.register.closed and (clock >= self._linkage or self._watermark == ENDED):
+        if not self.register.closed and self.passing.linked(self._watermark, clock):
             self.register.close()
 
     def apply(self, event: PatientEvent, watermark: int = NEVER, clock: int = NEVER) -> None:
@@ -147,8 +148,7 @@ class ShardPanes:
             clock: the latest recorded_at there, before it.
         """
         # Who is first heard of after the linkage date is not in this epoch, however long the register stays open.
-        linked = self.register.closed or max(clock, micros(event.recorded_at)) >= self._linkage or watermark == ENDED
-        self._passed = max(self.sealed, self._ended(watermark) if linked else 0)
+        linked = self._turn(watermark, max(clock, micros(event.recorded_at)))
         person = self.register.known(event.patient) if linked else self.register.person(event.patient)
         late = person is None
         if person is not None:
@@ -165,22 +165,40 @@ class ShardPanes:
                     self._withdrawn.setdefault(person, self._passed)
         self.late_pending += late
 
+    def _turn(self, watermark: int, clock: int) -> bool:
+        """Take over how far the source partition of what comes is; whether the linkage date has come for it."""
+        linked = self.register.closed or self.passing.linked(watermark, clock)
+        self._passed = max(self.sealed, self.passing.passed(watermark) if linked else 0)
+        return linked
+
+    def apply_debits(self, lines: Debits, entered: Bools, watermark: int, clock: int) -> None:
+        """Claim lines at once, between whose first and last nothing passes (streams.passing).
+
+        Args:
+            lines: n debit lines.
+            entered: (n,) which were accepted; at least one.
+            watermark: of their source partition, before the first.
+            clock: the latest recorded_at there, before the first and of it.
+        """
+        linked = self._turn(watermark, clock)
+        person_of = np.full(len(lines.patients), -1, dtype=np.int64)
+        for place in np.unique(lines.patient[entered]).tolist():
+            name = lines.patients[place]
+            found = self.register.known(name) if linked else self.register.person(name)
+            person_of[place] = -1 if found is None else found
+        person = person_of[lines.patient]
+        pane = np.searchsorted(self._instants, lines.occurred, side="right") - 1
+        late = entered & ((person < 0) | (pane < self._passed))
+        self.late_pending += int(late.sum())
+        kept = np.flatnonzero(entered & ~late)
+        self._events.add_debits(pane[kept], person[kept], lines.care[kept], lines.care_types, lines.cents[kept])
+
     def _claim(self, event: ClaimEvent, person: int) -> bool:
         pane = bisect_right(self._stamps, event.occurred_at.timestamp()) - 1
         if pane < self._passed:
             return True
         claim = event.payload
-        targets = self._additive.get(claim.care_type)
-        if targets is None:
-            targets = self._additive[claim.care_type] = tuple(
-                (index, m.aggregation == "sum")
-                for index, m in enumerate(self._measures)
-                if m.kind == "claim" and m.care_type in (None, claim.care_type)
-            )
-        events = self._events[pane]
-        sign = -1 if claim.credit else 1
-        for index, is_sum in targets:
-            events.add(person, index, sign * claim.cents if is_sum else sign)
+        self._events.add_claim(pane, person, claim.care_type, claim.cents, -1 if claim.credit else 1)
         return False
 
     def _revisable(self, event: RevisableEvent, person: int) -> bool:
@@ -209,8 +227,7 @@ class ShardPanes:
         for name in gone:
             del self._standing[name]
         for place, number in changes.items():
-            for index, value in self._adds(place.key):
-                self._events[place.pane].add(person, index, number * value)
+            self._events.add(place.pane, person, place.key, number)
         row = None
         if answers is not None:
             for old in removed:
@@ -219,12 +236,6 @@ class ShardPanes:
         if not cancels:
             self._standing[event.event_id] = Standing(person, tuple(places), row)
         return False
-
-    def _adds(self, key: Key) -> tuple[tuple[int, int], ...]:
-        found = self._counted.get(key)
-        if found is None:
-            found = self._counted[key] = counted(self._measures, key)
-        return found
 
     def _enrolment(self, event: EnrolmentEvent, person: int) -> bool:
         if event.payload.programme == REGISTERED:
@@ -266,10 +277,7 @@ class ShardPanes:
                 (name, *row) for name, programme in self._programmes.items() for row in programme.rows()
             )),
             "facts": table(_FACTS, ((name, *row) for name, held in self._facts.items() for row in held.rows())),
-            "events": table(_EVENTS, (
-                (pane, *row) for pane, e in self._events.items()
-                for row in zip(e.person, e.measure, e.value, strict=True)
-            )),
+            "events": table(_EVENTS, self._events.rows()),
             "answers": table(_ANSWERS, (
                 (name, *row) for name, answers in self._answers.items() for row in answers.rows()
             )),
@@ -293,8 +301,7 @@ class ShardPanes:
             self._programmes[name].put(event, person, start, stop, (first, end))
         for name, person, since, value in tables.rows("facts", _FACTS):
             self._facts[name].add(person, since, value)
-        for pane, person, measure, value in tables.rows("events", _EVENTS):
-            self._events[pane].add(person, measure, value)
+        self._events.restore(tables.rows("events", _EVENTS))
         for name, person, at, score, pane, stands in tables.rows("answers", _ANSWERS):
             row = self._answers[name].add(person, Answer(at, score, pane))
             if not stands:
@@ -311,13 +318,7 @@ class ShardPanes:
         """Panes that may be sealed by now, those already sealed included; 0 while the register is open."""
         if not self.register.closed:
             return 0
-        return max(self.sealed, self._ended(self._watermark))
-
-    def _ended(self, watermark: int) -> int:
-        """Panes over which a watermark has passed by the party's grace."""
-        if watermark == ENDED:
-            return self._grid.count
-        return max(0, min(self._grid.count, bisect_right(self._instants, watermark) - 1 - self._grace))
+        return max(self.sealed, self.passing.passed(self._watermark))
 
     @property
     def ripe(self) -> bool:
@@ -336,7 +337,7 @@ class ShardPanes:
         values: dict[str, Numbers] = {}
         for measure in self._measures:
             self._evaluate(measure, pane, len(slot_of), values)
-        self._events.pop(pane, None)
+        self._events.forget(pane)
         self.sealed += 1
         rows: list[Numbers] = []
         withdrawn = np.array([p for p, first in self._withdrawn.items() if first <= pane], dtype=np.int64)
@@ -382,10 +383,7 @@ class ShardPanes:
                 who, change = self._answers[_named(measure.code)].follow_ups(pane)
                 np.add.at(value, who, change if measure.aggregation == "change" else 1)
             case "count" | "sum" | "missed":
-                events = self._events.get(pane)
-                if events is not None:
-                    mine = np.array(events.measure) == self._measures.index(measure)
-                    np.add.at(value, np.array(events.person)[mine], np.array(events.value)[mine])
+                value = self._events.sums(pane, self._measures.index(measure), people)
                 if measure.aggregation == "missed":
                     np.maximum(value, 0, out=value)
         return value

@@ -5,7 +5,7 @@ panes already hold. An event that would lift a measure above its declared bound 
 shares never leave their range.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from policy.agreement import Draft
 from policy.window import MAX_PANES
 from streams.chest import Tables, table
 from streams.claims import CANCELLED, CREDIT, STANDS, Claims, id_bytes
+from streams.debits import Debits
 from streams.envelope import (
     REGISTERED,
     ClaimEvent,
@@ -29,6 +30,7 @@ from streams.envelope import (
     WithdrawalEvent,
 )
 from streams.errors import StoreError
+from streams.fixed import Int64s
 from streams.rejects import Reason
 from streams.revisions import Revisions
 from streams.rowwise import micros, moment
@@ -81,6 +83,13 @@ class Validator:
         """Care type → (measure, whether it adds cents, bound) of the measures that a claim counts for."""
         self._needs_enrolment = any("enrolment" in s.kinds for s in draft.party(party).sources)
         self._measures = max(1, len(measures))
+        self._bounds = {index: bound for limits in self._limits.values() for index, _, bound in limits}
+        self._counting = {
+            index: (np.array([any(i == index for i, _, _ in self._limits[c]) for c in sorted(self._limits)]), is_sum)
+            for limits in self._limits.values() for index, is_sum, _ in limits
+        }
+        """Measure → whether a claim of each care type counts for it, and whether it adds cents."""
+        self._instants = [micros(edge) for edge in draft.panes.edges]
         self._people: dict[str, int] = {}
         self._claims, self._care = Claims(), sorted(self._limits)
         self._care_number = {care: number for number, care in enumerate(self._care)}
@@ -107,31 +116,96 @@ class Validator:
             case WithdrawalEvent():
                 return self._withdrawal(event)
 
+    def enter_debits(self, lines: Debits) -> dict[int, Reason]:
+        """Enter debit lines at once, with the outcome that they would have one by one: row → reason of the refused.
+
+        Rows that touch nothing of each other are entered together: their id comes once, and no total of their patient
+        and pane can exceed its bound, whatever else of these lines enters. The others follow one by one.
+        """
+        held, numbers = self._claims, self._care_number
+        place = np.array([numbers.get(name, -1) for name in lines.care_types], dtype=np.int64)
+        care, pane = place[lines.care], np.searchsorted(self._instants, lines.occurred, side="right") - 1
+        person = np.array([self._people.get(name, -1) for name in lines.patients], dtype=np.int64)[lines.patient]
+        held_already = np.fromiter(map(held.row.__contains__, lines.event), dtype=np.bool_, count=len(lines))
+        single = (care >= 0) & (pane >= 0) & (pane < self._grid.count) & ~lines.repeated & ~held_already
+        if self._needs_enrolment:
+            single &= person >= 0
+        fits = np.flatnonzero((care >= 0) & (pane >= 0) & (pane < self._grid.count))
+        group, of = np.unique(lines.patient[fits] * MAX_PANES + pane[fits], return_inverse=True)
+        first = np.empty(len(group), dtype=np.int64)
+        first[of] = fits
+        cells = (person[first] * MAX_PANES + pane[first]) * self._measures
+        crowded = np.zeros(len(group), dtype=np.bool_)
+        for index, mine, adds in self._adds(care[fits], lines.cents[fits]):
+            total = np.array([self._totals.get(cell, 0) for cell in (cells + index).tolist()], dtype=np.int64)
+            np.add.at(total, of[mine], adds)
+            crowded |= total > self._bounds[index]
+        single[fits[crowded[of]]] = False
+        self._enter_singles(lines, np.flatnonzero(single), care, pane)
+        refused: dict[int, Reason] = {}
+        for row in np.flatnonzero(~single).tolist():
+            reason = self._enter_debit(
+                lines.event[row], lines.patients[lines.patient[row]], lines.care_types[lines.care[row]], int(pane[row]),
+                int(lines.occurred[row]), int(lines.cents[row]),
+            )
+            if reason is not None:
+                refused[row] = reason
+        return refused
+
+    def _enter_singles(self, lines: Debits, rows: Int64s, care: Int64s, pane: Int64s) -> None:
+        who = lines.patient[rows]
+        number = np.full(len(lines.patients), -1, dtype=np.int64)
+        for place in np.unique(who).tolist():
+            number[place] = self._know(lines.patients[place])
+        person, totals = number[who], self._totals
+        cells = (person * MAX_PANES + pane[rows]) * self._measures
+        for index, mine, adds in self._adds(care[rows], lines.cents[rows]):
+            some, of = np.unique(cells[mine] + index, return_inverse=True)
+            sums = np.zeros(len(some), dtype=np.int64)
+            np.add.at(sums, of, adds)
+            for cell, more in zip(some.tolist(), sums.tolist(), strict=True):
+                totals[cell] = totals.get(cell, 0) + more
+        events = [lines.event[row] for row in rows.tolist()]
+        self._claims.extend(events, person, lines.occurred[rows], care[rows], lines.cents[rows])
+
+    def _adds(self, care: Int64s, cents: Int64s) -> Iterator[tuple[int, Int64s, Int64s]]:
+        """Measure, the lines (of n) that count for it, and what they add."""
+        for index, (counts, is_sum) in self._counting.items():
+            mine = np.flatnonzero(counts[care])
+            yield index, mine, cents[mine] if is_sum else np.ones(len(mine), dtype=np.int64)
+
     def _debit(self, event: ClaimEvent) -> ClaimEvent | Reason:
-        claim = event.payload
-        limits = self._limits.get(claim.care_type)
+        claim, pane = event.payload, self._grid.pane_of(event.occurred_at)
+        reason = self._enter_debit(
+            id_bytes(event.event_id), event.patient, claim.care_type, -1 if pane is None else pane,
+            micros(event.occurred_at), claim.cents,
+        )
+        return event if reason is None else reason
+
+    def _enter_debit(
+        self, name: bytes, patient: str, care_type: str, pane: int, occurred: int, cents: int
+    ) -> Reason | None:
+        limits = self._limits.get(care_type)
         if limits is None:
             return Reason.UNKNOWN_CODE
-        pane = self._grid.pane_of(event.occurred_at)
-        if pane is None:
+        if not 0 <= pane < self._grid.count:
             return Reason.OUTSIDE_AGREEMENT
-        name = id_bytes(event.event_id)
         if name in self._claims.row:
             return Reason.DUPLICATE_ID
-        person = self._people.get(event.patient)
+        person = self._people.get(patient)
         if person is None:
             if self._needs_enrolment:
                 return Reason.UNKNOWN_PERSON
-            person = self._know(event.patient)
+            person = self._know(patient)
         cell = (person * MAX_PANES + pane) * self._measures
         totals = self._totals
         for index, is_sum, bound in limits:
-            if totals.get(cell + index, 0) + (claim.cents if is_sum else 1) > bound:
+            if totals.get(cell + index, 0) + (cents if is_sum else 1) > bound:
                 return Reason.AMOUNT_TOO_LARGE if is_sum else Reason.TOO_MANY_EVENTS
         for index, is_sum, _ in limits:
-            totals[cell + index] = totals.get(cell + index, 0) + (claim.cents if is_sum else 1)
-        self._claims.add(name, person, micros(event.occurred_at), self._care_number[claim.care_type], claim.cents)
-        return event
+            totals[cell + index] = totals.get(cell + index, 0) + (cents if is_sum else 1)
+        self._claims.add(name, person, occurred, self._care_number[care_type], cents)
+        return None
 
     def _credit(self, event: ClaimEvent) -> ClaimEvent | Reason:
         claim = event.payload
