@@ -1,6 +1,5 @@
 """Debit lines of one stretch, as arrays: the bulk of what a shard folds."""
 
-import base64
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -8,7 +7,8 @@ import pyarrow as pa
 
 from streams.columns import EventColumns
 from streams.fixed import Bools, Int64s
-from streams.pseudonym import VERSION
+from streams.passing import Passing
+from streams.pseudonym import written
 
 
 class Debits(NamedTuple):
@@ -24,6 +24,8 @@ class Debits(NamedTuple):
     """Pseudonyms, each once."""
     occurred: Int64s
     """(n,) µs since 1970"""
+    pane: Int64s
+    """(n,) that holds `occurred`; -1 before the grid, its count after it."""
     care: Int64s
     """(n,) into `care_types`."""
     care_types: tuple[str, ...]
@@ -31,8 +33,8 @@ class Debits(NamedTuple):
     """(n,) at least 0"""
 
     @classmethod
-    def of(cls, columns: EventColumns, rows: Int64s) -> Self:
-        """Those at `rows`, which must be debit lines."""
+    def of(cls, columns: EventColumns, rows: Int64s, passing: Passing) -> Self:
+        """Those at `rows`, which must be debit lines; `passing`: knows the grid."""
         ids, people = columns.event[rows], columns.patient[rows]
         encoded = _binary(ids.tobytes(), 16).dictionary_encode()
         place = encoded.indices.to_numpy(zero_copy_only=False)
@@ -40,11 +42,9 @@ class Debits(NamedTuple):
         return cls(
             event=ids.tolist(), repeated=np.bincount(place)[place] > 1,
             patient=who.indices.to_numpy(zero_copy_only=False).astype(np.int64),
-            patients=tuple(
-                VERSION + base64.urlsafe_b64encode(name).decode().rstrip("=") for name in who.dictionary.to_pylist()
-            ),
-            occurred=columns.occurred[rows], care=columns.code[rows].astype(np.int64), care_types=columns.codes,
-            cents=columns.value[rows],
+            patients=tuple(map(written, who.dictionary.to_pylist())),
+            occurred=columns.occurred[rows], pane=passing.panes_of(columns.occurred[rows]),
+            care=columns.code[rows].astype(np.int64), care_types=columns.codes, cents=columns.value[rows],
         )
 
     def __len__(self) -> int:

@@ -5,7 +5,6 @@ kind, the clock, then what the kind says. What needs history (ids, people, refer
 decides.
 """
 
-import base64
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from streams.columns import EventColumns
 from streams.counted import known_codes
 from streams.envelope import REGISTERED
 from streams.fixed import Bools, Int64s
-from streams.pseudonym import CACHED, VERSION, Pseudonyms
+from streams.pseudonym import CACHED, Pseudonyms, written
 from streams.rejects import Reason
 from streams.rowwise import CLAIM, ENCOUNTER, ENROLMENT, KINDS, MICROSECOND, MONITORING, PROM, micros
 from streams.sources.agreed import programmes
@@ -103,8 +102,7 @@ class Judge:
         if len(self._known) >= CACHED:
             self._known.clear()
         try:
-            text = VERSION + base64.urlsafe_b64encode(patient).rstrip(b"=").decode()
-            found = self._pseudonyms.shard(text, self._shards)
+            found = self._pseudonyms.shard(written(patient), self._shards)
         except ValueError:
             found = FOREIGN
         self._known[patient] = found

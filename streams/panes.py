@@ -111,7 +111,6 @@ class ShardPanes:
         self._measures = draft.party_measures(party)
         self._origin = draft.panes.edges[0].timestamp()
         self._stamps = [edge.timestamp() for edge in draft.panes.edges]
-        self._instants = [micros(edge) for edge in draft.panes.edges]
         self._edges = [round(stamp - self._origin) for stamp in self._stamps]
         self.passing = Passing(draft, party)
         self._watermark = NEVER
@@ -187,11 +186,10 @@ class ShardPanes:
             found = self.register.known(name) if linked else self.register.person(name)
             person_of[place] = -1 if found is None else found
         person = person_of[lines.patient]
-        pane = np.searchsorted(self._instants, lines.occurred, side="right") - 1
-        late = entered & ((person < 0) | (pane < self._passed))
+        late = entered & ((person < 0) | (lines.pane < self._passed))
         self.late_pending += int(late.sum())
         kept = np.flatnonzero(entered & ~late)
-        self._events.add_debits(pane[kept], person[kept], lines.care[kept], lines.care_types, lines.cents[kept])
+        self._events.add_debits(lines.pane[kept], person[kept], lines.care[kept], lines.care_types, lines.cents[kept])
 
     def _claim(self, event: ClaimEvent, person: int) -> bool:
         pane = bisect_right(self._stamps, event.occurred_at.timestamp()) - 1

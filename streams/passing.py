@@ -20,6 +20,10 @@ class Passing:
         self._edges = [micros(edge) for edge in draft.panes.edges]
         self._linkage = micros(datetime.combine(draft.linkage.date, time(), ZoneInfo(draft.panes.zone)))
 
+    def panes_of(self, at: Int64s) -> Int64s:
+        """(n,) the pane that holds each of n instants; -1 before the first, the number of panes after the last."""
+        return np.searchsorted(self._edges, at, side="right") - 1
+
     def passed(self, watermark: int) -> int:
         """Panes whose end lies the party's grace behind a watermark."""
         if watermark == ENDED:
@@ -32,7 +36,7 @@ class Passing:
 
     def changes(self, watermark: Int64s, clock: Int64s) -> Bools:
         """(n,) where, of n moments in order, more has passed than at the one before; False at the first."""
-        passed = np.clip(np.searchsorted(self._edges, watermark, side="right") - 1 - self._grace, 0, self._count)
+        passed = np.clip(self.panes_of(watermark) - self._grace, 0, self._count)
         passed[watermark == ENDED] = self._count
         linked = (clock >= self._linkage) | (watermark == ENDED)
         changes = np.zeros(len(watermark), dtype=np.bool_)

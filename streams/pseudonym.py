@@ -28,6 +28,11 @@ _EVENT_LABEL = b"winnow-event"
 _PATTERN = re.compile(PSEUDONYM_PATTERN)
 
 
+def written(encrypted: bytes) -> str:
+    """The pseudonym of 32 encrypted bytes."""
+    return VERSION + base64.urlsafe_b64encode(encrypted).rstrip(b"=").decode()
+
+
 class Pseudonyms:
     """One party's pseudonyms.
 
@@ -46,7 +51,7 @@ class Pseudonyms:
 
     def _patient(self, identifier: str) -> str:
         link = hmac.digest(self._link_secret, _LINK_LABEL + identifier.encode(), "sha256")[:LINK_BYTES]
-        return VERSION + base64.urlsafe_b64encode(self._cipher.encrypt(link, None)).rstrip(b"=").decode()
+        return written(self._cipher.encrypt(link, None))
 
     def _link_value(self, patient: str) -> bytes:
         if not _PATTERN.match(patient):

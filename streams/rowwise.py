@@ -25,7 +25,7 @@ from streams.envelope import (
     Withdrawal,
     WithdrawalEvent,
 )
-from streams.pseudonym import VERSION
+from streams.pseudonym import VERSION, written
 
 KINDS = ("claim", "enrolment", "social", "encounter", "monitoring", "prom", "withdrawal")
 CLAIM, ENROLMENT, SOCIAL, ENCOUNTER, MONITORING, PROM, WITHDRAWAL = range(len(KINDS))
@@ -123,7 +123,7 @@ def event_of(row: Row) -> PatientEvent:
         case _:
             payload = Withdrawal()
     return EVENT_CLASSES[row.kind].model_validate({
-        "event_id": _id(row.event), "patient": VERSION + _id(row.patient),
+        "event_id": _id(row.event), "patient": written(row.patient),
         "corrects": None if row.corrects is None else _id(row.corrects), "occurred_at": moment(row.occurred),
         "recorded_at": moment(row.recorded), "source": row.source, "payload": payload,
     })

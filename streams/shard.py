@@ -105,7 +105,7 @@ class Shard:
         clock = min((_clock(h, self._sources) for h in others), default=ENDED)
         # An event tells the time of its own recording, too.
         now = np.maximum(columns.clock, columns.recorded)
-        for rows in self._stretches(columns, new, np.minimum(columns.watermark, slowest), np.minimum(now, clock)):
+        for rows in self._stretches(columns, new, now, slowest, clock):
             first = int(rows[0])
             yield from self._reach(min(slowest, int(columns.watermark[first])), min(clock, int(now[first])))
             if len(rows) >= TOGETHER:
@@ -118,18 +118,22 @@ class Shard:
             yield from self._reach(min(slowest, header.watermark), min(clock, _clock(header, self._sources)))
         self.position = offset + 1
 
-    def _stretches(self, columns: EventColumns, new: Int64s, watermark: Int64s, clock: Int64s) -> list[Int64s]:
-        """Rows in order, cut where one is no debit line, and where more has passed: of all, or of their partition."""
+    def _stretches(
+        self, columns: EventColumns, new: Int64s, now: Int64s, slowest: int, clock: int
+    ) -> list[Int64s]:
+        """The new rows in order, cut where one is no debit line, and where more has passed: in their partition, or in
+        all, of which the others are at `slowest` and `clock`.
+        """
         if not len(new):
             return []
-        debit, own = ((columns.kind == CLAIM) & ~columns.flag)[new], np.maximum(columns.clock, columns.recorded)[new]
-        passing = self.panes.passing
-        cut = passing.changes(watermark[new], clock[new]) | passing.changes(columns.watermark[new], own) | ~debit
+        debit = ((columns.kind == CLAIM) & ~columns.flag)[new]
+        watermark, heard, changes = columns.watermark[new], now[new], self.panes.passing.changes
+        cut = changes(watermark, heard) | changes(np.minimum(watermark, slowest), np.minimum(heard, clock)) | ~debit
         cut[1:] |= ~debit[:-1]
         return np.split(new, np.flatnonzero(cut[1:]) + 1)
 
     def _debits(self, columns: EventColumns, rows: Int64s, clock: int) -> Iterator[Refused]:
-        lines = Debits.of(columns, rows)
+        lines = Debits.of(columns, rows, self.panes.passing)
         refused = self._history.enter_debits(lines)
         entered = np.ones(len(rows), dtype=np.bool_)
         entered[list(refused)] = False

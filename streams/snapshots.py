@@ -1,7 +1,6 @@
 """The panes stage: shards fold their logs; registers and sealed panes are stored before they are shared."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
@@ -99,7 +98,7 @@ class PaneStage:
                 outbox.put(self._rejected, 0, None, seal_rejected(
                     outcome.reason, outcome.event.source, outcome.position, encode(outcome.event), self._reject_key
                 ))
-            counts.rejected.update(Counter(outcome.reason for outcome in refused))
+            counts.rejected.update(outcome.reason for outcome in refused)
             if shard.panes.register.closed and record.partition not in self._registered:
                 self._registered.add(record.partition)
                 self._put(outbox, record.partition, -1, shard.panes.register.link_column(self._link_key))

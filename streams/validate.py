@@ -82,16 +82,15 @@ class Validator:
         }
         """Care type → (measure, whether it adds cents, bound) of the measures that a claim counts for."""
         self._needs_enrolment = any("enrolment" in s.kinds for s in draft.party(party).sources)
-        self._measures = max(1, len(measures))
+        self._measures, self._care = max(1, len(measures)), sorted(self._limits)
         self._bounds = {index: bound for limits in self._limits.values() for index, _, bound in limits}
         self._counting = {
-            index: (np.array([any(i == index for i, _, _ in self._limits[c]) for c in sorted(self._limits)]), is_sum)
+            index: (np.array([any(i == index for i, _, _ in self._limits[c]) for c in self._care]), is_sum)
             for limits in self._limits.values() for index, is_sum, _ in limits
         }
         """Measure → whether a claim of each care type counts for it, and whether it adds cents."""
-        self._instants = [micros(edge) for edge in draft.panes.edges]
         self._people: dict[str, int] = {}
-        self._claims, self._care = Claims(), sorted(self._limits)
+        self._claims = Claims()
         self._care_number = {care: number for number, care in enumerate(self._care)}
         self._social: set[str] = set()
         self._withdrawals: set[str] = set()
@@ -122,15 +121,15 @@ class Validator:
         Rows that touch nothing of each other are entered together: their id comes once, and no total of their patient
         and pane can exceed its bound, whatever else of these lines enters. The others follow one by one.
         """
-        held, numbers = self._claims, self._care_number
-        place = np.array([numbers.get(name, -1) for name in lines.care_types], dtype=np.int64)
-        care, pane = place[lines.care], np.searchsorted(self._instants, lines.occurred, side="right") - 1
+        pane = lines.pane
+        care = np.array([self._care_number.get(name, -1) for name in lines.care_types], dtype=np.int64)[lines.care]
         person = np.array([self._people.get(name, -1) for name in lines.patients], dtype=np.int64)[lines.patient]
-        held_already = np.fromiter(map(held.row.__contains__, lines.event), dtype=np.bool_, count=len(lines))
-        single = (care >= 0) & (pane >= 0) & (pane < self._grid.count) & ~lines.repeated & ~held_already
+        held = np.fromiter(map(self._claims.row.__contains__, lines.event), dtype=np.bool_, count=len(lines))
+        agreed = (care >= 0) & (pane >= 0) & (pane < self._grid.count)
+        single = agreed & ~lines.repeated & ~held
         if self._needs_enrolment:
             single &= person >= 0
-        fits = np.flatnonzero((care >= 0) & (pane >= 0) & (pane < self._grid.count))
+        fits = np.flatnonzero(agreed)
         group, of = np.unique(lines.patient[fits] * MAX_PANES + pane[fits], return_inverse=True)
         first = np.empty(len(group), dtype=np.int64)
         first[of] = fits
@@ -141,7 +140,7 @@ class Validator:
             np.add.at(total, of[mine], adds)
             crowded |= total > self._bounds[index]
         single[fits[crowded[of]]] = False
-        self._enter_singles(lines, np.flatnonzero(single), care, pane)
+        self._enter_singles(lines, np.flatnonzero(single), care)
         refused: dict[int, Reason] = {}
         for row in np.flatnonzero(~single).tolist():
             reason = self._enter_debit(
@@ -152,13 +151,13 @@ class Validator:
                 refused[row] = reason
         return refused
 
-    def _enter_singles(self, lines: Debits, rows: Int64s, care: Int64s, pane: Int64s) -> None:
+    def _enter_singles(self, lines: Debits, rows: Int64s, care: Int64s) -> None:
         who = lines.patient[rows]
         number = np.full(len(lines.patients), -1, dtype=np.int64)
         for place in np.unique(who).tolist():
             number[place] = self._know(lines.patients[place])
         person, totals = number[who], self._totals
-        cells = (person * MAX_PANES + pane[rows]) * self._measures
+        cells = (person * MAX_PANES + lines.pane[rows]) * self._measures
         for index, mine, adds in self._adds(care[rows], lines.cents[rows]):
             some, of = np.unique(cells[mine] + index, return_inverse=True)
             sums = np.zeros(len(some), dtype=np.int64)

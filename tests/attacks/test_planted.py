@@ -138,6 +138,8 @@ def test_planted_events_are_found(case):
         ("topic node-0.quick.inbox", event["patient"].encode(), "a pseudonym"),
         ("topic hospital.source", event["patient"].encode(), "a pseudonym"),
         ("file node-2/log.jsonl", event["event_id"].encode().join([b'"', b'"']), "an event id"),
+        ("topic results.innovation-team", base64.urlsafe_b64decode(event["patient"][3:] + "="), "a pseudonym, as in"),
+        ("messages to node-1", base64.urlsafe_b64decode(event["event_id"] + "=="), "an event id, as in event columns"),
         ("status lines of innovation-team", event["recorded_at"].encode(), "a moment of recording"),
         ("messages to node-1", insurer.rows[0].tobytes(), "part of a pane"),
     ):

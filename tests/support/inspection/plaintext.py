@@ -85,9 +85,8 @@ class Events:
         self._event_ids = set(EVENT_ID.findall(text))
         self._payloads, self._moments = set(PAYLOAD.findall(text)), set(RECORDED.findall(text))
         self._columns = Needles({
-            base64.urlsafe_b64decode(name[-(size * 4 + 2) // 3 :] + b"=="): f"{what}, as in event columns,"
-            for what, size, names in (("a pseudonym", 32, self.pseudonyms), ("an event id", 16, self._event_ids))
-            for name in names
+            base64.urlsafe_b64decode(name.removeprefix(b"v1:") + b"=="): f"{what}, as in event columns,"
+            for what, names in (("a pseudonym", self.pseudonyms), ("an event id", self._event_ids)) for name in names
         })
         self._amounts = set(CENTS.findall(text))
         self.rows = telling_rows(snapshots)
