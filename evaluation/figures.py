@@ -17,7 +17,7 @@ from evaluation.errors import Tampered
 from evaluation.records import PanesSealed, seal_record
 from policy.agreement import Draft, Terms
 from streams import topics
-from streams.figures import PartitionStand, PartyFigures, ShardStand, SourceStand, Stand, figures
+from streams.figures import PartitionStand, PartyFigures, ShardStand, Stand, figures
 
 STAND_SECONDS = 5.0
 """Least time between two stands of a worker."""
@@ -107,15 +107,6 @@ class Reporter:
         self._sealed, self._sealed_at = sealed, self._clock()
         record = PanesSealed(agreement=self._terms.hash, party=self._party, sealed=sealed)
         await self._sender.send(topics.RUNS, 0, [(self._party.encode(), seal_record(record, self._key))])
-
-
-def finished(draft: Draft, party: str) -> tuple[tuple[PartitionStand, ...], tuple[ShardStand, ...]]:
-    """How a party stands whose files were read to their end: all sources have ended, all panes are sealed."""
-    ended = tuple(SourceStand(source=source.name, ended=True) for source in draft.party(party).sources)
-    return (
-        tuple(PartitionStand(partition=i, sources=ended) for i in range(source_partitions(draft, party))),
-        tuple(ShardStand(shard=i, ended=True, sealed=draft.panes.count) for i in range(draft.shards)),
-    )
 
 
 def source_partitions(draft: Draft, party: str) -> int:

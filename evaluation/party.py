@@ -6,18 +6,20 @@ link, pseudonym, sharing, batch, rejects.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from evaluation.agreement import admission
 from evaluation.config import PartySettings, load_settings, load_terms
-from evaluation.figures import Reporter, finished
+from evaluation.figures import Reporter
 from evaluation.keys import read_secret
 from evaluation.process import run_process
 from evaluation.records import Events, seal_record
 from evaluation.status import StatusLine
 from streams.broker import Broker, Producer
+from streams.figures import PartitionStand, ShardStand
 from streams.pipeline import Counts, PartyConfig, PartyPipeline
 from streams.topics import RUNS
 
@@ -42,16 +44,19 @@ async def party(settings: PartySettings, status: StatusLine) -> None:
             )
             await producer.send(RUNS, 0, [(settings.party.encode(), seal_record(record, signing))])
 
+        reporter = Reporter(terms, settings.party, settings.party, signing, producer)
+
+        async def tell(partitions: Sequence[PartitionStand], shards: Sequence[ShardStand], last: bool) -> None:
+            await reporter.tell(partitions, shards, last=last)
+
         pipeline = PartyPipeline(PartyConfig(
             broker=broker, terms=terms, party=settings.party, data=settings.data,
             link_secret=read_secret(settings.keys / "link"), pseudonym_key=read_secret(settings.keys / "pseudonym"),
             sharing_key=read_secret(settings.keys / "sharing"), batch_key=batch_key,
             rejects_key=read_secret(settings.keys / "rejects"),
-        ), status.say)
+        ), status.say, tell)
         counts = await pipeline.run()
         await account(counts, final=True)
-        reporter = Reporter(terms, settings.party, settings.party, signing, producer)
-        await reporter.tell(*finished(terms.draft, settings.party), last=True)
     rejected = sum(counts.rejected.values())
     status.say("done", counts.read, counts.read, f"{counts.accepted} accepted, {rejected} rejected")
 

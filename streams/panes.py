@@ -312,6 +312,11 @@ class ShardPanes:
         self._withdrawn = dict(tables.rows("withdrawn", _WITHDRAWN))
 
     @property
+    def watermark(self) -> int:
+        """Nothing on time comes from before it."""
+        return self._watermark
+
+    @property
     def sealable(self) -> int:
         """Panes that may be sealed by now, those already sealed included; 0 while the register is open."""
         if not self.register.closed:

@@ -1,6 +1,7 @@
 """A party's pipeline: replay, re-keying, panes and share, side by side, through the party's own topics."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from streams import topics
 from streams.batch import check_size
 from streams.bounds import check_bounds
 from streams.broker import Broker, Consumer, Producer, watch
+from streams.columns import Header
 from streams.errors import ConfigurationError, StreamsError
+from streams.figures import PartitionStand, ShardStand
 from streams.flow import Counts, Progress, Pulse
 from streams.pseudonym import Pseudonyms
 from streams.register import EPOCH, register_seed
@@ -22,12 +25,16 @@ from streams.shard import Shard
 from streams.share import Sharer, share
 from streams.snapshots import PaneStage
 from streams.sources.agreed import check_sources, open_sources
+from streams.standing import standing
 
 __all__ = ["Counts", "PartyConfig", "PartyPipeline", "check_party"]
 
 STALL_SECONDS = 120.0
 """When no stage does anything for this long the pipeline gives up: in a replay there is always more, or an end."""
+TELL_SECONDS = 5.0
 KEY_BYTES = 32
+Tell = Callable[[Sequence[PartitionStand], Sequence[ShardStand], bool], Awaitable[None]]
+"""Partitions, shards, and whether this is the last word."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +97,18 @@ def check_party(draft: Draft, party: str, folder: Path) -> None:
 class PartyPipeline:
     """One party from files to shares; use `run` once."""
 
-    def __init__(self, config: PartyConfig, progress: Progress) -> None:
-        self._config, self._progress = config, progress
+    def __init__(self, config: PartyConfig, progress: Progress, tell: Tell | None = None) -> None:
+        """Of one party.
+
+        Args:
+            config: what it needs.
+            progress: told of every phase.
+            tell: told every TELL_SECONDS how the pipeline stands, and once more at its end.
+        """
+        self._config, self._progress, self._tell = config, progress, tell
         self.counts = Counts()
+        self._headers: dict[int, Header] = {}
+        self._shards: list[Shard] = []
 
     async def run(self) -> Counts:
         """Replay, validate, seal and share everything; all topics must exist.
@@ -109,11 +125,12 @@ class PartyPipeline:
         reject_key = X25519PrivateKey.from_private_bytes(config.rejects_key).public_key()
         sharer = Sharer(terms, config.sharing_key, Ed25519PrivateKey.from_private_bytes(config.batch_key))
         sources, shards = [s.name for s in draft.party(party).sources], range(draft.shards)
-        states = [
+        self._headers = {partition: beginning(partition) for partition in shards}
+        self._shards = [
             Shard(draft, party, shard, register_seed(config.sharing_key, terms.hash, party, shard, EPOCH), draft.shards)
             for shard in shards
         ]
-        panes = PaneStage(draft, terms.hash, party, states, pseudonyms.link_key, reject_key)
+        panes = PaneStage(draft, terms.hash, party, self._shards, pseudonyms.link_key, reject_key)
         async with (
             Producer(config.broker) as producer,
             Consumer(config.broker, topics.source(party), shards) as incoming,
@@ -124,8 +141,8 @@ class PartyPipeline:
             stages = (
                 replay(files, party, sources, draft.shards, pseudonyms, producer, reject_key, counts, progress, pulse),
                 rekey(
-                    Rekeyer(draft, party, pseudonyms, reject_key), party, draft.name, {p: beginning(p) for p in shards},
-                    incoming, producer, counts, progress, pulse,
+                    Rekeyer(draft, party, pseudonyms, reject_key), party, draft.name, self._headers, incoming, producer,
+                    counts, progress, pulse,
                 ),
                 panes.run(accepted, producer, counts, progress, pulse),
                 share(terms, sharer, sealed, producer, progress, pulse),
@@ -133,9 +150,12 @@ class PartyPipeline:
             try:
                 async with asyncio.TaskGroup() as group:
                     watcher = group.create_task(watch(config.broker))
+                    teller = group.create_task(self._tell_often(incoming, accepted))
                     work = [group.create_task(stage) for stage in stages]
                     await asyncio.wait(work, return_when=asyncio.FIRST_EXCEPTION)
                     watcher.cancel()
+                    teller.cancel()
+                await self._tell_stand(incoming, accepted, last=True)
             except BaseExceptionGroup as errors:
                 raise _plainest(errors) from errors
         if counts.accepted + counts.rejected.total() != counts.read:
@@ -144,6 +164,16 @@ class PartyPipeline:
                 "somebody else writes to the source topic"
             )
         return counts
+
+    async def _tell_often(self, source: Consumer, log: Consumer) -> None:
+        while True:
+            await asyncio.sleep(TELL_SECONDS)
+            await self._tell_stand(source, log, last=False)
+
+    async def _tell_stand(self, source: Consumer, log: Consumer, *, last: bool) -> None:
+        party = self._config.terms.draft.party(self._config.party)
+        if self._tell is not None:
+            await self._tell(*await standing(party, self._headers, self._shards, source, log), last)
 
 
 def _plainest(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -170,10 +170,10 @@ def beginning(partition: int) -> Header:
 
 
 async def rekey(
-    rekeyer: Rekeyer, party: str, agreement: str, starts: Mapping[int, Header], consumer: Consumer, producer: Producer,
+    rekeyer: Rekeyer, party: str, agreement: str, headers: dict[int, Header], consumer: Consumer, producer: Producer,
     counts: Counts, progress: Progress, pulse: Pulse,
 ) -> None:
-    """Re-key until every agreed source has ended in every partition of `starts`.
+    """Re-key until every agreed source has ended in every partition of `headers`.
 
     The next records are read while those before them are stored: two stretches are in memory at most, besides what the
     consumer has fetched.
@@ -182,7 +182,7 @@ async def rekey(
         rekeyer: of the party.
         party: whose topics these are.
         agreement: its name.
-        starts: source partition → the header to go on from; `beginning` of one that is new.
+        headers: source partition → the header to go on from; `beginning` of one that is new. Kept current.
         consumer: of the party's source topic and these partitions.
         producer: for the sharded and the rejected topic.
         counts: gets what was refused from here on.
@@ -193,7 +193,7 @@ async def rekey(
         StalledError, BrokerError: see streams.flow.polls and Producer.send.
         BrokerError: the source topic no longer has what a start asks for.
     """
-    headers, outbox = dict(starts), Outbox(producer)
+    outbox = Outbox(producer)
     for partition, header in headers.items():
         await consumer.seek(partition, header.next)
     sharded, rejected, done = topics.sharded(party, agreement), topics.rejected(party), 0

@@ -53,6 +53,7 @@ class _Facts(BaseModel):
     position: int = Field(ge=0)
     accepted: int = Field(ge=0)
     refused: dict[Reason, int] = Field(strict=False)
+    refused_of: dict[int, int] = Field(strict=False)
     seen: dict[int, Header] = Field(strict=False)
     panes: Progress
 
@@ -80,6 +81,8 @@ class Shard:
         """The next offset of the log."""
         self.accepted = 0
         self.refused: Counter[Reason] = Counter()
+        self.refused_of: Counter[int] = Counter()
+        """Source partition → events of it that were refused."""
 
     @property
     def ended(self) -> bool:
@@ -113,6 +116,7 @@ class Shard:
                 continue
             for row in rows.tolist():
                 yield from self._event(columns, row)
+        self.refused_of[header.partition] += self.refused.total() - self.refused_of.total()
         if header.next > before.next:
             self.seen[header.partition] = header
             yield from self._reach(min(slowest, header.watermark), min(clock, _clock(header, self._sources)))
@@ -164,7 +168,8 @@ class Shard:
         """The whole state, sealed under a key of the party's."""
         progress, tables = self.panes.dump()
         facts = _Facts(
-            position=self.position, accepted=self.accepted, refused=dict(self.refused), seen=self.seen, panes=progress
+            position=self.position, accepted=self.accepted, refused=dict(self.refused),
+            refused_of=dict(self.refused_of), seen=self.seen, panes=progress,
         )
         return chest.lock(key, self._purpose, facts.model_dump_json(), {**self._history.dump(), **tables})
 
@@ -184,7 +189,7 @@ class Shard:
         self._history.load(tables)
         self.panes.load(facts.panes, tables)
         self.seen, self.position, self.accepted = facts.seen, facts.position, facts.accepted
-        self.refused = Counter(facts.refused)
+        self.refused, self.refused_of = Counter(facts.refused), Counter(facts.refused_of)
 
 
 def _place(columns: EventColumns, row: int) -> str:

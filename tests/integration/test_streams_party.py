@@ -1,13 +1,14 @@
 """Parties' whole pipelines on both brokers: files in, shares at three nodes out, checked against the oracle."""
 
 import asyncio
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from infra.local.broker import EmbeddedBroker
-from streams import topics
+from streams import pipeline, topics
 from streams.broker import create_topics
 from streams.envelope import parse
 from streams.errors import BrokerError
@@ -34,6 +35,33 @@ async def test_three_parties_shares_equal_the_oracles_panes(broker, cohort, tmp_
     await run_three_parties(broker, cohort, tmp_path, lambda *said: heard.append(said))
     assert {phase for phase, _, _ in heard} == {"replay", "ingest", "panes", "share"}
     assert all(0 <= done <= total or phase == "ingest" for phase, done, total in heard)
+
+
+async def test_a_party_says_how_it_stands_while_it_works_and_in_the_end(broker, cohort, monkeypatch):
+    monkeypatch.setattr(pipeline, "TELL_SECONDS", 0.01)
+    terms, told = quick_terms(), []
+    await broker.prepare(terms.draft)
+
+    async def tell(*stand):
+        told.append(stand)
+
+    counts = await PartyPipeline(config(broker, terms, "insurer", cohort / "insurer"), lambda *_: None, tell).run()
+    assert [last for *_, last in told[-2:]] == [False, True]
+    for before, after in pairwise(told):
+        for kind in (0, 1):
+            assert all(b.position <= a.position <= a.end for b, a in zip(before[kind], after[kind], strict=True))
+        assert all(b.sealed <= a.sealed for b, a in zip(before[1], after[1], strict=True))
+    partitions, shards, _ = told[-1]
+    kept = [len(await records(broker, name, 2)) for name in (topics.source("insurer"), topics.sharded("insurer", "quick"))]
+    assert [sum(stand.end for stand in stands) for stands in (partitions, shards)] == kept
+    assert all(stand.position == stand.end > 0 for stand in (*partitions, *shards))
+    assert all(source.ended for stand in partitions for source in stand.sources)
+    assert [(stand.sealed, stand.ended) for stand in shards] == [(terms.draft.panes.count, True)] * 2
+    assert sum(stand.late for stand in shards) == counts.late_pending
+    # Every record of the source topic is an event, accepted or refused, or a source's last word.
+    rejected, words = sum(stand.rejected for stand in partitions), sum(len(stand.sources) for stand in partitions)
+    assert counts.accepted + rejected + words == kept[0]
+    assert rejected > 5
 
 
 async def test_no_topic_holds_an_identifier_and_rejects_open_for_their_party(broker, cohort):

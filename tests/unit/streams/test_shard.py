@@ -86,8 +86,8 @@ def test_how_a_log_is_cut_and_where_a_shard_starts_again_change_nothing(seed, cu
     assert again.dump(KEY) == parts.dump(KEY)
     assert before + folded(again, log, crash) == expected
     assert folded(new(), log[:crash]) == before
-    assert (again.accepted, again.refused, again.panes.late_pending) == (
-        whole.accepted, whole.refused, whole.panes.late_pending
+    assert (again.accepted, again.refused, again.refused_of, again.panes.late_pending) == (
+        whole.accepted, whole.refused, {0: whole.refused.total()}, whole.panes.late_pending
     )
     assert again.ended
     assert whole.panes.sealed == DRAFT.panes.count

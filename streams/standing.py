@@ -1,0 +1,41 @@
+"""How a running pipeline stands, for the party's operator."""
+
+from collections.abc import Mapping, Sequence
+
+from policy.agreement import Party
+from streams.broker import Consumer
+from streams.columns import Header
+from streams.figures import PartitionStand, ShardStand, partition_stand, shard_stand
+from streams.shard import Shard
+
+
+async def standing(
+    party: Party, headers: Mapping[int, Header], shards: Sequence[Shard], source: Consumer, log: Consumer
+) -> tuple[tuple[PartitionStand, ...], tuple[ShardStand, ...]]:
+    """Every source partition and every shard.
+
+    Args:
+        party: as agreed.
+        headers: source partition → how far it is re-keyed.
+        shards: all, in order; they may be folding meanwhile.
+        source: consumer of the source topic.
+        log: consumer of the sharded topic.
+
+    Raises:
+        BrokerError: the broker does not say where a partition ends.
+    """
+    partitions = [
+        partition_stand(
+            number, max(header.next, await source.end(number)), header.next, header.marks, party.sources,
+            sum(header.refused.values()) + sum(shard.refused_of[number] for shard in shards),
+        )
+        for number, header in sorted(headers.items())
+    ]
+    folded = [
+        shard_stand(
+            number, max(shard.position, await log.end(number)), shard.position, shard.panes.watermark,
+            shard.panes.sealed, shard.panes.late_pending,
+        )
+        for number, shard in enumerate(shards)
+    ]
+    return tuple(partitions), tuple(folded)
