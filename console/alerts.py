@@ -47,7 +47,7 @@ from evaluation.rows import RowSeal
 from evaluation.status import StatusLine
 from policy.agreement import Terms
 from policy.kpi import Kpi
-from streams.broker import Broker, watch
+from streams.broker import watch
 from streams.tables import ControlStream
 from streams.topics import RUNS, alerts, results
 
@@ -70,7 +70,7 @@ class Watcher:
         self._windows = expected_windows(terms.draft)
         self._places = {dates: place for place, dates in enumerate(self._windows)}
         self.stream = ControlStream(
-            Broker(settings.broker), alerts(settings.recipient), (RUNS, results(settings.recipient)), settings.folder
+            settings.broker, alerts(settings.recipient), (RUNS, results(settings.recipient)), settings.folder
         )
         self._account = Account(terms, settings.recipient)
         self._recombined = 0
@@ -261,7 +261,7 @@ async def watch_alerts(settings: AlertsSettings, status: StatusLine) -> None:
     await check_targets(settings.notify, targets)
     watcher = Watcher(settings, terms, KPIS.validate_json(settings.kpis.read_bytes()), secret, targets, status)
     async with asyncio.TaskGroup() as group:
-        group.create_task(watch(Broker(settings.broker)))
+        group.create_task(watch(settings.broker))
         group.create_task(watcher.stream.run(watcher))
         group.create_task(watcher.deliver())
 

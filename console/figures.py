@@ -81,7 +81,7 @@ async def _figures(config: Path, *, as_json: bool, lang: Lang) -> int:
     return EXIT_ENDED
 
 
-async def _read(broker: str, topic: str, stands: Stands) -> None:
+async def _read(broker: Broker, topic: str, stands: Stands) -> None:
     """Read what is there now.
 
     Raises:
@@ -89,7 +89,7 @@ async def _read(broker: str, topic: str, stands: Stands) -> None:
         BrokerError: the broker is gone.
     """
     try:
-        async with asyncio.timeout(READ_SECONDS), Consumer(Broker(broker), topic, [0]) as consumer:
+        async with asyncio.timeout(READ_SECONDS), Consumer(broker, topic, [0]) as consumer:
             end, read = await consumer.end(0), 0
             while read < end:
                 for message in await consumer.poll(POLL_SECONDS, MOST_MESSAGES):

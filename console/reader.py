@@ -31,7 +31,7 @@ class AccountReader:
     What somebody else wrote into the topics, or somebody who is not a node, is ignored (evaluation.account).
 
     Args:
-        broker: host:port.
+        broker: where the topics are.
         terms: of the agreement.
         recipient: whose account.
         keys: folder with the recipient's `sealing` key.
@@ -40,10 +40,10 @@ class AccountReader:
     """
 
     def __init__(
-        self, broker: str, terms: Terms, recipient: str, keys: Path, wait_ms: int = 0,
+        self, broker: Broker, terms: Terms, recipient: str, keys: Path, wait_ms: int = 0,
         ignored: Callable[[str, str], None] | None = None,
     ) -> None:
-        self._broker = Broker(broker)
+        self._broker = broker
         self._terms, self._recipient = terms, recipient
         self._key = X25519PrivateKey.from_private_bytes(read_secret(keys / "sealing"))
         self._wait_ms, self._ignored = wait_ms, ignored

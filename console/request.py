@@ -32,7 +32,7 @@ from policy.gate import DemandFacts, verdicts
 from policy.kpi import Kpi
 from policy.plan import Plan
 from policy.request import Demand, missing_plans, new_demand
-from streams.broker import Broker, Producer
+from streams.broker import Producer
 from streams.errors import StreamsError
 from streams.topics import REQUESTS
 
@@ -115,7 +115,7 @@ async def _request(config: Path, asked: Asked) -> int:
     said = _Told(time.monotonic())
     async with (
         requester.reader() as reader,
-        Producer(Broker(requester.settings.broker)) as producer,
+        Producer(requester.settings.broker) as producer,
     ):
         outcome = await ask(requester, reader, producer, demand, asked.timeout_seconds, said)
     outcome = outcome.only(cells)

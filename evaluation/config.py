@@ -2,13 +2,16 @@
 
 import tomllib
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
 
 from evaluation.errors import ConfigError
 from policy.agreement import NODES, Terms
 from policy.chain.model import Deployment
+from streams.cluster import PROFILES, Broker
+from streams.errors import ConfigurationError
+from streams.security import read_login
 
 MODEL = TypeVar("MODEL", bound=BaseModel)
 
@@ -17,6 +20,52 @@ class Settings(BaseModel):
     """Common to all configurations: an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BrokerSettings(Settings):
+    """A Kafka cluster, and who this organisation is to it."""
+
+    address: str = Field(min_length=1)
+    """host:port, or several with commas between."""
+    profile: Literal["apache", "apache-single", "embedded"] = "apache"
+    """Three brokers or more, one broker, or the embedded one."""
+    user: str | None = None
+    password: Path | None = None
+    """A file with the password alone, mode 0600."""
+    authority: Path | None = None
+    """PEM file of the cluster's authority."""
+
+    def broker(self) -> Broker:
+        """As clients take it.
+
+        Raises:
+            ValueError: the three parts of a login are not all there, or one cannot be used.
+        """
+        if self.user is None and self.password is None and self.authority is None:
+            return Broker(self.address, PROFILES[self.profile])
+        if self.user is None or self.password is None or self.authority is None:
+            raise ValueError("user, password and authority belong together: give all three, or none")
+        try:
+            login = read_login(self.user, self.password, self.authority)
+            login.context()
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error
+        return Broker(self.address, PROFILES[self.profile], login)
+
+
+def _broker(value: object) -> object:
+    """host:port of an embedded broker, or a table (BrokerSettings)."""
+    if isinstance(value, str):
+        return Broker(value)
+    if not isinstance(value, dict):
+        return value
+    try:
+        return BrokerSettings.model_validate(value).broker()
+    except ValidationError as error:
+        raise ValueError(_lines(error)) from error
+
+
+KafkaBroker = Annotated[InstanceOf[Broker], BeforeValidator(_broker)]
 
 
 class ChainSettings(Settings):
@@ -32,7 +81,7 @@ class PartySettings(Settings):
 
     party: str
     terms: Path
-    broker: str
+    broker: KafkaBroker
     data: Path
     keys: Path
     chain: ChainSettings
@@ -43,7 +92,7 @@ class NodeSettings(Settings):
 
     number: int = Field(ge=0, lt=NODES)
     terms: Path
-    broker: str
+    broker: KafkaBroker
     keys: Path
     store: Path
     state: Path
@@ -68,7 +117,7 @@ class RecipientSettings(Settings):
     terms: Path
     kpis: Path
     """The KPI programs (JSON), for their texts."""
-    broker: str
+    broker: KafkaBroker
     keys: Path
     document: Path
     """Where the result document is written."""
@@ -82,7 +131,7 @@ class RequesterSettings(Settings):
     terms: Path
     kpis: Path
     """The KPI programs (JSON), for their texts."""
-    broker: str
+    broker: KafkaBroker
     keys: Path
     recipient_keys: Path
     """Folder with the `sealing` key of the requester's recipient: whoever asks reads the answers as this recipient."""
@@ -96,7 +145,7 @@ class AlertsSettings(Settings):
     terms: Path
     kpis: Path
     """The KPI programs (JSON), for their texts."""
-    broker: str
+    broker: KafkaBroker
     keys: Path
     notify: Path
     """Addresses, one a line, mode 0600: see evaluation.courier."""
@@ -124,8 +173,12 @@ def load_settings(path: Path, model: type[MODEL]) -> MODEL:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"configuration {path}: {error}") from error
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise ConfigError(f"configuration {path}: " + "; ".join(lines)) from error
+        raise ConfigError(f"configuration {path}: {_lines(error)}") from error
+
+
+def _lines(error: ValidationError) -> str:
+    """What is wrong where, without the values that were found: some are secret."""
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
 
 
 def load_terms(path: Path) -> Terms:

@@ -40,7 +40,7 @@ from policy.agreement import NODES, Terms
 from policy.chain.errors import ChainRefusal
 from policy.gate import RunRequest, before
 from policy.plan import Plan
-from streams.broker import Broker, Consumer, Producer, watch
+from streams.broker import Consumer, Producer, watch
 from streams.inbox import Inbox
 from streams.store import ShareStore
 from streams.topics import REQUESTS
@@ -73,7 +73,7 @@ class Node:
         self._store = ShareStore(settings.store, terms, settings.number)
         noise_key = hmac.digest(read_secret(settings.keys / "records"), b"winnow noise", "sha256")
         self._computation = Computation(terms, self._plans, self._store, settings.number, noise_key)
-        self._broker = Broker(settings.broker)
+        self._broker = settings.broker
         self._state = NodeState(settings.state, terms.hash)
         self._expected = Expected(terms, self._state, settings.number)
         self._intake = Intake(terms, settings.chain, self._state)

@@ -18,7 +18,7 @@ from evaluation.keys import read_secret
 from evaluation.process import run_process
 from evaluation.records import Events, seal_record
 from evaluation.status import StatusLine
-from streams.broker import Broker, Producer
+from streams.broker import Producer
 from streams.figures import PartitionStand, ShardStand
 from streams.pipeline import Counts, PartyConfig, PartyPipeline
 from streams.topics import RUNS
@@ -33,7 +33,7 @@ async def party(settings: PartySettings, status: StatusLine) -> None:
     """
     terms = load_terms(settings.terms)
     await admission(settings.chain, terms, status)
-    broker, batch_key = Broker(settings.broker), read_secret(settings.keys / "batch")
+    broker, batch_key = settings.broker, read_secret(settings.keys / "batch")
     signing = Ed25519PrivateKey.from_private_bytes(batch_key)
     async with Producer(broker) as producer:
 

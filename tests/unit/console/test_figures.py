@@ -13,7 +13,7 @@ from rich.console import Console
 from console.figures import WORDS, _age, figures, present_figures
 from console.schedule import present_sealed
 from console.workdir import WorkDir
-from evaluation.figures import Reporter, finished
+from evaluation.figures import Reporter
 from infra.local.broker import EmbeddedBroker
 from policy.agreement import Party
 from policy.window import PaneGrid
@@ -128,7 +128,7 @@ def test_the_command_shows_what_workers_said_on_the_partys_topic(tmp_path, confi
             first = Reporter(terms, "insurer", "a", key, producer)
             await first.tell([PartitionStand(partition=0, end=9, position=4, rejected=1)], [ShardStand(shard=0, sealed=2, late=0)])
             await producer.send(topics.figures("insurer", "small"), 0, [(b"a", b"x" * 100)])
-            await Reporter(terms, "hospital", "h", key, producer).tell(*finished(terms.draft, "hospital"), last=True)
+            await Reporter(terms, "hospital", "h", key, producer).tell([PartitionStand(partition=0)], [ShardStand(shard=0)], last=True)
 
     with EmbeddedBroker(tmp_path / "broker") as broker:
         config = configure(broker.address)
@@ -145,15 +145,3 @@ def test_the_command_shows_what_workers_said_on_the_partys_topic(tmp_path, confi
         assert figures(config.with_name("none.toml"), as_json=False, lang="en") == 2
     assert figures(config, as_json=True, lang="en") == 5
     assert "broker" in capsys.readouterr().err
-
-
-def test_a_party_whose_files_are_read_has_ended_everywhere(configured):
-    terms, _ = configured
-    partitions, shards = finished(terms.draft, "insurer")
-    stand = Stand(worker="insurer", at=NOW, last=True, partitions=partitions, shards=shards)
-    party = terms.draft.party("insurer")
-    found = made(party, terms.draft.panes, 2, 2, [stand], NOW + timedelta(days=30))
-    assert all(part.ended and not part.stale for part in (*found.partitions, *found.shards))
-    assert [s.state for s in found.sources] == ["ended"]
-    assert found.sealed_until == date(2024, 3, 25)
-    assert (found.late, found.rejected, found.source_lag_messages) == (None, None, None)
