@@ -250,6 +250,7 @@ class LocalSystem:
             }) for j in range(NODES)),
             *(Role(p.name, "evaluation.party", {
                 **on_chain, "party": p.name, "data": self.parties[p.name].resolve(), "keys": work.keys(p.name),
+                "state": work.root / p.name / "state",
             }) for p in draft.parties),
         ]
 

@@ -85,6 +85,8 @@ class PartySettings(Settings):
     data: Path
     keys: Path
     chain: ChainSettings
+    state: Path | None = None
+    """Folder for local copies of shards' states: a start on this machine is quicker with one."""
 
 
 class NodeSettings(Settings):

@@ -53,7 +53,7 @@ async def party(settings: PartySettings, status: StatusLine) -> None:
             broker=broker, terms=terms, party=settings.party, data=settings.data,
             link_secret=read_secret(settings.keys / "link"), pseudonym_key=read_secret(settings.keys / "pseudonym"),
             sharing_key=read_secret(settings.keys / "sharing"), batch_key=batch_key,
-            rejects_key=read_secret(settings.keys / "rejects"),
+            rejects_key=read_secret(settings.keys / "rejects"), state=settings.state,
         ), status.say, tell)
         counts = await pipeline.run()
         await account(counts, final=True)

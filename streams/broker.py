@@ -110,8 +110,10 @@ class Producer:
                         trace: TracebackType | None) -> None:
         await _close(self._client)
 
-    async def send(self, topic: str, partition: int, records: Iterable[tuple[bytes | None, bytes]]) -> int:
+    async def send(self, topic: str, partition: int, records: Iterable[tuple[bytes | None, bytes | None]]) -> int:
         """Send (key, value) records in order and wait until the broker has stored them; returns how many.
+
+        A value of None is a tombstone: compaction takes the key away.
 
         Raises:
             BrokerError: a record exceeds MAX_MESSAGE_BYTES, or the broker did not store a batch in time.
@@ -121,7 +123,7 @@ class Producer:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 for key, value in records:
-                    length = len(value) + len(key or b"")
+                    length = len(value or b"") + len(key or b"")
                     if length > MAX_MESSAGE_BYTES:
                         raise BrokerError(
                             f"a record of {length} bytes for {topic} exceeds {MAX_MESSAGE_BYTES} bytes"
@@ -136,7 +138,7 @@ class Producer:
                         builder.append(key=key, value=value, timestamp=None)
                     size += length
                     count += 1
-                if size:
+                if builder.record_count():
                     waiting.append(await self._client.send_batch(builder, topic, partition=partition))
                 await asyncio.gather(*waiting)
         except (KafkaError, OSError, TimeoutError) as error:
@@ -212,6 +214,18 @@ class Consumer:
         except (KafkaError, OSError, TimeoutError) as error:
             raise lost(self._broker, f"reading {self.topic}", error) from error
 
+    async def position(self, partition: int) -> int:
+        """The offset that is read next.
+
+        Raises:
+            BrokerError: no answer.
+        """
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                return int(await self._client.position(TopicPartition(self.topic, partition)))
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise lost(self._broker, f"reading {self.topic}", error) from error
+
     async def poll(self, wait_seconds: float, most: int) -> list[Record]:
         """At most `most` records, in order within a partition; empty when none came in time.
 
@@ -224,7 +238,7 @@ class Consumer:
             )
         except (KafkaError, OSError) as error:
             raise lost(self._broker, f"reading {self.topic}", error) from error
-        # A record without a value is a tombstone, which no topic of ours has.
+        # A record without a value is a tombstone: what it takes away is nobody's concern any more.
         return [r for found in answer.values() for r in found if r.value is not None]
 
 

@@ -27,3 +27,7 @@ class BatchError(StreamsError):
 
 class StoreError(StreamsError):
     """The share store holds something of another version or form, or lacks what was asked for."""
+
+
+class SupersededError(StreamsError):
+    """Another worker has taken over the party; this one must stop."""

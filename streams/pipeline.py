@@ -1,9 +1,12 @@
 """A party's pipeline: replay, re-keying, panes and share, side by side, through the party's own topics."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import hmac
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -13,26 +16,33 @@ from streams import topics
 from streams.batch import check_size
 from streams.bounds import check_bounds
 from streams.broker import Broker, Consumer, Producer, watch
+from streams.checkpoint import Checkpoints, restore
 from streams.columns import Header
 from streams.errors import ConfigurationError, StreamsError
 from streams.figures import PartitionStand, ShardStand
 from streams.flow import Counts, Progress, Pulse
+from streams.owner import Owner
 from streams.pseudonym import Pseudonyms
 from streams.register import EPOCH, register_seed
-from streams.rekey import Rekeyer, beginning, rekey
+from streams.rekey import Rekeyer, rekey
 from streams.replay import replay
 from streams.shard import Shard
 from streams.share import Sharer, share
 from streams.snapshots import PaneStage
 from streams.sources.agreed import check_sources, open_sources
+from streams.sources.lines import IndexedFile
 from streams.standing import standing
+from streams.states import StateFolder
 
 __all__ = ["Counts", "PartyConfig", "PartyPipeline", "check_party"]
 
 STALL_SECONDS = 120.0
 """When no stage does anything for this long the pipeline gives up: in a replay there is always more, or an end."""
 TELL_SECONDS = 5.0
+CHECKPOINT_SECONDS = 30.0
+"""A worker that died folds at most about this much again."""
 KEY_BYTES = 32
+STATE_LABEL = b"winnow state v1"
 Tell = Callable[[Sequence[PartitionStand], Sequence[ShardStand], bool], Awaitable[None]]
 """Partitions, shards, and whether this is the last word."""
 
@@ -57,6 +67,9 @@ class PartyConfig:
     rejects_key: bytes = field(repr=False)
     """X25519 private key: refused lines are sealed to its public key."""
     stall_seconds: float = STALL_SECONDS
+    state: Path | None = None
+    """Folder for local copies of shards' states; without one a start reads them from the state topic."""
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail late.
@@ -109,61 +122,103 @@ class PartyPipeline:
         self.counts = Counts()
         self._headers: dict[int, Header] = {}
         self._shards: list[Shard] = []
+        self._reject_key = X25519PrivateKey.from_private_bytes(config.rejects_key).public_key()
 
     async def run(self) -> Counts:
-        """Replay, validate, seal and share everything; all topics must exist.
+        """Replay, validate, seal and share everything, from where an earlier worker stopped; all topics must exist.
 
         Raises:
             SourceError: a file is missing, unreadable or of another form; nothing was sent then.
-            BrokerError: the broker is gone or does not answer.
+            SupersededError: another worker took over.
+            BrokerError: the broker is gone, does not answer, or lost what a state goes on from.
             StalledError: no stage did anything for `stall_seconds`.
         """
-        config, counts, progress = self._config, self.counts, self._progress
-        terms, draft, party = config.terms, config.terms.draft, config.party
+        config, counts = self._config, self.counts
+        draft, party = config.terms.draft, config.party
+        shards, pulse = range(draft.shards), Pulse(config.stall_seconds)
         pseudonyms = Pseudonyms(config.link_secret, config.pseudonym_key)
         files = await asyncio.to_thread(open_sources, draft, party, config.data, pseudonyms)
-        reject_key = X25519PrivateKey.from_private_bytes(config.rejects_key).public_key()
-        sharer = Sharer(terms, config.sharing_key, Ed25519PrivateKey.from_private_bytes(config.batch_key))
-        sources, shards = [s.name for s in draft.party(party).sources], range(draft.shards)
-        self._headers = {partition: beginning(partition) for partition in shards}
-        self._shards = [
-            Shard(draft, party, shard, register_seed(config.sharing_key, terms.hash, party, shard, EPOCH), draft.shards)
-            for shard in shards
-        ]
-        panes = PaneStage(draft, terms.hash, party, self._shards, pseudonyms.link_key, reject_key)
         async with (
             Producer(config.broker) as producer,
+            Owner(config.broker, party, draft.name) as owner,
             Consumer(config.broker, topics.source(party), shards) as incoming,
             Consumer(config.broker, topics.sharded(party, draft.name), shards) as accepted,
             Consumer(config.broker, topics.panes(party, draft.name), shards) as sealed,
         ):
-            pulse = Pulse(config.stall_seconds)
-            stages = (
-                replay(files, party, sources, draft.shards, pseudonyms, producer, reject_key, counts, progress, pulse),
-                rekey(
-                    Rekeyer(draft, party, pseudonyms, reject_key), party, draft.name, self._headers, incoming, producer,
-                    counts, progress, pulse,
-                ),
-                panes.run(accepted, producer, counts, progress, pulse),
-                share(terms, sharer, sealed, producer, progress, pulse),
-            )
             try:
                 async with asyncio.TaskGroup() as group:
-                    watcher = group.create_task(watch(config.broker))
-                    teller = group.create_task(self._tell_often(incoming, accepted))
+                    watchers = [group.create_task(watch(config.broker))]
+                    checkpoints = await self._restore(await owner.claim(producer), producer)
+                    watchers.append(group.create_task(owner.watch()))
+                    panes = PaneStage(
+                        draft, config.terms.hash, party, self._shards, pseudonyms.link_key, self._reject_key,
+                        checkpoints,
+                    )
+                    await panes.catch_up(accepted, producer, counts, pulse)
+                    self._go_on()
+                    watchers.append(group.create_task(self._tell_often(incoming, accepted)))
+                    stages = self._stages(files, pseudonyms, panes, incoming, accepted, sealed, producer, pulse)
                     work = [group.create_task(stage) for stage in stages]
                     await asyncio.wait(work, return_when=asyncio.FIRST_EXCEPTION)
-                    watcher.cancel()
-                    teller.cancel()
+                    for watcher in watchers:
+                        watcher.cancel()
                 await self._tell_stand(incoming, accepted, last=True)
             except BaseExceptionGroup as errors:
                 raise _plainest(errors) from errors
+            for number, shard in enumerate(self._shards):
+                await checkpoints.keep(number, shard)
         if counts.accepted + counts.rejected.total() != counts.read:
             raise StreamsError(
                 f"{counts.read} lines were read, {counts.accepted} accepted and {counts.rejected.total()} rejected: "
                 "somebody else writes to the source topic"
             )
         return counts
+
+    async def _restore(self, epoch: int, producer: Producer) -> Checkpoints:
+        config = self._config
+        draft, party, topic = config.terms.draft, config.party, topics.state(config.party, config.terms.draft.name)
+
+        def new(number: int) -> Shard:
+            seed = register_seed(config.sharing_key, config.terms.hash, party, number, EPOCH)
+            return Shard(draft, party, number, seed, draft.shards)
+
+        key = hmac.digest(config.sharing_key, STATE_LABEL, "sha256")
+        folder = None if config.state is None else await asyncio.to_thread(StateFolder, config.state)
+        async with Consumer(config.broker, topic, range(draft.shards)) as consumer:
+            self._shards, held = await restore(new, draft.shards, key, folder, consumer)
+        return Checkpoints(topic, key, epoch, config.checkpoint_seconds, folder, held, producer)
+
+    def _go_on(self) -> None:
+        """Re-keying goes on from what every shard has of a source partition."""
+        self._headers = {
+            partition: min((shard.seen[partition] for shard in self._shards), key=lambda header: header.next)
+            for partition in range(self._config.terms.draft.shards)
+        }
+        self.counts.rejected = Counter()
+        for header in self._headers.values():
+            self.counts.rejected.update(header.refused)
+        for shard in self._shards:
+            self.counts.rejected.update(shard.refused)
+
+    def _stages(
+        self, files: Sequence[IndexedFile], pseudonyms: Pseudonyms, panes: PaneStage, incoming: Consumer,
+        accepted: Consumer, sealed: Consumer, producer: Producer, pulse: Pulse,
+    ) -> tuple[Coroutine[Any, Any, None], ...]:
+        config, counts, progress = self._config, self.counts, self._progress
+        terms, draft, party = config.terms, config.terms.draft, config.party
+        sharer = Sharer(terms, config.sharing_key, Ed25519PrivateKey.from_private_bytes(config.batch_key))
+        sources = [s.name for s in draft.party(party).sources]
+        return (
+            replay(
+                files, party, sources, draft.shards, pseudonyms, producer, self._reject_key, counts, progress, pulse
+            ),
+            rekey(
+                Rekeyer(draft, party, pseudonyms, self._reject_key), party, draft.name, self._headers, incoming,
+                producer, counts, progress, pulse,
+            ),
+            panes.run(accepted, producer, counts, progress, pulse),
+            share(terms, sharer, self._shards, sealed, producer, progress, pulse),
+        )
 
     async def _tell_often(self, source: Consumer, log: Consumer) -> None:
         while True:

@@ -198,6 +198,8 @@ async def rekey(
         await consumer.seek(partition, header.next)
     sharded, rejected, done = topics.sharded(party, agreement), topics.rejected(party), 0
     sending: asyncio.Task[None] | None = None
+    if _all_ended(rekeyer, headers):
+        return
     try:
         async for records in polls(consumer, pulse, rekeyer.most):
             by_partition: dict[int, list[Record]] = {}
@@ -218,10 +220,14 @@ async def rekey(
                 counts.rejected.update(step.refused)
             sending = asyncio.ensure_future(outbox.send())
             progress("ingest", done, max(done, counts.read))
-            if all(rekeyer.ended(header) for header in headers.values()):
+            if _all_ended(rekeyer, headers):
                 break
         if sending is not None:
             await sending
     finally:
         if sending is not None:
             sending.cancel()
+
+
+def _all_ended(rekeyer: Rekeyer, headers: Mapping[int, Header]) -> bool:
+    return all(rekeyer.ended(header) for header in headers.values())

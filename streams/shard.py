@@ -5,6 +5,7 @@ equal states and seal equal content; nothing else goes in, no clock and no fresh
 by its offset in the source partition and dropped.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -54,6 +55,7 @@ class _Facts(BaseModel):
     accepted: int = Field(ge=0)
     refused: dict[Reason, int] = Field(strict=False)
     refused_of: dict[int, int] = Field(strict=False)
+    shared: int = Field(ge=0)
     seen: dict[int, Header] = Field(strict=False)
     panes: Progress
 
@@ -74,7 +76,8 @@ class Shard:
     ) -> None:
         self._history, self.panes = Validator(draft, party), ShardPanes(draft, party, seed)
         self._sources = tuple(s.name for s in draft.party(party).sources)
-        self._purpose = f"shard {number} of party {party} under agreement {draft.name}"
+        which = hashlib.sha256(seed).hexdigest()[:16]
+        self._purpose = f"shard {number} of party {party} under agreement {draft.name}, register {which}"
         self.seen = {p: Header(partition=p, first=0, next=0) for p in range(partitions)}
         """Source partition → the header of its latest stretch."""
         self.position = 0
@@ -83,6 +86,8 @@ class Shard:
         self.refused: Counter[Reason] = Counter()
         self.refused_of: Counter[int] = Counter()
         """Source partition → events of it that were refused."""
+        self.shared = 0
+        """Offset of the panes topic before which everything is with the nodes. The fold does not touch it."""
 
     @property
     def ended(self) -> bool:
@@ -169,7 +174,7 @@ class Shard:
         progress, tables = self.panes.dump()
         facts = _Facts(
             position=self.position, accepted=self.accepted, refused=dict(self.refused),
-            refused_of=dict(self.refused_of), seen=self.seen, panes=progress,
+            refused_of=dict(self.refused_of), shared=self.shared, seen=self.seen, panes=progress,
         )
         return chest.lock(key, self._purpose, facts.model_dump_json(), {**self._history.dump(), **tables})
 
@@ -190,6 +195,7 @@ class Shard:
         self.panes.load(facts.panes, tables)
         self.seen, self.position, self.accepted = facts.seen, facts.position, facts.accepted
         self.refused, self.refused_of = Counter(facts.refused), Counter(facts.refused_of)
+        self.shared = facts.shared
 
 
 def _place(columns: EventColumns, row: int) -> str:

@@ -3,7 +3,7 @@
 Masks are bound to the content, so a resend is byte for byte the same share and two contents never share a mask.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,6 +17,7 @@ from streams.batch import BatchHeader, open_snapshot
 from streams.broker import Consumer, Producer
 from streams.flow import Outbox, Progress, Pulse, polls
 from streams.parcel import Piece, held, seal, travelling
+from streams.shard import Shard
 from streams.snapshots import END_KEY
 
 POLL_SNAPSHOTS = 32
@@ -50,18 +51,31 @@ class Sharer:
 
 
 async def share(
-    terms: Terms, sharer: Sharer, consumer: Consumer, producer: Producer, progress: Progress, pulse: Pulse
+    terms: Terms, sharer: Sharer, shards: Sequence[Shard], consumer: Consumer, producer: Producer, progress: Progress,
+    pulse: Pulse,
 ) -> None:
     """Share every snapshot until all partitions have ended.
 
+    Args:
+        terms: the agreement.
+        sharer: of the party.
+        shards: all, in order; each is shared from its `shared` on, which is kept current.
+        consumer: of the panes topic.
+        producer: for the nodes' inboxes.
+        progress: told of "share", blocks of all.
+        pulse: see streams.flow.Pulse.
+
     Raises:
         StalledError, BrokerError: see streams.flow.polls and Producer.send.
+        BrokerError: the panes topic no longer has what is to be shared.
         BatchError: the panes topic holds what the panes stage never writes.
     """
     draft, outbox = terms.draft, Outbox(producer)
     unfinished = set(range(draft.shards))
     blocks: Mapping[int, int] = dict.fromkeys(unfinished, 1)
     done = 0
+    for number, shard in enumerate(shards):
+        await consumer.seek(number, shard.shared)
     async for records in polls(consumer, pulse, POLL_SNAPSHOTS):
         for record in records:
             if record.key == END_KEY:
@@ -74,6 +88,8 @@ async def share(
                 outbox.put(topics.inbox(node, draft.name), header.shard, None, message)
             done += 1
         await outbox.send()
-        progress("share", done, sum(blocks.values()) * (1 + draft.panes.count))
+        for record in records:
+            shards[record.partition].shared = record.offset + 1
+        progress("share", done, max(done, sum(blocks.values()) * (1 + draft.panes.count)))
         if not unfinished:
             return

@@ -12,10 +12,11 @@ from policy.agreement import Draft
 from streams import topics
 from streams.batch import LINK_COLUMN, BatchHeader, party_columns, snapshot
 from streams.broker import Consumer, Producer, Record
+from streams.checkpoint import Checkpoints
 from streams.columns import EventColumns
 from streams.envelope import encode
 from streams.errors import BatchError, StreamsError
-from streams.flow import Counts, Outbox, Progress, Pulse, polls
+from streams.flow import POLL_SECONDS, Counts, Outbox, Progress, Pulse, polls
 from streams.register import EPOCH
 from streams.rejects import seal_rejected
 from streams.shard import Refused, Sealed, Shard
@@ -38,22 +39,47 @@ class PaneStage:
         shards: all of them, in order.
         link_key: patient → link key.
         reject_key: refused events are sealed to it.
+        checkpoints: where states are kept; None: nowhere.
     """
 
     def __init__(
         self, draft: Draft, agreement: str, party: str, shards: Sequence[Shard], link_key: Callable[[str], int],
-        reject_key: X25519PublicKey,
+        reject_key: X25519PublicKey, checkpoints: Checkpoints | None = None,
     ) -> None:
         self._draft, self._agreement, self._party, self._shards = draft, agreement, party, shards
+        self._checkpoints = checkpoints
         self._link_key, self._reject_key = link_key, reject_key
         self._registered = {number for number, shard in enumerate(shards) if shard.panes.register.closed}
         self._columns = party_columns(draft, party)
         self._topic, self._rejected = topics.panes(party, draft.name), topics.rejected(party)
 
+    async def catch_up(self, consumer: Consumer, producer: Producer, counts: Counts, pulse: Pulse) -> None:
+        """Fold what the log holds already, from every shard's `position` on: then shards know how far re-keying came.
+
+        Args:
+            consumer: of the sharded topic.
+            producer: for the panes and the rejected topic.
+            counts: gets what was accepted, refused and late from here on.
+            pulse: see streams.flow.Pulse.
+
+        Raises:
+            BrokerError: the log no longer has what follows a state; and see `run`.
+            StalledError, StreamsError: see `run`.
+        """
+        for number, shard in enumerate(self._shards):
+            await consumer.seek(number, shard.position)
+        ends = [await consumer.end(number) for number in range(len(self._shards))]
+        outbox = Outbox(producer)
+        while any(shard.position < end for shard, end in zip(self._shards, ends, strict=True)):
+            records = await consumer.poll(POLL_SECONDS, LOG_RECORDS)
+            if not records:
+                pulse.check(consumer.topic)
+            await self._take(records, outbox, counts, pulse)
+
     async def run(
         self, consumer: Consumer, producer: Producer, counts: Counts, progress: Progress, pulse: Pulse
     ) -> None:
-        """Fold until every agreed source has ended in every source partition.
+        """Fold on until every agreed source has ended in every source partition.
 
         Args:
             consumer: of the sharded topic, from every shard's `position` on.
@@ -67,19 +93,27 @@ class PaneStage:
             StreamsError: the sharded topic holds what re-keying never writes, or lost records.
         """
         outbox, total = Outbox(producer), len(self._shards) * self._draft.panes.count
-        begun = sum(shard.accepted for shard in self._shards)
-        async for records in polls(consumer, pulse, LOG_RECORDS):
-            for record in records:
-                await self._fold(record, outbox, counts)
-                pulse.beat()
-                counts.accepted = sum(shard.accepted for shard in self._shards) - begun
-                counts.late_pending = sum(shard.panes.late_pending for shard in self._shards)
+        if not self._ended():
+            async for records in polls(consumer, pulse, LOG_RECORDS):
+                await self._take(records, outbox, counts, pulse)
                 progress("panes", sum(shard.panes.sealed for shard in self._shards), total)
-            if all(shard.ended for shard in self._shards):
-                break
+                if self._ended():
+                    break
         for number in range(len(self._shards)):
             outbox.put(self._topic, number, END_KEY, b"")
         await outbox.send()
+
+    def _ended(self) -> bool:
+        return all(shard.ended for shard in self._shards)
+
+    async def _take(self, records: Sequence[Record], outbox: Outbox, counts: Counts, pulse: Pulse) -> None:
+        for record in records:
+            await self._fold(record, outbox, counts)
+            pulse.beat()
+            counts.accepted = sum(shard.accepted for shard in self._shards)
+            counts.late_pending = sum(shard.panes.late_pending for shard in self._shards)
+            if self._checkpoints is not None:
+                await self._checkpoints.keep_if_due(record.partition, self._shards[record.partition])
 
     async def _fold(self, record: Record, outbox: Outbox, counts: Counts) -> None:
         shard = self._shards[record.partition]

@@ -42,6 +42,16 @@ def panes(party: str, agreement: str) -> str:
     return f"{party}.{agreement}.panes"
 
 
+def state(party: str, agreement: str) -> str:
+    """Checkpoints of shards' states, for whoever goes on; partition = shard."""
+    return f"{party}.{agreement}.state"
+
+
+def owner(party: str, agreement: str) -> str:
+    """Claims: the last one says who works for the party."""
+    return f"{party}.{agreement}.owner"
+
+
 def figures(party: str, agreement: str) -> str:
     """How the party's workers stand, for its own operator only: the last word of each."""
     return f"{party}.{agreement}.figures"
@@ -83,6 +93,8 @@ def all_topics(draft: Draft) -> tuple[Topic, ...]:
             Topic(rejected(party.name), 1, PLAINTEXT_DAYS),
             Topic(sharded(party.name, draft.name), draft.shards, PLAINTEXT_DAYS),
             Topic(panes(party.name, draft.name), draft.shards, PLAINTEXT_DAYS),
+            Topic(state(party.name, draft.name), draft.shards, PLAINTEXT_DAYS, compacted=True),
+            Topic(owner(party.name, draft.name), 1, PLAINTEXT_DAYS, compacted=True),
             Topic(figures(party.name, draft.name), 1, PLAINTEXT_DAYS, compacted=True),
         ]
     found += [Topic(inbox(node, draft.name), draft.shards, SHARE_DAYS) for node in range(NODES)]

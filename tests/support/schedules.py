@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from evaluation.results import combine, open_result
 from policy.agreement import load_draft
 from streams import inbox as inboxes
+from streams import owner as owners
 from streams import pipeline as pipelines
 from streams import topics
 from streams.broker import Broker
@@ -57,6 +58,7 @@ class Evaluation:
         with (
             mock.patch.object(pipelines, "Producer", lambda *a: LIVES.get().producer(*a)),
             mock.patch.object(pipelines, "Consumer", lambda *a: LIVES.get().consumer(*a)),
+            mock.patch.object(owners, "Consumer", lambda *a: LIVES.get().consumer(*a)),
             mock.patch.object(inboxes, "Consumer", lambda *a: LIVES.get().consumer(*a)),
             mock.patch.object(pipelines, "watch", _for_ever),
         ):

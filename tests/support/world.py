@@ -108,7 +108,8 @@ class SimulatedProducer(_Client):
                 log = world.log(topic, partition)
                 for key, value in batch[:size]:
                     log.append(SimpleNamespace(
-                        topic=topic, partition=partition, offset=len(log), key=key, value=bytes(value), timestamp=0
+                        topic=topic, partition=partition, offset=len(log), key=key,
+                        value=None if value is None else bytes(value), timestamp=0,
                     ))
             count, batch = count + size, batch[size:]
         return count
@@ -131,6 +132,9 @@ class SimulatedConsumer(_Client):
         await self._world.operation(self._process)
         return len(self._world.log(self.topic, partition))
 
+    async def position(self, partition):
+        return self._next[partition]
+
     async def poll(self, _wait_seconds, most):
         world = self._world
         await world.operation(self._process)
@@ -143,6 +147,6 @@ class SimulatedConsumer(_Client):
             there = min(most - len(found), len(log) - begin)
             if there > 0:
                 taken = world.rng.randint(1, there)
-                found += log[begin : begin + taken]
+                found += [record for record in log[begin : begin + taken] if record.value is not None]
                 self._next[partition] = begin + taken
         return found

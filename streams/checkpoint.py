@@ -1,0 +1,228 @@
+"""Checkpoints: a shard's state, stored now and then, so that a new owner goes on from there (ADR 16).
+
+On the compacted state topic a checkpoint is a run of pieces and, last, a manifest; partition = shard. Keys are never
+used twice, so no checkpoint is ever half another one's; those that nobody needs any more are taken away by tombstones.
+A checkpoint without its manifest, or with a piece missing, is as if it were not there: the one before still is.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streams.broker import MAX_MESSAGE_BYTES, Consumer, Producer, Record
+from streams.errors import BrokerError, StoreError
+from streams.shard import Shard
+from streams.states import StateFolder
+
+PIECE_BYTES = MAX_MESSAGE_BYTES - 1024
+MAX_PIECES = 4_096
+KEPT = 2
+"""Checkpoints of a shard that stay: the latest, and the one before it."""
+SHARE_OF_TIME = 0.05
+"""At most this part of a worker's time goes into checkpoints, however large states become."""
+READ_SECONDS = 60.0
+"""The state topic gives something within this time, or its end is reached."""
+POLL_SECONDS = 0.5
+POLL_RECORDS = 64
+
+
+class _Name(NamedTuple):
+    """Of a checkpoint: the owner's epoch, and its how-many-th of a shard."""
+
+    epoch: int
+    number: int
+
+    def key(self, part: str) -> bytes:
+        return f"{self.epoch}/{self.number}/{part}".encode()
+
+
+class _Manifest(BaseModel):
+    """The last record of a checkpoint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    version: int = Field(ge=1, le=1)
+    position: int = Field(ge=0)
+    """In the log: the greatest is the newest."""
+    pieces: int = Field(ge=1, le=MAX_PIECES)
+
+
+class _Read:
+    """What a partition of the state topic holds, as it is read; at most KEPT checkpoints and one that is unfinished of
+    each owner are in memory.
+    """
+
+    def __init__(self) -> None:
+        self.keys: dict[_Name, int] = {}
+        """Every checkpoint of which something was seen → how many pieces it may have."""
+        self._pieces: dict[_Name, dict[int, bytes]] = {}
+        self._whole: dict[_Name, int] = {}
+        """Complete checkpoints → position."""
+
+    def take(self, record: Record) -> None:
+        parsed = _parsed(record.key)
+        if parsed is None:
+            return
+        name, part = parsed
+        if part != "manifest":
+            number = int(part)
+            self.keys[name] = max(self.keys.get(name, 0), number + 1)
+            for other in [o for o in self._pieces if o.epoch == name.epoch and o != name and o not in self._whole]:
+                del self._pieces[other]
+            self._pieces.setdefault(name, {})[number] = record.value
+            return
+        self.keys.setdefault(name, 0)
+        try:
+            manifest = _Manifest.model_validate_json(record.value)
+        except ValidationError:
+            return
+        found = self._pieces.get(name, {})
+        if found.keys() == set(range(manifest.pieces)):
+            self._whole[name] = manifest.position
+            for old in sorted(self._whole, key=lambda n: self._whole[n])[:-KEPT]:
+                del self._whole[old], self._pieces[old]
+
+    def states(self) -> list[bytes]:
+        """Whole ones, the newest first."""
+        ordered = sorted(self._whole, key=lambda n: (self._whole[n], n), reverse=True)
+        return [b"".join(self._pieces[name][i] for i in range(len(self._pieces[name]))) for name in ordered]
+
+
+def _parsed(key: bytes | None) -> tuple[_Name, str] | None:
+    """Of which checkpoint a record is, and which part; None of what no checkpoint has."""
+    parts = (key or b"").decode("ascii", "replace").split("/")
+    if len(parts) != 3 or not all(p.isdecimal() and len(p) <= 18 for p in parts[:2]):
+        return None
+    if parts[2] != "manifest" and not (parts[2].isdecimal() and int(parts[2][:6]) < MAX_PIECES and len(parts[2]) <= 6):
+        return None
+    return _Name(int(parts[0]), int(parts[1])), parts[2]
+
+
+async def read_states(consumer: Consumer, shards: int) -> list[_Read]:
+    """What the state topic holds of every shard.
+
+    Raises:
+        BrokerError: it cannot be read to its end.
+    """
+    found, ends = [_Read() for _ in range(shards)], [await consumer.end(shard) for shard in range(shards)]
+    limit = time.monotonic() + READ_SECONDS
+    while [shard for shard in range(shards) if await consumer.position(shard) < ends[shard]]:
+        records = await consumer.poll(POLL_SECONDS, POLL_RECORDS)
+        for record in records:
+            found[record.partition].take(record)
+        if records:
+            limit = time.monotonic() + READ_SECONDS
+        elif time.monotonic() > limit:
+            raise BrokerError(f"{consumer.topic} gave nothing for {READ_SECONDS:g} s before its end")
+    return found
+
+
+async def restore(
+    make: Callable[[int], Shard], shards: int, key: bytes, folder: StateFolder | None, consumer: Consumer
+) -> tuple[list[Shard], list[_Read]]:
+    """Every shard where it was: from the newest state that can be read, or new.
+
+    Args:
+        make: shard number → a new one.
+        shards: how many.
+        key: under which states are sealed.
+        folder: local copies.
+        consumer: of the state topic, all partitions, from the beginning.
+
+    Raises:
+        BrokerError: see read_states.
+    """
+    read = await read_states(consumer, shards)
+    return [
+        await asyncio.to_thread(_newest, make, number, key, [
+            *([] if folder is None else [folder.read(number)]), *read[number].states()
+        ]) for number in range(shards)
+    ], read
+
+
+def _newest(make: Callable[[int], Shard], number: int, key: bytes, states: Sequence[bytes | None]) -> Shard:
+    best = make(number)
+    for state in states:
+        if state is None:
+            continue
+        shard = make(number)
+        try:
+            shard.load(key, state)
+        except StoreError as error:
+            structlog.get_logger().warning("a state is not used", shard=number, reason=str(error))
+            continue
+        if shard.position > best.position:
+            best = shard
+    return best
+
+
+class Checkpoints:
+    """What one owner stores.
+
+    Args:
+        topic: the state topic.
+        key: 32 bytes, the party's own: states are sealed under it.
+        epoch: the owner's.
+        seconds: between two checkpoints of a shard, at least.
+        folder: for local copies.
+        read: what the topic held at the start; taken away once this owner has checkpoints of its own.
+        producer: for the state topic.
+    """
+
+    def __init__(
+        self, topic: str, key: bytes, epoch: int, seconds: float, folder: StateFolder | None, read: Sequence[_Read],
+        producer: Producer,
+    ) -> None:
+        self._topic, self._key, self._epoch, self._seconds = topic, key, epoch, seconds
+        self._folder, self._producer = folder, producer
+        self._numbers: dict[int, int] = {}
+        self._kept: dict[int, list[tuple[_Name, int]]] = {
+            shard: list(of.keys.items()) for shard, of in enumerate(read)
+        }
+        """Shard → checkpoints on the topic, oldest first, and how many pieces each has."""
+        now = time.monotonic()
+        self._due: dict[int, float] = dict.fromkeys(range(len(read)), now + seconds)
+
+    async def keep_if_due(self, shard: int, state: Shard) -> None:
+        """Store a shard's state if its time has come; everything it has sealed must be stored already.
+
+        Raises:
+            StoreError: the local folder cannot be written.
+            BrokerError: see Producer.send.
+        """
+        if time.monotonic() >= self._due[shard]:
+            await self.keep(shard, state)
+
+    async def keep(self, shard: int, state: Shard) -> None:
+        """Store a shard's state now. See keep_if_due."""
+        begun = time.monotonic()
+        position, dump = state.position, await asyncio.to_thread(state.dump, self._key)
+        if self._folder is not None:
+            await asyncio.to_thread(self._folder.write, shard, dump)
+        name = _Name(self._epoch, self._numbers.get(shard, 0))
+        self._numbers[shard] = name.number + 1
+        pieces = [dump[i : i + PIECE_BYTES] for i in range(0, len(dump), PIECE_BYTES)]
+        await self._producer.send(
+            self._topic, shard, ((name.key(str(number)), piece) for number, piece in enumerate(pieces))
+        )
+        manifest = _Manifest(version=1, position=position, pieces=len(pieces)).model_dump_json().encode()
+        await self._producer.send(self._topic, shard, [(name.key("manifest"), manifest)])
+        kept = self._kept[shard]
+        kept.append((name, len(pieces)))
+        mine = [n for n, _ in kept if n.epoch == self._epoch]
+        old = [entry for entry in kept if entry[0] not in mine[-KEPT:]] if len(mine) >= KEPT else []
+        await self._producer.send(self._topic, shard, [(key, None) for entry in old for key in _keys(*entry)])
+        self._kept[shard] = [entry for entry in kept if entry not in old]
+        now = time.monotonic()
+        self._due[shard] = now + max(self._seconds, (now - begun) / SHARE_OF_TIME)
+
+
+def _keys(name: _Name, pieces: int) -> list[bytes]:
+    # The manifest first: what is left without it does not count.
+    return [name.key("manifest"), *(name.key(str(number)) for number in range(pieces))]
+
+
