@@ -34,6 +34,7 @@ def evaluate(
     work: Path | None = None,
     drill: Drill | None = None,
     notify: Path | None = None,
+    kafka: Literal[0, 1, 3] = 0,
 ) -> int:
     """Evaluate an agreement over the parties' files, on this machine.
 
@@ -51,10 +52,11 @@ def evaluate(
         work: folder for throw-away keys, stores and logs; by default a temporary one that is removed.
         drill: rehearse a refusal: unsigned, unagreed-kpi, small-cohort or revoke-mid-run.
         notify: send the agreement's alerts to the addresses in this file (one a line, mode 600); see docs/alerts.md.
+        kafka: run on Apache Kafka with 1 or 3 brokers (needs Java and Maven); 0: on the embedded broker.
     """
     from console.evaluate import Options, evaluate_files
 
-    options = Options(json=json, serve=serve, work=work, drill=drill, notify=notify)
+    options = Options(json=json, serve=serve, work=work, drill=drill, notify=notify, kafka=kafka)
     return evaluate_files(agreement, party, options)
 
 
@@ -68,6 +70,7 @@ def demo(
     json: Annotated[bool, Parameter(negative=())] = False,
     serve: Annotated[bool, Parameter(negative=())] = False,
     notify: Path | None = None,
+    kafka: Literal[0, 1, 3] = 0,
 ) -> int:
     """Make a synthetic cohort of an e-health app for chronic bowel disease, and evaluate it.
 
@@ -79,10 +82,11 @@ def demo(
         json: print one JSON document on standard output instead of tables.
         serve: keep the pages up until Ctrl-C.
         notify: send the agreement's alerts to the addresses in this file (one a line, mode 600); see docs/alerts.md.
+        kafka: run on Apache Kafka with 1 or 3 brokers (needs Java and Maven); 0: on the embedded broker.
     """
     from console.evaluate import Options, evaluate_demo
 
-    return evaluate_demo(out, patients, weeks, seed, Options(json=json, serve=serve, notify=notify))
+    return evaluate_demo(out, patients, weeks, seed, Options(json=json, serve=serve, notify=notify, kafka=kafka))
 
 
 @app.command

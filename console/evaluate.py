@@ -50,6 +50,8 @@ class Options:
     drill: Drill | None = None
     notify: Path | None = None
     """File of addresses that alerts go to."""
+    kafka: int = 0
+    """Brokers of Apache Kafka; 0: the embedded one."""
 
 
 def evaluate_files(agreement: Path, parties: Sequence[str], options: Options) -> int:
@@ -202,7 +204,7 @@ async def _run(
         progress = shown.enter_context(Progress())
         evaluation = LocalEvaluation(
             draft, kpis, folders, work, progress.update, options.drill, keeps_logs=options.work is not None,
-            notify=options.notify,
+            notify=options.notify, kafka=options.kafka,
         )
         async with evaluation.run() as document:
             shown.close()

@@ -18,19 +18,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from console.brokers import LocalBrokers
 from console.drill import Drill, altered_plan, drilled
 from console.onboarding import Onboarded, onboard
 from console.workdir import WorkDir, prepare
 from evaluation.errors import Unreachable
 from evaluation.keys import private_folder
 from evaluation.status import ALIVE
-from infra.local.broker import EmbeddedBroker
+from infra.kafka.settings import OPERATOR
 from infra.local.chain import REPLAY_BLOCK_SECONDS, EmbeddedChain
 from infra.local.children import free_port, spawn_tied, stop, stop_all
 from policy.agreement import NODES, Draft
 from policy.kpi import Kpi
-from streams.broker import Broker, create_topics
-from streams.topics import alerts, all_topics
+from streams.access import node_user, party_user, recipient_user, requester_user
+from streams.topics import alerts
 
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -94,10 +95,14 @@ class LocalSystem:
     """Between two blocks of the embedded chain."""
     notify: Path | None = None
     """File of addresses that alerts go to; with it, every recipient with alerts has a process `alerts-<recipient>`."""
+    kafka: int = 0
+    """Brokers of Apache Kafka, 1 or 3, instead of the embedded one."""
     live: bool = True
     """Whether nodes wait for a peer that is away, however long."""
     said: dict[str, "deque[Mapping[str, Any]]"] = field(default_factory=dict)
     """Role → its latest status lines, of all its processes, without signs of life."""
+    brokers: LocalBrokers | None = None
+    """Once they are started."""
     page: str | None = None
     """Address of the first recipient's page, once it is up."""
     _children: dict[str, Child] = field(default_factory=dict)
@@ -127,28 +132,33 @@ class LocalSystem:
         draft = drilled(self.draft, self.drill)
         self._say("keys", str(self.root))
         self.work = prepare(self.root, draft, self.kpis, tuple(free_port() for _ in range(NODES)))
-        broker = EmbeddedBroker(self.root / "broker")
+        self.brokers = LocalBrokers(self.root / "broker", draft, self.kafka)
+        self._say("broker")
+        self.brokers.start()
+        # A cluster lives on without one of its brokers; its clients tell when it does not.
+        if self.brokers.embedded is not None and self.brokers.embedded.process is not None:
+            self._services["broker"] = Child("broker", self.brokers.embedded.process)
         chain = EmbeddedChain(self.root / "chain", self.block_seconds)
-        services: tuple[tuple[str, EmbeddedBroker | EmbeddedChain], ...] = (("broker", broker), ("chain", chain))
-        for name, service in services:
-            self._say(name)
-            service.start()
-            assert service.process is not None
-            self._services[name] = Child(name, service.process)
-        self.broker = broker.address
-        """host:port"""
-        await create_topics(Broker(broker.address), all_topics(draft))
+        self._say("chain")
+        chain.start()
+        assert chain.process is not None
+        self._services["chain"] = Child("chain", chain.process)
+        await self.brokers.prepare()
         self._say("agreement")
         self.onboarded = await onboard(
             self.work, chain.url, leave_out=draft.parties[-1].name if self.drill == "unsigned" else None
         )
-        self._roles = {role.name: role for role in self._processes(self.work, broker.address, self.onboarded)}
-        self.work.configure_requesters(broker.address, self.onboarded.settings())
+        self._roles = {role.name: role for role in self._processes(self.work, self.onboarded)}
+        self.work.configure_requesters(
+            lambda name: self._common(requester_user(name))["broker"], self.onboarded.settings()
+        )
 
     async def _end(self) -> None:
         stop_all([child.process for child in self._children.values()])
         for child in self._services.values():
             stop(child.process)
+        if self.brokers is not None:
+            self.brokers.stop()
         for reader in self._readers:
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
@@ -232,29 +242,40 @@ class LocalSystem:
     def _say(self, phase: str, detail: str = "") -> None:
         self.progress({"process": "winnow", "phase": phase, "detail": detail})
 
-    def _processes(self, work: WorkDir, broker: str, onboarded: Onboarded) -> list[Role]:
+    @property
+    def broker(self) -> str:
+        """host:port of every broker."""
+        assert self.brokers is not None
+        return self.brokers.of(OPERATOR).address
+
+    def _processes(self, work: WorkDir, onboarded: Onboarded) -> list[Role]:
         """Every role, in the order in which they start."""
-        common = {"terms": work.terms_file, "broker": broker}
-        on_chain = {**common, "chain": onboarded.settings()}
+        chain = {"chain": onboarded.settings()}
         extra = [altered_plan(work)] if self.drill == "unagreed-kpi" else []
         draft = work.terms.draft
         return [
             *(Role(r.name, "console.recipient", {
-                **common, "recipient": r.name, "keys": work.keys(r.name), "kpis": work.kpi_file,
-                "document": work.document(r.name),
+                **self._common(recipient_user(r.name)), "recipient": r.name, "keys": work.keys(r.name),
+                "kpis": work.kpi_file, "document": work.document(r.name),
             }) for r in draft.recipients),
-            *self._alerts(work, common),
+            *self._alerts(work),
             *(Role(f"node-{j}", "evaluation.node", {
-                **on_chain, "number": j, "keys": work.keys(f"node-{j}"), "store": work.root / f"node-{j}" / "store",
-                "state": work.root / f"node-{j}" / "state", "live": self.live, "extra_plans": extra,
+                **self._common(node_user(j)), **chain, "number": j, "keys": work.keys(f"node-{j}"),
+                "store": work.root / f"node-{j}" / "store", "state": work.root / f"node-{j}" / "state",
+                "live": self.live, "extra_plans": extra,
             }) for j in range(NODES)),
             *(Role(p.name, "evaluation.party", {
-                **on_chain, "party": p.name, "data": self.parties[p.name].resolve(), "keys": work.keys(p.name),
+                **self._common(party_user(p.name)), **chain, "party": p.name,
+                "data": self.parties[p.name].resolve(), "keys": work.keys(p.name),
                 "state": work.root / p.name / "state",
             }) for p in draft.parties),
         ]
 
-    def _alerts(self, work: WorkDir, common: Mapping[str, Any]) -> list[Role]:
+    def _common(self, user: str) -> dict[str, Any]:
+        assert self.brokers is not None
+        return {"terms": self.work.terms_file, "broker": self.brokers.settings(user)}
+
+    def _alerts(self, work: WorkDir) -> list[Role]:
         if self.notify is None:
             return []
         found = []
@@ -262,8 +283,8 @@ class LocalSystem:
             role = alerts(recipient)
             folder = private_folder(work.root / role)
             found.append(Role(role, "console.alerts", {
-                **common, "recipient": recipient, "keys": work.keys(recipient), "kpis": work.kpi_file,
-                "notify": self.notify.resolve(), "folder": folder / "faust",
+                **self._common(recipient_user(recipient)), "recipient": recipient, "keys": work.keys(recipient),
+                "kpis": work.kpi_file, "notify": self.notify.resolve(), "folder": folder / "faust",
                 **({} if self.live else {"give_up_seconds": PATIENCE_SECONDS}),
             }))
         return found

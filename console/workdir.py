@@ -4,6 +4,7 @@ Each role's keys lie in a folder of its own, mode 0700. The link secret is copie
 """
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,16 +67,19 @@ class WorkDir:
         path.write_text(tomli_w.dumps(_plain(settings)), encoding="utf-8")
         return path
 
-    def configure_requesters(self, broker: str, chain: dict[str, Any]) -> None:
+    def configure_requesters(
+        self, broker: Callable[[str], str | dict[str, Any]], chain: dict[str, Any]
+    ) -> None:
         """Write the configuration of every requester: nobody runs for them, they call `winnow request`.
 
         Args:
-            broker: host:port.
+            broker: requester → how it meets the broker, as in every configuration.
             chain: the agreement's place on chain, as in every configuration.
         """
         for requester in self.terms.draft.requesters:
             self.configure(requester.name, {
-                "requester": requester.name, "terms": self.terms_file, "kpis": self.kpi_file, "broker": broker,
+                "requester": requester.name, "terms": self.terms_file, "kpis": self.kpi_file,
+                "broker": broker(requester.name),
                 "keys": self.keys(requester.name), "recipient_keys": self.keys(requester.recipient), "chain": chain,
             })
 
