@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from streams.figures import PartitionStand, ShardStand
 from streams.flow import Counts, Progress, Pulse
 from streams.owner import Owner
 from streams.pseudonym import Pseudonyms
+from streams.published import Published, published
 from streams.register import EPOCH, register_seed
 from streams.rekey import Rekeyer, rekey
 from streams.replay import replay
@@ -156,8 +157,12 @@ class PartyPipeline:
                     )
                     await panes.catch_up(accepted, producer, counts, pulse)
                     self._go_on()
+                    async with Consumer(config.broker, topics.source(party), shards) as tail:
+                        there = await published(tail, shards)
                     watchers.append(group.create_task(self._tell_often(incoming, accepted)))
-                    stages = self._stages(files, pseudonyms, panes, incoming, accepted, sealed, producer, pulse)
+                    stages = self._stages(
+                        files, there, pseudonyms, panes, incoming, accepted, sealed, producer, pulse
+                    )
                     work = [group.create_task(stage) for stage in stages]
                     await asyncio.wait(work, return_when=asyncio.FIRST_EXCEPTION)
                     for watcher in watchers:
@@ -194,6 +199,8 @@ class PartyPipeline:
             partition: min((shard.seen[partition] for shard in self._shards), key=lambda header: header.next)
             for partition in range(self._config.terms.draft.shards)
         }
+        self.counts.accepted = sum(shard.accepted for shard in self._shards)
+        self.counts.late_pending = sum(shard.panes.late_pending for shard in self._shards)
         self.counts.rejected = Counter()
         for header in self._headers.values():
             self.counts.rejected.update(header.refused)
@@ -201,8 +208,8 @@ class PartyPipeline:
             self.counts.rejected.update(shard.refused)
 
     def _stages(
-        self, files: Sequence[IndexedFile], pseudonyms: Pseudonyms, panes: PaneStage, incoming: Consumer,
-        accepted: Consumer, sealed: Consumer, producer: Producer, pulse: Pulse,
+        self, files: Sequence[IndexedFile], there: Mapping[int, Published], pseudonyms: Pseudonyms, panes: PaneStage,
+        incoming: Consumer, accepted: Consumer, sealed: Consumer, producer: Producer, pulse: Pulse,
     ) -> tuple[Coroutine[Any, Any, None], ...]:
         config, counts, progress = self._config, self.counts, self._progress
         terms, draft, party = config.terms, config.terms.draft, config.party
@@ -210,7 +217,7 @@ class PartyPipeline:
         sources = [s.name for s in draft.party(party).sources]
         return (
             replay(
-                files, party, sources, draft.shards, pseudonyms, producer, self._reject_key, counts, progress, pulse
+                files, party, sources, there, pseudonyms, producer, self._reject_key, counts, progress, pulse
             ),
             rekey(
                 Rekeyer(draft, party, pseudonyms, self._reject_key), party, draft.name, self._headers, incoming,

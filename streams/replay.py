@@ -1,49 +1,92 @@
-"""Replay: a party's files, in the order of recording, onto its source topic."""
+"""Replay: a party's files, in the order of recording, onto its source topic; or on from where one stopped."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from streams import topics
 from streams.broker import Producer
 from streams.envelope import Heartbeat, encode
+from streams.errors import SourceError
 from streams.flow import POLL_RECORDS, TURN_RECORDS, Counts, Outbox, Progress, Pulse
 from streams.pseudonym import Pseudonyms
+from streams.published import Published
 from streams.rejects import Reason, seal_rejected
-from streams.sources.lines import IndexedFile, read_events
+from streams.sources.lines import IndexedFile, read_events, replay_order
 
 
 async def replay(
-    files: Sequence[IndexedFile], party: str, sources: Sequence[str], shards: int, pseudonyms: Pseudonyms,
-    producer: Producer, reject_key: X25519PublicKey, counts: Counts, progress: Progress, pulse: Pulse,
+    files: Sequence[IndexedFile], party: str, sources: Sequence[str], there: Mapping[int, Published],
+    pseudonyms: Pseudonyms, producer: Producer, reject_key: X25519PublicKey, counts: Counts, progress: Progress,
+    pulse: Pulse,
 ) -> None:
     """Publish every line's event, or its refusal; then each source's final heartbeat in each partition.
 
+    Lines go out in batches, and the next one when the whole of the one before is stored. So what the last line of every
+    partition is tells which lines are there: those are read again, for the counts, but not sent. Refused lines of the
+    last batch of an interrupted replay may stand on the rejected topic twice.
+
+    Args:
+        files: the party's.
+        party: its name.
+        sources: the agreed ones.
+        there: partition of the source topic → what it holds already; as many partitions as shards.
+        pseudonyms: of the party.
+        producer: for the source and the rejected topic.
+        reject_key: refused lines are sealed to it.
+        counts: gets what was read, and refused here, of all lines.
+        progress: told of "replay".
+        pulse: see streams.flow.Pulse.
+
     Raises:
-        SourceError: a file can no longer be read.
+        SourceError: a file can no longer be read, or the files are not those of the interrupted replay.
         BrokerError: see Producer.send.
     """
     outbox = Outbox(producer)
     source, rejected = topics.source(party), topics.rejected(party)
-    total = sum(len(f) for f in files)
+    total, last = sum(len(f) for f in files), await asyncio.to_thread(_last_lines, files, party, there)
+    first_open = (max(last.values(), default=0) - 1) // POLL_RECORDS * POLL_RECORDS
     for number, (file, position, event, line) in enumerate(read_events(files), 1):
         counts.read += 1
         if isinstance(event, Reason):
             counts.rejected[event] += 1
-            outbox.put(rejected, 0, None, seal_rejected(
-                event, file.form.source, position.key.decode(), line, reject_key
-            ))
-        else:
-            outbox.put(source, pseudonyms.shard(event.patient, shards), position.key, encode(event))
+            if number > first_open:
+                outbox.put(rejected, 0, None, seal_rejected(
+                    event, file.form.source, position.key.decode(), line, reject_key
+                ))
+        elif number > first_open:
+            shard = pseudonyms.shard(event.patient, len(there))
+            if number > last[shard]:
+                outbox.put(source, shard, position.key, encode(event))
         if number % TURN_RECORDS == 0:
             await asyncio.sleep(0)
         if number % POLL_RECORDS == 0:
             await outbox.send()
             pulse.beat()
             progress("replay", number, total)
-    for shard in range(shards):
+    await outbox.send()
+    for partition, before in there.items():
         for name in sources:
-            outbox.put(source, shard, None, encode(Heartbeat(source=name)))
+            if name not in before.ended:
+                outbox.put(source, partition, None, encode(Heartbeat(source=name)))
     await outbox.send()
     progress("replay", total, total)
+
+
+def _last_lines(files: Sequence[IndexedFile], party: str, there: Mapping[int, Published]) -> dict[int, int]:
+    """Partition → number of the last line of it that is there, from 1; 0 if none is."""
+    wanted = {before.key for before in there.values()} - {None}
+    numbers: dict[bytes | None, int] = {None: 0}
+    if wanted:
+        for number, (which, row) in enumerate(replay_order(files), 1):
+            key = files[which].position(row).key
+            if key in wanted:
+                numbers[key] = number
+    for partition, before in there.items():
+        if before.key not in numbers:
+            raise SourceError(
+                f"partition {partition} of {topics.source(party)} ends with a line that these files do not have there. "
+                "An interrupted replay goes on with the same files only: put them back, or start with new topics"
+            )
+    return {partition: numbers[before.key] for partition, before in there.items()}

@@ -1,0 +1,67 @@
+"""What a party's source topic holds already of its files: where a replay that was interrupted goes on."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
+
+from streams.broker import Consumer
+from streams.envelope import Heartbeat, parse
+from streams.errors import BrokerError
+
+TAIL_RECORDS = 600
+"""Looked at from the end of a partition: its last heartbeats, one a source, and the line before them."""
+POLL_SECONDS = 0.5
+POLL_RECORDS = 1_000
+READ_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Published:
+    """The end of one partition of the source topic."""
+
+    key: bytes | None = None
+    """Of the last line of a file: its position there; None if there is none."""
+    ended: frozenset[str] = frozenset()
+    """Sources whose final heartbeat is there."""
+
+
+async def published(consumer: Consumer, partitions: Sequence[int]) -> dict[int, Published]:
+    """Partition → what its last records say.
+
+    Args:
+        consumer: of the source topic, of these partitions; left at their ends.
+        partitions: of the source topic.
+
+    Raises:
+        BrokerError: no answer, or the topic gives nothing before its end.
+    """
+    found, ends = dict.fromkeys(partitions, Published()), {}
+    for partition in partitions:
+        ends[partition] = await consumer.end(partition)
+        await consumer.seek(partition, max(0, ends[partition] - TAIL_RECORDS))
+    limit = time.monotonic() + READ_SECONDS
+    while True:
+        records = await consumer.poll(POLL_SECONDS, POLL_RECORDS)
+        for record in records:
+            before = found[record.partition]
+            if record.key is not None:
+                found[record.partition] = replace(before, key=record.key)
+            elif (source := _final(record.value)) is not None:
+                found[record.partition] = replace(before, ended=before.ended | {source})
+        if records:
+            limit = time.monotonic() + READ_SECONDS
+        # An end that was told too low is passed by reading on until nothing comes.
+        elif all([await consumer.position(partition) >= end for partition, end in ends.items()]):
+            return found
+        elif time.monotonic() > limit:
+            raise BrokerError(f"{consumer.topic} gave nothing for {READ_SECONDS:g} s before its end")
+
+
+def _final(value: bytes) -> str | None:
+    try:
+        event = parse(value)
+    except ValidationError:
+        return None
+    return event.source if isinstance(event, Heartbeat) and event.final else None
