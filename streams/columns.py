@@ -80,6 +80,8 @@ class Header(Frozen):
     """The least of its sources', with the bounds of the agreement."""
     accepted: int = Field(default=0, ge=0)
     """Events that ingest let through, of all shards, from the partition's beginning to `next`."""
+    line: int = Field(default=0, ge=0)
+    """Number of the last line of a replay, 0 before the first (streams.numbering)."""
     refused: dict[str, Annotated[int, Field(ge=1)]] = {}
     """Reason → events that ingest refused, likewise. Totals: a stretch that is sent again may be cut otherwise."""
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from streams.broker import Consumer
 from streams.envelope import Heartbeat, parse
 from streams.errors import BrokerError
+from streams.numbering import number_of, position_of
 
 TAIL_RECORDS = 600
 """Looked at from the end of a partition: its last heartbeats, one a source, and the line before them."""
@@ -21,8 +22,10 @@ READ_SECONDS = 60.0
 class Published:
     """The end of one partition of the source topic."""
 
-    key: bytes | None = None
-    """Of the last line of a file: its position there; None if there is none."""
+    line: int = 0
+    """Number of the last line of a replay; 0 if there is none."""
+    position: bytes = b""
+    """Where it stands in the party's files."""
     ended: frozenset[str] = frozenset()
     """Sources whose final heartbeat is there."""
 
@@ -46,9 +49,9 @@ async def published(consumer: Consumer, partitions: Sequence[int]) -> dict[int, 
         records = await consumer.poll(POLL_SECONDS, POLL_RECORDS)
         for record in records:
             before = found[record.partition]
-            if record.key is not None:
-                found[record.partition] = replace(before, key=record.key)
-            elif (source := _final(record.value)) is not None:
+            if (number := number_of(record.key)) > before.line:
+                found[record.partition] = replace(before, line=number, position=position_of(record.key or b""))
+            elif record.key is None and (source := _final(record.value)) is not None:
                 found[record.partition] = replace(before, ended=before.ended | {source})
         if records:
             limit = time.monotonic() + READ_SECONDS

@@ -22,6 +22,7 @@ from streams.errors import StreamsError
 from streams.flow import Counts, Outbox, Progress, Pulse, polls
 from streams.judge import Judge
 from streams.marks import MICROS_PER_DAY, Source, course, least
+from streams.numbering import number_of, position_of
 from streams.parse import parse_batch
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason, seal_rejected
@@ -90,25 +91,28 @@ class Rekeyer:
             raise StreamsError(
                 f"{self._topic}/{before.partition}: offset {records[0].offset} came again; {before.next} is next"
             )
-        events, refusals = self._judged(before, records)
+        first, line = _first_time(before.line, records)
+        header = Header(partition=before.partition, first=before.next, next=records[-1].offset + 1, line=line)
+        events, refusals = self._judged(before, first, header)
         sharded = [self._of_shard(events, shard).to_bytes() for shard in range(self._shards)]
         if max(map(len, sharded)) > MAX_BYTES and len(records) > 1:
             middle = len(records) // 2
-            first = self.step(before, records[:middle])
-            second = self.step(first.header, records[middle:])
+            one = self.step(before, records[:middle])
+            two = self.step(one.header, records[middle:])
             return Step(
-                second.header, [a + b for a, b in zip(first.sharded, second.sharded, strict=True)],
-                first.rejected + second.rejected, first.accepted + second.accepted, first.refused + second.refused,
+                two.header, [a + b for a, b in zip(one.sharded, two.sharded, strict=True)],
+                one.rejected + two.rejected, one.accepted + two.accepted, one.refused + two.refused,
             )
         return Step(
             events.columns.header, [[record] for record in sharded], [self._sealed(r) for r in refusals],
             len(events.columns), Counter(r.reason for r in refusals),
         )
 
-    def _judged(self, before: Header, records: Sequence[Record]) -> tuple["_Sharded", list[_Refusal]]:
-        """The events that may enter, under the header after them, and what may not."""
+    def _judged(
+        self, before: Header, records: Sequence[Record], header: Header
+    ) -> tuple["_Sharded", list[_Refusal]]:
+        """The events that may enter, under the completed header after them, and what may not."""
         values, offsets = [record.value for record in records], [record.offset for record in records]
-        header = Header(partition=before.partition, first=before.next, next=offsets[-1] + 1)
         columns, broken, heartbeats = parse_batch(values, offsets, [r.key for r in records], self._names, header)
         judged = self._judge.judge(columns)
         refusals = [_Refusal(records[i], reason, "") for i, reason in broken]
@@ -149,7 +153,7 @@ class Rekeyer:
 
     def _sealed(self, refusal: _Refusal) -> bytes:
         record = refusal.record
-        position = record.key or f"{self._topic}:{record.partition}:{record.offset}".encode()
+        position = position_of(record.key or b"") or f"{self._topic}:{record.partition}:{record.offset}".encode()
         return seal_rejected(
             refusal.reason, refusal.source, position.decode("utf-8", "replace")[:MAX_KEY_BYTES], record.value,
             self._reject_key,
@@ -162,6 +166,20 @@ class _Sharded:
 
     columns: EventColumns
     shard: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+def _first_time(line: int, records: Sequence[Record]) -> tuple[Sequence[Record], int]:
+    """Records without the lines of a replay that came before, and the number of the last line."""
+    found, repeated = [number_of(record.key) for record in records], []
+    for place, number in enumerate(found):
+        if number > line:
+            line = number
+        elif number:
+            repeated.append(place)
+    if not repeated:
+        return records, line
+    again = set(repeated)
+    return [record for place, record in enumerate(records) if place not in again], line
 
 
 def beginning(partition: int) -> Header:

@@ -10,6 +10,7 @@ from streams.broker import Producer
 from streams.envelope import Heartbeat, encode
 from streams.errors import SourceError
 from streams.flow import POLL_RECORDS, TURN_RECORDS, Counts, Outbox, Progress, Pulse
+from streams.numbering import numbered
 from streams.pseudonym import Pseudonyms
 from streams.published import Published
 from streams.rejects import Reason, seal_rejected
@@ -45,8 +46,9 @@ async def replay(
     """
     outbox = Outbox(producer)
     source, rejected = topics.source(party), topics.rejected(party)
-    total, last = sum(len(f) for f in files), await asyncio.to_thread(_last_lines, files, party, there)
-    first_open = (max(last.values(), default=0) - 1) // POLL_RECORDS * POLL_RECORDS
+    total = sum(len(f) for f in files)
+    await asyncio.to_thread(_check_same, files, party, there)
+    first_open = (max(before.line for before in there.values()) - 1) // POLL_RECORDS * POLL_RECORDS
     for number, (file, position, event, line) in enumerate(read_events(files), 1):
         counts.read += 1
         if isinstance(event, Reason):
@@ -57,8 +59,8 @@ async def replay(
                 ))
         elif number > first_open:
             shard = pseudonyms.shard(event.patient, len(there))
-            if number > last[shard]:
-                outbox.put(source, shard, position.key, encode(event))
+            if number > there[shard].line:
+                outbox.put(source, shard, numbered(number, position.key), encode(event))
         if number % TURN_RECORDS == 0:
             await asyncio.sleep(0)
         if number % POLL_RECORDS == 0:
@@ -74,19 +76,17 @@ async def replay(
     progress("replay", total, total)
 
 
-def _last_lines(files: Sequence[IndexedFile], party: str, there: Mapping[int, Published]) -> dict[int, int]:
-    """Partition → number of the last line of it that is there, from 1; 0 if none is."""
-    wanted = {before.key for before in there.values()} - {None}
-    numbers: dict[bytes | None, int] = {None: 0}
-    if wanted:
-        for number, (which, row) in enumerate(replay_order(files), 1):
-            key = files[which].position(row).key
-            if key in wanted:
-                numbers[key] = number
-    for partition, before in there.items():
-        if before.key not in numbers:
-            raise SourceError(
-                f"partition {partition} of {topics.source(party)} ends with a line that these files do not have there. "
-                "An interrupted replay goes on with the same files only: put them back, or start with new topics"
-            )
-    return {partition: numbers[before.key] for partition, before in there.items()}
+def _check_same(files: Sequence[IndexedFile], party: str, there: Mapping[int, Published]) -> None:
+    """What is there must be of these files, in this order."""
+    positions = {before.line: before.position for before in there.values() if before.line}
+    for number, (which, row) in enumerate(replay_order(files), 1):
+        if number in positions and positions.pop(number) != files[which].position(row).key:
+            positions[number] = b""
+            break
+        if not positions:
+            return
+    if positions:
+        raise SourceError(
+            f"{topics.source(party)} holds line {min(positions)} of a replay, which is another one in these files. "
+            "An interrupted replay goes on with the same files only: put them back, or start with new topics"
+        )

@@ -21,6 +21,7 @@ from streams.debits import Debits
 from streams.envelope import PatientEvent
 from streams.errors import StoreError, StreamsError
 from streams.fixed import Int64s
+from streams.numbering import position_of
 from streams.panes import Progress, ShardPanes
 from streams.rejects import Reason
 from streams.rowwise import CLAIM
@@ -202,7 +203,7 @@ def _place(columns: EventColumns, row: int) -> str:
     key: bytes | None = columns.key[row].as_py()
     if key is None:
         return f"source:{columns.header.partition}:{int(columns.offset[row])}"
-    return key.decode("utf-8", "replace")
+    return position_of(key).decode("utf-8", "replace")
 
 
 def _clock(header: Header, sources: Sequence[str]) -> int:

@@ -13,6 +13,7 @@ from streams.columns import ENDED, NEVER, EventColumns
 from streams.envelope import Claim, ClaimEvent, Heartbeat, encode
 from streams.errors import StreamsError
 from streams.flow import Counts, Pulse
+from streams.numbering import numbered
 from streams.rejects import Reason, open_rejected
 from streams.rekey import Rekeyer, beginning, rekey
 from tests.support.kinds import NAMES, at, common, encounter, kinds_data, prom, withdrawal
@@ -225,3 +226,25 @@ async def test_the_stage_reads_its_partitions_to_their_ends():
     )
     assert [t for t, *_ in producer.sent if t == "hospital.rejected"] == ["hospital.rejected"]
     assert sharded[-1][1].watermark == ENDED
+
+
+def test_lines_that_stand_there_twice_are_passed_over_the_second_time():
+    """Two workers replay for a moment: each line in order, those of one between those of the other."""
+    events = [encode(encounter(1, f"e{i}", 3, 4)) for i in range(8)]
+
+    def lines(numbers):
+        return [SimpleNamespace(partition=0, offset=i, key=numbered(n, b"f:%d:1:1" % n) if n else b"own",
+                                value=events[n]) for i, n in enumerate(numbers)]
+
+    once, twice = lines([1, 2, 0, 3, 4, 5]), lines([1, 2, 0, 1, 3, 2, 3, 4, 5, 4, 5])
+    whole = rekeyer(1).step(beginning(0), once)
+    for cut in range(1, len(twice)):
+        first = rekeyer(1).step(beginning(0), twice[:cut])
+        second = rekeyer(1).step(first.header, twice[cut:])
+        assert second.header.line == 5
+        assert first.accepted + second.accepted == whole.accepted == 6
+        found = [EventColumns.from_bytes(value) for step in (first, second) for value in step.sharded[0]]
+        assert [e.tobytes() for c in found for e in c.event] == [
+            e.tobytes() for e in EventColumns.from_bytes(whole.sharded[0][0]).event
+        ]
+        assert (found[-1].header.next, found[-1].header.marks) == (len(twice), whole.header.marks)

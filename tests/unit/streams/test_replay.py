@@ -1,0 +1,145 @@
+"""A replay goes on where an earlier one stopped, at whatever record that was; and refuses other files."""
+
+from random import Random
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from policy.agreement import Draft
+from streams import published as tails
+from streams import replay as replays
+from streams.envelope import Heartbeat, encode, parse
+from streams.errors import BrokerError, SourceError
+from streams.flow import Counts, Pulse
+from streams.numbering import number_of, numbered, position_of
+from streams.pseudonym import Pseudonyms
+from streams.published import Published, published
+from streams.rejects import open_rejected
+from streams.replay import replay
+from streams.sources.agreed import open_sources
+from tests.support import parties as p
+from tests.support.terms import draft_data
+from tests.support.world import Process, World
+
+KEY = X25519PrivateKey.from_private_bytes(b"R" * 32)
+DRAFT = Draft.model_validate(draft_data(shards=2))
+NAMES = Pseudonyms(p.LINK_SECRET, p.PSEUDONYM_KEY)
+BATCH, LINES = 8, 60
+SOURCE, REJECTED = "insurer.source", "insurer.rejected"
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    monkeypatch.setattr(replays, "POLL_RECORDS", BATCH)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    members = [f"m{i},P{i:04d},2024-01-{1 + i % 28:02d},,2024-02-{1 + i % 28:02d}" for i in range(LINES)]
+    members[7] = members[23] = members[24] = "bad"
+    p.write_lines(tmp_path / "members.csv", p.MEMBERS, *members)
+    p.write_lines(tmp_path / "claims.csv", p.CLAIMS)
+    return tmp_path
+
+
+def process():
+    return Process(World(Random(3), hides=0.2, repeats=0.0), "insurer")
+
+
+async def run(process, folder, there=None):
+    """The counts of one life."""
+    if there is None:
+        there = await published(process.consumer(None, SOURCE, [0, 1]), [0, 1])
+    counts = Counts()
+    await replay(
+        open_sources(DRAFT, "insurer", folder, NAMES), "insurer", ["claims"], there, NAMES, process.producer(None),
+        KEY.public_key(), counts, lambda *_: None, Pulse(60),
+    )
+    return counts
+
+
+def content(process, topic, partitions):
+    return [[(r.key, r.value) for r in process.world.log(topic, n)] for n in range(partitions)]
+
+
+async def test_a_replay_that_stopped_anywhere_is_completed(folder):
+    whole = process()
+    counts = await run(whole, folder)
+    wanted, refused = content(whole, SOURCE, 2), len(whole.world.log(REJECTED, 0))
+    lines = [[number_of(key) for key, _ in records] for records in wanted]
+    assert all(numbers == [*sorted(numbers[:-1]), 0] for numbers in lines)
+    assert max(n for numbers in lines for n in numbers) <= LINES
+    assert (counts.read, refused) == (LINES, counts.rejected.total())
+    assert refused == 3
+    for stop in range(0, LINES + 2, 3):
+        # Both partitions have what was stored of the batches before, and any part of the last one.
+        batch = min(stop, LINES) // BATCH * BATCH
+        for parts in ((0.0, 1.0), (1.0, 0.4), (0.5, 0.5)):
+            broken = process()
+            for number in range(2):
+                records = [r for r in wanted[number] if 0 < number_of(r[0]) <= batch]
+                open_batch = [r for r in wanted[number] if batch < number_of(r[0]) <= batch + BATCH]
+                records += open_batch[: round(parts[number] * len(open_batch))]
+                await broken.producer(None).send(SOURCE, number, records)
+            again = await run(broken, folder)
+            assert content(broken, SOURCE, 2) == wanted, (stop, parts)
+            assert (again.read, again.rejected) == (counts.read, counts.rejected)
+            assert len(broken.world.log(REJECTED, 0)) <= refused
+    assert (await run(whole, folder)).rejected == counts.rejected
+    assert content(whole, SOURCE, 2) == wanted
+    positions = {open_rejected(r.value, KEY)[0].position for r in whole.world.log(REJECTED, 0)}
+    assert len(positions) == refused
+
+
+async def test_other_files_are_refused(folder):
+    stopped = process()
+    await run(stopped, folder)
+    for number in range(2):
+        log = stopped.world.log(SOURCE, number)
+        del log[len(log) // 2 :]
+    lines = (folder / "members.csv").read_text().splitlines()
+    for changed in ([lines[0], "x" * 5, *lines[1:]], lines[:4]):
+        p.write_lines(folder / "members.csv", *changed)
+        with pytest.raises(SourceError, match=r"insurer\.source holds line \d+ of a replay, .* put them back"):
+            await run(stopped, folder)
+    p.write_lines(folder / "members.csv", *lines)
+    await run(stopped, folder)
+
+
+async def test_a_tail_tells_the_last_line_and_the_sources_that_ended(monkeypatch):
+    source = process()
+    send = source.producer(None).send
+    final, alive = encode(Heartbeat(source="claims")), encode(
+        Heartbeat(source="claims", final=False, until="2024-01-01T00:00:00Z", recorded_at="2024-01-01T00:00:00Z")
+    )
+    await send(SOURCE, 0, [(numbered(4, b"a"), b"{}"), (numbered(9, b"b c"), b"{}"), (numbered(4, b"a"), b"{}"),
+                           (None, alive), (b"own key", final), (None, b"not json")])
+    consumer = source.consumer(None, SOURCE, [0, 1])
+    assert await published(consumer, [0, 1]) == {0: Published(9, b"b c"), 1: Published()}
+    await send(SOURCE, 0, [(None, final)])
+    assert (await published(consumer, [0]))[0] == Published(9, b"b c", frozenset({"claims"}))
+    assert not parse(alive).final
+    monkeypatch.setattr(tails, "READ_SECONDS", 0.05)
+
+    async def far(*_):
+        return 9
+
+    async def at(_partition):
+        return 5
+
+    consumer.position = at
+    consumer.end = far
+    consumer.seek = far
+    with pytest.raises(BrokerError, match=r"insurer\.source gave nothing for 0\.05 s before its end"):
+        await published(consumer, [0])
+
+
+@pytest.mark.parametrize("key", [None, b"", b"#", b"#0 x", b"#12", b"#x y", b"12 x", b"#" + b"9" * 16 + b" x"])
+def test_a_key_without_a_number(key):
+    assert number_of(key) == 0
+    assert position_of(key or b"") == (key or b"")
+
+
+def test_a_key_with_a_number():
+    key = numbered(12, b"members.csv:3:10:20\n ")
+    assert (number_of(key), position_of(key)) == (12, b"members.csv:3:10:20\n ")
