@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NPM_STAMP := contracts/node_modules/.installed
 
-.PHONY: setup demo kafka test lint lock check-system clean
+.PHONY: setup demo kafka test soak lint lock check-system clean
 
 setup: $(STAMP) $(NPM_STAMP)
 
@@ -37,6 +37,11 @@ test: setup
 	$(MAKE) kafka
 	$(MAKE) lint
 	$(BIN)/pytest
+
+# The simulation under many more schedules than the tests take, other ones each time: about a second each.
+SCHEDULES := 5000
+soak: setup
+	WINNOW_SCHEDULES=$(SCHEDULES) $(BIN)/pytest --timeout 0 tests/simulation
 
 # Pins every version with its hashes, and no download address.
 lock:

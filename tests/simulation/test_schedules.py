@@ -1,6 +1,7 @@
-"""Whole evaluations under random schedules: whatever happens to nodes, what is released is what the oracle releases.
+"""Whole evaluations under random schedules: whatever happens, what is released is what the oracle releases.
 
-Polls of any size, partitions in any order, batches that nodes get twice, nodes killed and cut off at any operation.
+Polls of any size, partitions in any order, batches stored twice on any topic; parties and nodes killed and cut off at any
+operation; parties whose worker moves to another machine without its files, while the old one is dead or works on.
 Real pipelines of three parties, real inboxes and stores, real computation of three nodes; in memory are the broker
 (tests/support/world.py) and the nodes' links. A schedule that fails is shrunk to the few incidents that matter.
 """
@@ -22,15 +23,21 @@ from tests.support.pipelines import PARTIES
 from tests.support.schedules import AGREEMENT, Evaluation
 from tests.support.world import Incident
 
-SCHEDULES = int(os.environ.get("WINNOW_SCHEDULES", "40"))
-LAST_OPERATION = 110
-"""A node does about 100 operations when nothing happens."""
+SCHEDULES = int(os.environ.get("WINNOW_SCHEDULES", "200"))
+LAST_OPERATION = {"node": 110, "party": 330}
+"""A node does about 110 operations when nothing happens, a party 200 to 330."""
 
 incidents = st.lists(
-    st.builds(
-        Incident, process=st.sampled_from(["node-0", "node-1", "node-2"]), operation=st.integers(1, LAST_OPERATION),
-        what=st.sampled_from(["killed", "outage"]),
-    ), max_size=6, unique_by=lambda incident: (incident.process, incident.operation),
+    st.one_of(
+        st.builds(
+            Incident, process=st.sampled_from(["node-0", "node-1", "node-2"]),
+            operation=st.integers(1, LAST_OPERATION["node"]), what=st.sampled_from(["killed", "outage"]),
+        ),
+        st.builds(
+            Incident, process=st.sampled_from(PARTIES), operation=st.integers(1, LAST_OPERATION["party"]),
+            what=st.sampled_from(["killed", "outage", "moved", "zombie"]),
+        ),
+    ), max_size=9, unique_by=lambda incident: (incident.process, incident.operation),
 )
 
 

@@ -1,4 +1,4 @@
-"""An evaluation in one process, whose nodes may be lost at any of their operations."""
+"""An evaluation in one process, whose parties and nodes may be lost at any of their operations."""
 
 import asyncio
 from contextlib import suppress
@@ -17,8 +17,10 @@ from streams import owner as owners
 from streams import pipeline as pipelines
 from streams import topics
 from streams.broker import Broker
-from streams.errors import BrokerError
+from streams.errors import BrokerError, SupersededError
+from streams.flow import Counts
 from streams.parcel import unseal
+from streams.pipeline import PartyPipeline
 from streams.store import ShareStore
 from tests.support.parties import BATCH_KEY, NODE_KEYS, keyed_terms
 from tests.support.pipelines import PARTIES, party_config
@@ -28,6 +30,8 @@ from tests.support.world import Killed, Process, World
 AGREEMENT = Path(__file__).parent / "agreements" / "schedules.toml"
 PUBLIC_BATCH_KEY = Ed25519PrivateKey.from_private_bytes(BATCH_KEY).public_key()
 LIVES = ContextVar("whose clients are made")
+ENDS = (Killed, BrokerError, SupersededError)
+"""How a life may end before its work is done."""
 
 
 @cache
@@ -52,6 +56,7 @@ class Evaluation:
         self.world = World(rng, list(incidents))
         self._data, self._folder = data, folder
         self.counts = {}
+        self._zombies = []
 
     async def share(self):
         """Until every node has every share, whatever happens on the way."""
@@ -61,13 +66,38 @@ class Evaluation:
             mock.patch.object(owners, "Consumer", lambda *a: LIVES.get().consumer(*a)),
             mock.patch.object(inboxes, "Consumer", lambda *a: LIVES.get().consumer(*a)),
             mock.patch.object(pipelines, "watch", _for_ever),
+            # Threads would make a schedule another one each time.
+            mock.patch.object(asyncio, "to_thread", _here),
         ):
-            await asyncio.gather(*(self._party(name) for name in PARTIES), *(self._node(j) for j in range(3)))
+            try:
+                await asyncio.gather(*(self._party(name) for name in PARTIES), *(self._node(j) for j in range(3)))
+            finally:
+                for zombie in self._zombies:
+                    zombie.cancel()
+                ends = await asyncio.gather(*self._zombies, return_exceptions=True)
+        for end in ends:
+            assert isinstance(end, (Counts, asyncio.CancelledError, *ENDS)), end
 
     async def _party(self, name):
-        LIVES.set(Process(self.world, name))
-        config = party_config(Broker(""), terms(), name, self._data / name)
-        self.counts[name] = await pipelines.PartyPipeline(config, _silent).run()
+        """Lives of a party's worker, until one has come to the end."""
+        machine = 0
+        while True:
+            process = Process(self.world, name)
+            LIVES.set(process)
+            pipeline = PartyPipeline(party_config(
+                Broker(""), terms(), name, self._data / name, state=self._folder / f"{name}-{machine}",
+                checkpoint_seconds=0.0,
+            ), _silent)
+            life, lost = asyncio.create_task(pipeline.run()), asyncio.create_task(process.lost.wait())
+            await asyncio.wait({life, lost}, return_when=asyncio.FIRST_COMPLETED)
+            lost.cancel()
+            if not process.dead and not life.done():
+                self._zombies.append(life)
+            else:
+                with suppress(*ENDS):
+                    self.counts[name] = await life
+                    return
+            machine += process.moved
 
     async def _node(self, number):
         """Lives of a node's inbox, until its store has everything."""
@@ -119,6 +149,10 @@ class Evaluation:
                     if not piece.travels and moving:
                         found.setdefault(piece.body, set()).update(moving)
         return found
+
+
+async def _here(work, *arguments):
+    return work(*arguments)
 
 
 async def _for_ever(_broker):

@@ -25,7 +25,10 @@ class Incident:
     operation: int
     """The process's how-many-th operation, those of its earlier lives included."""
     what: str
-    """killed: before the operation; outage: the operation fails."""
+    """killed: before the operation, and started again; outage: the operation fails, which ends the process, and it is
+    started again; moved: killed, and started again where none of its files are; zombie: it goes on, but another one is
+    started somewhere else because it seemed lost.
+    """
 
 
 @dataclass
@@ -35,7 +38,7 @@ class World:
     rng: Random
     incidents: list = field(default_factory=list)
     repeats: float = 0.05
-    """How often a batch for a node is stored twice: its first answer was lost, and the client sent it again."""
+    """How often a batch is stored twice: its first answer was lost, and the client sent it again."""
     hides: float = 0.3
     """How often a partition's records do not show yet."""
     logs: dict = field(default_factory=dict)
@@ -65,8 +68,11 @@ class World:
         self.happened.append(incident)
         if incident.what == "outage":
             raise BrokerError("the broker is away")
-        process.dead = True
-        raise Killed
+        process.moved = incident.what in ("moved", "zombie")
+        process.lost.set()
+        if incident.what != "zombie":
+            process.dead = True
+            raise Killed
 
 
 @dataclass
@@ -76,6 +82,10 @@ class Process:
     world: World
     name: str
     dead: bool = False
+    moved: bool = False
+    """Whether the next life has none of its files."""
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+    """Whoever looks after it thinks that it is gone."""
 
     def producer(self, _broker):
         return SimulatedProducer(self)
@@ -103,7 +113,7 @@ class SimulatedProducer(_Client):
         while batch:
             await world.operation(self._process)
             size = world.rng.randint(1, len(batch))
-            again = topic.endswith(".inbox") and world.rng.random() < world.repeats
+            again = world.rng.random() < world.repeats
             for _ in range(2 if again else 1):
                 log = world.log(topic, partition)
                 for key, value in batch[:size]:
@@ -137,6 +147,12 @@ class SimulatedConsumer(_Client):
 
     async def poll(self, _wait_seconds, most):
         world = self._world
+        if self.topic.endswith(".owner") and self._next[0] == len(world.log(self.topic, 0)):
+            # Waiting for another claim is nothing that an incident could hit.
+            await asyncio.sleep(0)
+            if self._process.dead:
+                raise Killed
+            return []
         await world.operation(self._process)
         found, partitions = [], list(self._next)
         world.rng.shuffle(partitions)
