@@ -11,6 +11,7 @@ from benchmarks.latency import measure_latency
 from benchmarks.report import report
 from benchmarks.request import measure_requests
 from benchmarks.share import measure_shares
+from benchmarks.state import measure_states
 
 
 class Benchmark(NamedTuple):
@@ -27,16 +28,17 @@ BENCHMARKS = {
     "latency": Benchmark(measure_latency, 10_000, 10),
     "request": Benchmark(measure_requests, 4350, 20),
     "share": Benchmark(measure_shares, None, 5),
+    "state": Benchmark(measure_states, None, 5),
 }
 
-EXTRAS = {"rows_per_second": "rows a second", "bytes_per_row": "bytes a row"}
+EXTRAS = {"rows_per_second": "rows a second", "bytes_per_row": "bytes a row", "bytes_on_disk": "bytes on disk"}
 
 
 def main() -> int:
     """Run one benchmark and print it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", choices=sorted(BENCHMARKS))
-    parser.add_argument("--rows", type=int, help="patients, slots or events; default: the benchmark's own")
+    parser.add_argument("--rows", type=int, help="patients, slots, events or bytes; default: the benchmark's own")
     parser.add_argument("--runs", type=int, help="repetitions after a warm-up; default: the benchmark's own")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args()

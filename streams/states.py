@@ -4,27 +4,30 @@ A copy of what the state topic has, so that a start on the same machine need not
 damaged, is as if it were not there: the topic has it too.
 """
 
-import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 from streams.errors import StoreError
 
-DIRECTORY_MODE, FILE_MODE = 0o700, 0o600
+DIRECTORY_MODE = 0o700
+NEW = ".new"
 
 
 class StateFolder:
-    """One party's folder, made when it is not there; one worker writes it at a time."""
+    """One party's folder, made when it is not there; whoever worked there last is superseded."""
 
     def __init__(self, folder: Path) -> None:
-        """Of a folder.
+        """Of a folder, without what a worker that died left half written.
 
         Raises:
-            StoreError: it cannot be made.
+            StoreError: it cannot be made or written.
         """
         self._folder = folder
         try:
             folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+            for left in folder.glob(f"*{NEW}"):
+                left.unlink(missing_ok=True)  # a worker died while it wrote
         except OSError as error:
             raise StoreError(f"cannot make the state folder {folder}: {error.strerror}") from error
 
@@ -42,15 +45,14 @@ class StateFolder:
             StoreError: the disk is full, or does not let us write.
         """
         path = self._path(shard)
-        new = path.with_suffix(".new")
         try:
-            with contextlib.suppress(FileNotFoundError):
-                new.unlink()
-            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as file:
+            # A name of its own (mode 0600): a worker that was superseded may write at the same time.
+            number, new = tempfile.mkstemp(suffix=NEW, dir=self._folder)
+            with os.fdopen(number, "wb") as file:
                 file.write(state)
                 file.flush()
                 os.fsync(file.fileno())
-            new.replace(path)
+            Path(new).replace(path)
             folder = os.open(self._folder, os.O_RDONLY)
             try:
                 os.fsync(folder)
