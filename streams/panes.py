@@ -9,7 +9,6 @@ import math
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from datetime import timedelta
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -24,8 +23,8 @@ from streams.answers import Answer, Answers
 from streams.bounds import check_bounds
 from streams.chest import Tables, table
 from streams.columns import ENDED, NEVER
-from streams.counted import Key, moments
-from streams.debits import Debits
+from streams.counted import moments
+from streams.debits import Debits, Enrolments, persons
 from streams.envelope import (
     REGISTERED,
     ClaimEvent,
@@ -39,32 +38,17 @@ from streams.envelope import (
     WithdrawalEvent,
 )
 from streams.errors import ConfigurationError
+from streams.exposure import put_all, starts
 from streams.facts import Facts
-from streams.fixed import Bools
+from streams.fixed import Bools, Int64s
 from streams.intervals import LIMIT, Numbers, Programme
 from streams.passing import Passing
+from streams.places import Place, Standing
 from streams.register import Register
 from streams.rowwise import micros
 
 OPEN_END = LIMIT
 """The end of what has none."""
-
-
-class Place(NamedTuple):
-    """What an event says happened in a pane."""
-
-    pane: int
-    key: Key
-    answer: Answer | None
-
-
-class Standing(NamedTuple):
-    """What stands of an event that may be corrected."""
-
-    person: int
-    places: tuple[Place, ...]
-    row: int | None
-    """Of a PROM answer."""
 
 
 class Progress(BaseModel):
@@ -179,17 +163,24 @@ class ShardPanes:
             watermark: of their source partition, before the first.
             clock: the latest recorded_at there, before the first and of it.
         """
-        linked = self._turn(watermark, clock)
-        person_of = np.full(len(lines.patients), -1, dtype=np.int64)
-        for place in np.unique(lines.patient[entered]).tolist():
-            name = lines.patients[place]
-            found = self.register.known(name) if linked else self.register.person(name)
-            person_of[place] = -1 if found is None else found
-        person = person_of[lines.patient]
+        person = persons(lines, entered, self.register.numbers(known=self._turn(watermark, clock)))
         late = entered & ((person < 0) | (lines.pane < self._passed))
         self.late_pending += int(late.sum())
         kept = np.flatnonzero(entered & ~late)
         self._events.add_debits(lines.pane[kept], person[kept], lines.care[kept], lines.care_types, lines.cents[kept])
+
+    def on_time(self, lines: Enrolments, watermark: int, clock: int) -> Bools:
+        """(n,) which of enrolments of new ids change nothing that has passed; see apply_debits."""
+        known, passed = self._turn(watermark, clock), self._passed
+        found = starts(lines, self._origin) >= (self._edges[passed] if passed else -OPEN_END)
+        return found & (persons(lines, found, self.register.numbers(known=True)) >= 0) if known else found
+
+    def apply_enrolments(self, lines: Enrolments, rows: Int64s) -> None:
+        """Take in enrolments at `rows`, all accepted, of new ids, and just found to be on time."""
+        person = persons(lines, rows, self.register.numbers(known=False))
+        for name, mine in lines.by_programme(rows):
+            if name != REGISTERED:
+                put_all(self._programmes[name], lines, mine, person[mine], self._origin, self._zone)
 
     def _claim(self, event: ClaimEvent, person: int) -> bool:
         pane = bisect_right(self._stamps, event.occurred_at.timestamp()) - 1

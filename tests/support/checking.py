@@ -20,6 +20,6 @@ class Checker(Validator):
             return Reason.WRONG_TYPE
         if event.kind not in self._may_send.get(event.source, ()):
             return Reason.UNKNOWN_CODE
-        if event.occurred_at > event.recorded_at + CLOCK_SLACK:
+        if event.occurred_at.timestamp() > event.recorded_at.timestamp() + CLOCK_SLACK.total_seconds():
             return Reason.IN_THE_FUTURE
         return self.enter(event)
