@@ -78,7 +78,7 @@ _ANSWERS = pa.schema([
     ("instrument", pa.string()), *_schema("person"), ("at", pa.float64()), *_schema("score", "pane"),
     ("stands", pa.bool_()),
 ])
-_STANDING = pa.schema([("event", pa.string()), *_schema("person", row=pa.int64())])
+_STANDING = pa.schema([("event", pa.string()), *_schema("person", "least", row=pa.int64())])
 _PLACES = pa.schema([
     ("event", pa.string()), *_schema("pane", kind=pa.string(), code=pa.string(), module=pa.string()),
     ("at", pa.float64()), ("score", pa.int64()),
@@ -106,7 +106,7 @@ class ShardPanes:
         self._standing: dict[str, Standing] = {}
         self._withdrawn: dict[int, int] = {}
         """Person → the first pane in which nothing of theirs counts."""
-        self._passed = 0
+        self._passed, self._since = 0, NEVER
         self.sealed = 0
         """Panes sealed: 0 ≤ pane < sealed."""
         self.late_pending = 0
@@ -152,6 +152,7 @@ class ShardPanes:
         """Take over how far the source partition of what comes is; whether the linkage date has come for it."""
         linked = self.register.closed or self.passing.linked(watermark, clock)
         self._passed = max(self.sealed, self.passing.passed(watermark) if linked else 0)
+        self._since = self.passing.horizon(watermark)
         return linked
 
     def apply_debits(self, lines: Debits, entered: Bools, watermark: int, clock: int) -> None:
@@ -192,7 +193,8 @@ class ShardPanes:
 
     def _revisable(self, event: RevisableEvent, person: int) -> bool:
         ids = {event.event_id, event.corrects or event.event_id}
-        gone = {name: self._standing[name] for name in ids if name in self._standing}
+        # What is too old for its own source partition may be forgotten, so it is as if it were.
+        gone = {i: s for i in ids if (s := self._standing.get(i)) is not None and s.least >= self._since}
         cancels = event.payload.cancels
         if cancels and not gone:
             # What it takes back was late.
@@ -223,7 +225,8 @@ class ShardPanes:
                 answers.remove(old)
             row = None if answer is None else answers.add(person, answer)
         if not cancels:
-            self._standing[event.event_id] = Standing(person, tuple(places), row)
+            least = min([*(micros(at) for at, _ in moments(event)), *(earlier.least for earlier in gone.values())])
+            self._standing[event.event_id] = Standing(person, tuple(places), row, least)
         return False
 
     def _enrolment(self, event: EnrolmentEvent, person: int) -> bool:
@@ -255,6 +258,10 @@ class ShardPanes:
         self._facts[event.payload.field].add(person, since, event.payload.value)
         return False
 
+    def forget(self, before: int) -> None:
+        """Events that may be corrected, of before an instant (µs since 1970); what they added to panes stays."""
+        self._standing = {event: standing for event, standing in self._standing.items() if standing.least >= before}
+
     def dump(self) -> tuple[Progress, dict[str, pa.RecordBatch]]:
         """The whole state."""
         progress = Progress(
@@ -270,7 +277,7 @@ class ShardPanes:
             "answers": table(_ANSWERS, (
                 (name, *row) for name, answers in self._answers.items() for row in answers.rows()
             )),
-            "standing": table(_STANDING, ((event, s.person, s.row) for event, s in self._standing.items())),
+            "standing": table(_STANDING, ((event, s.person, s.least, s.row) for event, s in self._standing.items())),
             "places": table(_PLACES, (
                 (event, p.pane, *p.key, *(p.answer or (None, None))[:2])
                 for event, s in self._standing.items() for p in s.places
@@ -298,8 +305,8 @@ class ShardPanes:
         places: defaultdict[str, list[Place]] = defaultdict(list)
         for event, pane, kind, code, module, at, score in tables.rows("places", _PLACES):
             places[event].append(Place(pane, (kind, code, module), None if at is None else Answer(at, score, pane)))
-        for event, person, of in tables.rows("standing", _STANDING):
-            self._standing[event] = Standing(person, tuple(places[event]), of)
+        for event, person, least, of in tables.rows("standing", _STANDING):
+            self._standing[event] = Standing(person, tuple(places[event]), of, least)
         self._withdrawn = dict(tables.rows("withdrawn", _WITHDRAWN))
 
     @property

@@ -21,3 +21,5 @@ class Standing(NamedTuple):
     places: tuple[Place, ...]
     row: int | None
     """Of a PROM answer."""
+    least: int
+    """The earliest that it, or anything that it took back, said; µs since 1970."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy.agreement import Draft
 from streams import chest
-from streams.columns import ENDED, EventColumns, Header, Mark
+from streams.columns import ENDED, NEVER, EventColumns, Header, Mark
 from streams.debits import Debits, Enrolments
 from streams.envelope import PatientEvent
 from streams.errors import StoreError, StreamsError
@@ -82,6 +82,8 @@ class Shard:
         self.position = 0
         """The next offset of the log."""
         self.accepted = 0
+        self._forgotten = NEVER
+        """Events of before this instant are no longer remembered."""
         self.refused: Counter[Reason] = Counter()
         self.refused_of: Counter[int] = Counter()
         """Source partition → events of it that were refused."""
@@ -178,7 +180,9 @@ class Shard:
         """Rows that are refused, and why."""
         lines = Debits.of(columns, rows, self.panes.passing)
         since = np.array([came.get(patient, -1) for patient in lines.patients], dtype=np.int64)
-        refused = self._history.enter_debits(lines, since[lines.patient] < rows)
+        refused = self._history.enter_debits(
+            lines, since[lines.patient] < rows, self.panes.passing.horizon(watermark)
+        )
         entered = np.ones(len(rows), dtype=np.bool_)
         entered[list(refused)] = False
         self.accepted += int(entered.sum())
@@ -191,7 +195,7 @@ class Shard:
 
     def _event(self, columns: EventColumns, row: int) -> Iterator[Refused]:
         event = columns.event_at(row, self._sources)
-        outcome = self._history.enter(event)
+        outcome = self._history.enter(event, self.panes.passing.horizon(int(columns.watermark[row])))
         if isinstance(outcome, Reason):
             self.refused[outcome] += 1
             yield Refused(outcome, event, _place(columns, row))
@@ -201,6 +205,11 @@ class Shard:
 
     def _reach(self, watermark: int, clock: int) -> Iterator[Sealed]:
         self.panes.reach(watermark, clock)
+        horizon = self.panes.passing.horizon(self.panes.watermark)
+        if horizon > self._forgotten:
+            self._forgotten = horizon
+            self._history.forget(horizon)
+            self.panes.forget(horizon)
         while self.panes.ripe:
             yield Sealed(*self.panes.seal())
 
@@ -228,6 +237,7 @@ class Shard:
             raise StoreError(f"{self._purpose}: a state over {len(facts.seen)} source partitions, not {len(self.seen)}")
         self._history.load(tables)
         self.panes.load(facts.panes, tables)
+        self._forgotten = self.panes.passing.horizon(self.panes.watermark)
         self.seen, self.position, self.accepted = facts.seen, facts.position, facts.accepted
         self.refused, self.refused_of = Counter(facts.refused), Counter(facts.refused_of)
 

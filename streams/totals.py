@@ -63,6 +63,11 @@ class Totals:
             held = self._panes[pane] = wider
         return held
 
+    def forget(self, before: int) -> None:
+        """Panes with a number below `before`."""
+        for pane in [pane for pane in self._panes if pane < before]:
+            del self._panes[pane]
+
     def dump(self) -> pa.RecordBatch:
         """What is not 0, by pane, person and measure."""
         parts = [

@@ -16,6 +16,7 @@ from policy.agreement import Draft
 from policy.window import MAX_PANES
 from streams.chest import Tables, table
 from streams.claims import CANCELLED, CREDIT, ID_BYTES, STANDS, Claims, id_bytes
+from streams.columns import NEVER
 from streams.debits import Debits, Enrolments, persons
 from streams.envelope import (
     REGISTERED,
@@ -100,20 +101,24 @@ class Validator:
         self._enrolments: dict[bytes, _Enrolled] = {}
         self._totals = Totals(max(1, len(measures)))
 
-    def enter(self, event: PatientEvent) -> PatientEvent | Reason:
+    def enter(self, event: PatientEvent, since: int = NEVER) -> PatientEvent | Reason:
         """The event as it may enter, or why not; what needs no history streams.judge decided before.
 
         A credit line enters with the date and care type of the line that it cancels; see Revisions.check too.
+
+        Args:
+            event: the next one.
+            since: what happened before this instant (µs since 1970) is too old, and as if it had been forgotten.
         """
         match event:
             case ClaimEvent():
-                return self._credit(event) if event.payload.credit else self._debit(event)
+                return self._credit(event, since) if event.payload.credit else self._debit(event, since)
             case EnrolmentEvent():
                 return self._enrolment(event)
             case SocialEvent():
                 return self._social_fact(event)
             case EncounterEvent() | MonitoringEvent() | PromEvent():
-                return self._revisable(event)
+                return self._revisable(event, since)
             case WithdrawalEvent():
                 return self._withdrawal(event)
 
@@ -138,7 +143,7 @@ class Validator:
         """Those of whom nothing was accepted."""
         return [patient for patient in patients if self._people.find(patient) is None]
 
-    def enter_debits(self, lines: Debits, heard: Bools) -> dict[int, Reason]:
+    def enter_debits(self, lines: Debits, heard: Bools, since: int) -> dict[int, Reason]:
         """Enter debit lines at once, with the outcome that they would have one by one: row → reason of the refused.
 
         Rows that touch nothing of each other are entered together: their id comes once, and no total of their patient
@@ -147,14 +152,14 @@ class Validator:
         Args:
             lines: n debit lines.
             heard: (n,) False where the patient's first enrolment was entered already, but stands after the line.
+            since: as for `enter`.
         """
         pane = lines.pane
         care = np.array([self._care_number.get(name, -1) for name in lines.care_types], dtype=np.int64)[lines.care]
         number = self._people.find_all(lines.patients)[lines.patient]
         person = np.where(heard, number, NOBODY)
-        held = np.fromiter(map(self._claims.row.__contains__, lines.event), dtype=np.bool_, count=len(lines))
-        agreed = (care >= 0) & (pane >= 0) & (pane < self._grid.count)
-        single = agreed & ~lines.repeated & ~held
+        agreed = (care >= 0) & (pane >= 0) & (pane < self._grid.count) & (lines.occurred >= since)
+        single = agreed & ~lines.repeated & ~self._claims.held(lines.event, since)
         if self._needs_enrolment:
             single &= person >= 0
         fits = np.flatnonzero(agreed)
@@ -173,7 +178,7 @@ class Validator:
         for row in np.flatnonzero(~single).tolist():
             reason = self._enter_debit(
                 lines.event[row], lines.patients[lines.patient[row]], lines.care_types[lines.care[row]], int(pane[row]),
-                int(lines.occurred[row]), int(lines.cents[row]), heard=bool(heard[row]),
+                int(lines.occurred[row]), int(lines.cents[row]), since, heard=bool(heard[row]),
             )
             if reason is not None:
                 refused[row] = reason
@@ -192,23 +197,26 @@ class Validator:
             mine = np.flatnonzero(counts[care])
             yield index, mine, cents[mine] if is_sum else np.ones(len(mine), dtype=np.int64)
 
-    def _debit(self, event: ClaimEvent) -> ClaimEvent | Reason:
+    def _debit(self, event: ClaimEvent, since: int) -> ClaimEvent | Reason:
         claim, pane = event.payload, self._grid.pane_of(event.occurred_at)
         reason = self._enter_debit(
             id_bytes(event.event_id), encrypted(event.patient), claim.care_type, -1 if pane is None else pane,
-            micros(event.occurred_at), claim.cents,
+            micros(event.occurred_at), claim.cents, since,
         )
         return event if reason is None else reason
 
     def _enter_debit(
-        self, name: bytes, patient: bytes, care_type: str, pane: int, occurred: int, cents: int, *, heard: bool = True
+        self, name: bytes, patient: bytes, care_type: str, pane: int, occurred: int, cents: int, since: int, *,
+        heard: bool = True,
     ) -> Reason | None:
         limits = self._limits.get(care_type)
         if limits is None:
             return Reason.UNKNOWN_CODE
         if not 0 <= pane < self._grid.count:
             return Reason.OUTSIDE_AGREEMENT
-        if name in self._claims.row:
+        if occurred < since:
+            return Reason.TOO_OLD
+        if self._claims.find(name, since) is not None:
             return Reason.DUPLICATE_ID
         person = self._people.find(patient)
         if person is None or not heard:
@@ -224,17 +232,20 @@ class Validator:
         self._claims.add(name, person, occurred, self._care_number[care_type], cents)
         return None
 
-    def _credit(self, event: ClaimEvent) -> ClaimEvent | Reason:
+    def _credit(self, event: ClaimEvent, since: int) -> ClaimEvent | Reason:
         claim = event.payload
         if claim.care_type not in self._limits:
             return Reason.UNKNOWN_CODE
         name, lines = id_bytes(event.event_id), self._claims
-        if name in lines.row:
+        if lines.find(name, since) is not None:
             return Reason.DUPLICATE_ID
         if event.corrects is None:
             return Reason.MISSING_FIELD
-        row = lines.row.get(id_bytes(event.corrects))
-        if row is None or lines.state[row] == CREDIT:
+        row = lines.find(id_bytes(event.corrects), since)
+        if row is None:
+            # Nobody remembers whether it was ever there.
+            return Reason.TOO_OLD if since != NEVER else Reason.UNKNOWN_REFERENCE
+        if lines.state[row] == CREDIT:
             return Reason.UNKNOWN_REFERENCE
         if lines.state[row] != STANDS:
             return Reason.ALREADY_CANCELLED
@@ -278,11 +289,11 @@ class Validator:
         self._people.add(encrypted(event.patient))
         return event
 
-    def _revisable(self, event: RevisableEvent) -> RevisableEvent | Reason:
+    def _revisable(self, event: RevisableEvent, since: int) -> RevisableEvent | Reason:
         person = self._people.find(encrypted(event.patient))
         if person is None and not self._needs_enrolment:
             person = len(self._people)
-        outcome = self._revisions.check(event, person)
+        outcome = self._revisions.check(event, person, since)
         if not isinstance(outcome, Reason):
             self._people.add(encrypted(event.patient))
         return outcome
@@ -294,6 +305,14 @@ class Validator:
             return Reason.UNKNOWN_PERSON
         self._withdrawals.add(event.event_id)
         return event
+
+    def forget(self, before: int) -> None:
+        """Events of what happened before an instant (µs since 1970), the end of a pane, and their totals."""
+        pane = self._grid.pane_of(moment(before))
+        gone = self._grid.count if pane is None else pane
+        self._claims.forget(before)
+        self._totals.forget(gone)
+        self._revisions.forget(before, gone)
 
     def dump(self) -> dict[str, pa.RecordBatch]:
         """All that was accepted, as tables."""

@@ -28,8 +28,8 @@ KEY = b"k" * 32
 PEOPLE = 6
 
 
-def draft():
-    data = draft_data()
+def draft(horizon=None):
+    data = draft_data(corrections=None if horizon is None else {"horizon_panes": horizon})
     insurer = next(p for p in data["parties"] if p["name"] == "insurer")
     insurer["sources"] = [{"name": "claims", "kinds": ["claim", "enrolment"]}]
     for measure in data["measures"]:
@@ -124,10 +124,10 @@ def state(shard):
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 2**32), st.booleans(), st.sets(st.integers(1, 160), max_size=4), st.sampled_from([2, 3, 9]),
-    st.sampled_from([0, 0.1, 0.5, 1]),
+    st.sampled_from([0, 0.1, 0.5, 1]), st.sampled_from([None, 2, 4]),
 )
-def test_together_as_one_by_one(seed, enrolled, cuts, together, memberships):
-    agreement = draft()
+def test_together_as_one_by_one(seed, enrolled, cuts, together, memberships, horizon):
+    agreement = draft(horizon)
     log = log_of(agreement, story(seed, 150, enrolled=enrolled, memberships=memberships), cuts)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folding, "TOGETHER", 1 << 30)
@@ -143,9 +143,9 @@ def test_together_as_one_by_one(seed, enrolled, cuts, together, memberships):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 170))
-def test_a_state_half_way_is_the_same(seed, end):
-    agreement = draft()
+@given(st.integers(0, 2**32), st.integers(1, 170), st.sampled_from([None, 2]))
+def test_a_state_half_way_is_the_same(seed, end, horizon):
+    agreement = draft(horizon)
     log = log_of(agreement, story(seed, 150, enrolled=True, memberships=0.3)[:end], ())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folding, "TOGETHER", 2)
@@ -159,16 +159,54 @@ def test_a_state_half_way_is_the_same(seed, end):
     assert again.dump(KEY) == bulk.dump(KEY)
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.sets(st.integers(1, 160), max_size=4), st.sampled_from([2, 1 << 30]))
+def test_forgetting_claims_is_never_seen(seed, cuts, together):
+    agreement = draft(2)
+    log = log_of(agreement, story(seed, 150, enrolled=True), cuts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folding, "TOGETHER", together)
+        forgets, *found = folded(agreement, log)
+        patch.setattr(folding.Validator, "forget", lambda *_: None)
+        remembers, *expected = folded(agreement, log)
+    assert found == expected
+    kept, remembered = state(forgets)[1], state(remembers)[1]
+    assert [kept["claims"], kept["totals"]] == [[], []] != [remembered["claims"], remembered["totals"]]
+
+
+def test_a_claim_and_its_credit_line_beyond_the_horizon():
+    agreement = draft(2)
+
+    def line(name, occurred, **more):
+        corrects = more.pop("corrects", None)
+        return ClaimEvent(
+            **base(0, name, occurred, 40), payload=Claim(**{"care_type": "gp", "cents": 5, **more}),
+            corrects=NAMES.event_id("t", corrects) if corrects else None,
+        )
+
+    events = [
+        EnrolmentEvent(**base(0, "m", -30, -20), payload=Enrolment(programme="registered")),
+        ClaimEvent(**base(0, "old", 2, 3), payload=Claim(care_type="gp", cents=5)),
+        line("now", 40), line("old", 2), line("c1", 40, credit=True, corrects="old"), line("late", 20),
+        line("in time", 21), line("c2", 40, credit=True, corrects="in time"), line("in time", 21),
+    ]
+    shard, refused, _ = folded(agreement, log_of(agreement, events, ()))
+    assert [(int(position.rsplit(":")[-1]), reason) for position, reason, _ in refused] == [
+        (3, Reason.TOO_OLD), (4, Reason.TOO_OLD), (5, Reason.TOO_OLD), (8, Reason.DUPLICATE_ID),
+    ]
+    assert len(state(shard)[1]["claims"]) == 3
+
+
 def test_the_stories_touch_every_rule():
     reasons, late = set(), 0
     for seed in range(20):
-        agreement = draft()
+        agreement = draft(2 if seed % 2 else None)
         shard, refused, _ = folded(agreement, log_of(agreement, story(seed, 150, enrolled=True), ()))
         reasons |= {reason for _, reason, _ in refused}
         late += shard.panes.late_pending
     assert reasons >= {
         Reason.DUPLICATE_ID, Reason.UNKNOWN_PERSON, Reason.TOO_MANY_EVENTS, Reason.AMOUNT_TOO_LARGE,
-        Reason.UNKNOWN_REFERENCE,
+        Reason.UNKNOWN_REFERENCE, Reason.TOO_OLD,
     }
     assert late > 0
 
