@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.ingest import measure_ingest
 from benchmarks.latency import measure_latency
+from benchmarks.memory import measure_memory
 from benchmarks.report import report
 from benchmarks.request import measure_requests
 from benchmarks.share import measure_shares
@@ -25,13 +26,17 @@ class Benchmark(NamedTuple):
 
 BENCHMARKS = {
     "ingest": Benchmark(measure_ingest, 200_000, 3),
+    "ingest-memory": Benchmark(measure_memory, 5_000_000, 1),
     "latency": Benchmark(measure_latency, 10_000, 10),
     "request": Benchmark(measure_requests, 4350, 20),
     "share": Benchmark(measure_shares, None, 5),
     "state": Benchmark(measure_states, None, 5),
 }
 
-EXTRAS = {"rows_per_second": "rows a second", "bytes_per_row": "bytes a row", "bytes_on_disk": "bytes on disk"}
+EXTRAS = {
+    "rows_per_second": "rows a second", "bytes_per_row": "bytes a row", "bytes_on_disk": "bytes on disk",
+    "resident_mib": "MiB resident", "peak_mib": "MiB at most so far", "state_mib": "MiB of state",
+}
 
 
 def main() -> int:

@@ -38,6 +38,7 @@ REASONS = {
     Reason.ALREADY_CANCELLED: "it cancels a line that was cancelled before",
     Reason.CREDIT_MISMATCH: "it cancels a line of another person or amount",
     Reason.UNKNOWN_PERSON: "a claim of somebody without an enrolment recorded before it",
+    Reason.TOO_OLD: "it is about something that lies further back than the agreed horizon of corrections",
 }
 
 

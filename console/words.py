@@ -92,6 +92,9 @@ REASONS: Final[dict[str, Text]] = {
     "unknown-person": Text(
         en="about a person outside the register", nl="over een persoon buiten het register",
     ),
+    "too-old": Text(
+        en="about something older than the agreed horizon", nl="over iets van voor de afgesproken terugkijkperiode",
+    ),
 }
 
 OUTCOMES: Final[dict[str, Text]] = {

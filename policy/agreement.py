@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from policy.alert import MAX_ALERTS, MAX_STATES, Alert, check_alerts
 from policy.canonical import Anchored
+from policy.corrections import Corrections, check_corrections
 from policy.errors import AgreementError, PlanError
 from policy.kpi import Kpi, Text, compile_plan, load_kpi
 from policy.lattice import check_lattice
@@ -131,6 +132,8 @@ class Draft(Frozen):
     """Windows that may be asked for beside the scheduled ones; without it, only scheduled ones may."""
     requesters: tuple[Requester, ...] = Field(default=(), max_length=MAX_REQUESTERS)
     alerts: tuple[Alert, ...] = Field(default=(), max_length=MAX_ALERTS)
+    corrections: Corrections | None = None
+    """Without it nothing is ever too old, and a party remembers every event."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Draft":
@@ -163,6 +166,7 @@ class Draft(Frozen):
         if not self.lattice.scheduled:
             raise ValueError(f"{self.panes.count} panes hold none of the agreed {self.windows.words()}")
         self._check_alerts()
+        check_corrections(self.corrections, {p.name: p.grace_panes for p in self.parties})
         regions = 2 ** (len(names) - 1) - 1
         if 0 < self.linkage.dummies < 2 * regions:
             raise ValueError(

@@ -1,5 +1,6 @@
 """Enrolment intervals of many people, as arrays."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -67,6 +68,19 @@ class Programme:
         else:
             self._start[row], self._stop[row] = start, stop
             self._first_day[row], self._end_day[row] = days
+
+    def extend(
+        self, event_ids: Sequence[str], person: Numbers, start: Numbers, stop: Numbers, days: tuple[Numbers, Numbers]
+    ) -> None:
+        """`put` of n events, none of which is known."""
+        self._spans = self._days = None
+        first = len(self._person)
+        self._row.update(zip(event_ids, range(first, first + len(event_ids)), strict=True))
+        self._person += person.tolist()
+        self._start += np.clip(start, -LIMIT, LIMIT).tolist()
+        self._stop += np.clip(stop, -LIMIT, LIMIT).tolist()
+        self._first_day += days[0].tolist()
+        self._end_day += days[1].tolist()
 
     def rows(self) -> list[tuple[str, int, int, int, int, int]]:
         """(event, person, start, stop, first day, first day after), in the order in which they were first put."""

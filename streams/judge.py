@@ -18,7 +18,7 @@ from streams.columns import EventColumns
 from streams.counted import known_codes
 from streams.envelope import REGISTERED
 from streams.fixed import Bools, Int64s
-from streams.pseudonym import CACHED, Pseudonyms, written
+from streams.pseudonym import CACHED, Pseudonyms
 from streams.rejects import Reason
 from streams.rowwise import CLAIM, ENCOUNTER, ENROLMENT, KINDS, MICROSECOND, MONITORING, PROM, micros
 from streams.sources.agreed import programmes
@@ -102,7 +102,7 @@ class Judge:
         if len(self._known) >= CACHED:
             self._known.clear()
         try:
-            found = self._pseudonyms.shard(written(patient), self._shards)
+            found = self._pseudonyms.shard_of(patient, self._shards)
         except ValueError:
             found = FOREIGN
         self._known[patient] = found

@@ -9,7 +9,6 @@ import math
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from datetime import timedelta
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -24,8 +23,8 @@ from streams.answers import Answer, Answers
 from streams.bounds import check_bounds
 from streams.chest import Tables, table
 from streams.columns import ENDED, NEVER
-from streams.counted import Key, moments
-from streams.debits import Debits
+from streams.counted import moments
+from streams.debits import Debits, Enrolments, persons
 from streams.envelope import (
     REGISTERED,
     ClaimEvent,
@@ -39,32 +38,17 @@ from streams.envelope import (
     WithdrawalEvent,
 )
 from streams.errors import ConfigurationError
+from streams.exposure import put_all, starts
 from streams.facts import Facts
-from streams.fixed import Bools
+from streams.fixed import Bools, Int64s
 from streams.intervals import LIMIT, Numbers, Programme
 from streams.passing import Passing
+from streams.places import Place, Standing
 from streams.register import Register
 from streams.rowwise import micros
 
 OPEN_END = LIMIT
 """The end of what has none."""
-
-
-class Place(NamedTuple):
-    """What an event says happened in a pane."""
-
-    pane: int
-    key: Key
-    answer: Answer | None
-
-
-class Standing(NamedTuple):
-    """What stands of an event that may be corrected."""
-
-    person: int
-    places: tuple[Place, ...]
-    row: int | None
-    """Of a PROM answer."""
 
 
 class Progress(BaseModel):
@@ -94,7 +78,7 @@ _ANSWERS = pa.schema([
     ("instrument", pa.string()), *_schema("person"), ("at", pa.float64()), *_schema("score", "pane"),
     ("stands", pa.bool_()),
 ])
-_STANDING = pa.schema([("event", pa.string()), *_schema("person", row=pa.int64())])
+_STANDING = pa.schema([("event", pa.string()), *_schema("person", "least", row=pa.int64())])
 _PLACES = pa.schema([
     ("event", pa.string()), *_schema("pane", kind=pa.string(), code=pa.string(), module=pa.string()),
     ("at", pa.float64()), ("score", pa.int64()),
@@ -122,7 +106,7 @@ class ShardPanes:
         self._standing: dict[str, Standing] = {}
         self._withdrawn: dict[int, int] = {}
         """Person → the first pane in which nothing of theirs counts."""
-        self._passed = 0
+        self._passed, self._since = 0, NEVER
         self.sealed = 0
         """Panes sealed: 0 ≤ pane < sealed."""
         self.late_pending = 0
@@ -168,6 +152,7 @@ class ShardPanes:
         """Take over how far the source partition of what comes is; whether the linkage date has come for it."""
         linked = self.register.closed or self.passing.linked(watermark, clock)
         self._passed = max(self.sealed, self.passing.passed(watermark) if linked else 0)
+        self._since = self.passing.horizon(watermark)
         return linked
 
     def apply_debits(self, lines: Debits, entered: Bools, watermark: int, clock: int) -> None:
@@ -179,17 +164,24 @@ class ShardPanes:
             watermark: of their source partition, before the first.
             clock: the latest recorded_at there, before the first and of it.
         """
-        linked = self._turn(watermark, clock)
-        person_of = np.full(len(lines.patients), -1, dtype=np.int64)
-        for place in np.unique(lines.patient[entered]).tolist():
-            name = lines.patients[place]
-            found = self.register.known(name) if linked else self.register.person(name)
-            person_of[place] = -1 if found is None else found
-        person = person_of[lines.patient]
+        person = persons(lines, entered, self.register.numbers(known=self._turn(watermark, clock)))
         late = entered & ((person < 0) | (lines.pane < self._passed))
         self.late_pending += int(late.sum())
         kept = np.flatnonzero(entered & ~late)
         self._events.add_debits(lines.pane[kept], person[kept], lines.care[kept], lines.care_types, lines.cents[kept])
+
+    def on_time(self, lines: Enrolments, watermark: int, clock: int) -> Bools:
+        """(n,) which of enrolments of new ids change nothing that has passed; see apply_debits."""
+        known, passed = self._turn(watermark, clock), self._passed
+        found = starts(lines, self._origin) >= (self._edges[passed] if passed else -OPEN_END)
+        return found & (persons(lines, found, self.register.numbers(known=True)) >= 0) if known else found
+
+    def apply_enrolments(self, lines: Enrolments, rows: Int64s) -> None:
+        """Take in enrolments at `rows`, all accepted, of new ids, and just found to be on time."""
+        person = persons(lines, rows, self.register.numbers(known=False))
+        for name, mine in lines.by_programme(rows):
+            if name != REGISTERED:
+                put_all(self._programmes[name], lines, mine, person[mine], self._origin, self._zone)
 
     def _claim(self, event: ClaimEvent, person: int) -> bool:
         pane = bisect_right(self._stamps, event.occurred_at.timestamp()) - 1
@@ -201,7 +193,8 @@ class ShardPanes:
 
     def _revisable(self, event: RevisableEvent, person: int) -> bool:
         ids = {event.event_id, event.corrects or event.event_id}
-        gone = {name: self._standing[name] for name in ids if name in self._standing}
+        # What is too old for its own source partition may be forgotten, so it is as if it were.
+        gone = {i: s for i in ids if (s := self._standing.get(i)) is not None and s.least >= self._since}
         cancels = event.payload.cancels
         if cancels and not gone:
             # What it takes back was late.
@@ -232,7 +225,8 @@ class ShardPanes:
                 answers.remove(old)
             row = None if answer is None else answers.add(person, answer)
         if not cancels:
-            self._standing[event.event_id] = Standing(person, tuple(places), row)
+            least = min([*(micros(at) for at, _ in moments(event)), *(earlier.least for earlier in gone.values())])
+            self._standing[event.event_id] = Standing(person, tuple(places), row, least)
         return False
 
     def _enrolment(self, event: EnrolmentEvent, person: int) -> bool:
@@ -264,6 +258,10 @@ class ShardPanes:
         self._facts[event.payload.field].add(person, since, event.payload.value)
         return False
 
+    def forget(self, before: int) -> None:
+        """Events that may be corrected, of before an instant (µs since 1970); what they added to panes stays."""
+        self._standing = {event: standing for event, standing in self._standing.items() if standing.least >= before}
+
     def dump(self) -> tuple[Progress, dict[str, pa.RecordBatch]]:
         """The whole state."""
         progress = Progress(
@@ -279,7 +277,7 @@ class ShardPanes:
             "answers": table(_ANSWERS, (
                 (name, *row) for name, answers in self._answers.items() for row in answers.rows()
             )),
-            "standing": table(_STANDING, ((event, s.person, s.row) for event, s in self._standing.items())),
+            "standing": table(_STANDING, ((event, s.person, s.least, s.row) for event, s in self._standing.items())),
             "places": table(_PLACES, (
                 (event, p.pane, *p.key, *(p.answer or (None, None))[:2])
                 for event, s in self._standing.items() for p in s.places
@@ -307,8 +305,8 @@ class ShardPanes:
         places: defaultdict[str, list[Place]] = defaultdict(list)
         for event, pane, kind, code, module, at, score in tables.rows("places", _PLACES):
             places[event].append(Place(pane, (kind, code, module), None if at is None else Answer(at, score, pane)))
-        for event, person, of in tables.rows("standing", _STANDING):
-            self._standing[event] = Standing(person, tuple(places[event]), of)
+        for event, person, least, of in tables.rows("standing", _STANDING):
+            self._standing[event] = Standing(person, tuple(places[event]), of, least)
         self._withdrawn = dict(tables.rows("withdrawn", _WITHDRAWN))
 
     @property

@@ -35,6 +35,7 @@ PARTS = 8
 """Parts in which rows are tried again when one of them made all fail."""
 MAX_SOURCES = UNKNOWN_SOURCE
 _OPENS, _CLOSES = b"{}"
+_NULL = b"null"
 
 _TEXT = pa.binary()
 _COMMON = ("kind", "event_id", "patient", "occurred_at", "recorded_at", "source", "corrects")
@@ -96,10 +97,12 @@ def parse_batch(
     offset = np.array(offsets, dtype=np.int64)
     alone = np.ones(len(values), dtype=np.bool_)
     parts: list[EventColumns] = []
-    for rows, found in _together(values, np.flatnonzero(_plain(values)), sources):
-        certain = rows[found.certain]
+    lines = _Lines(values)
+    for rows, found in _together(lines, np.flatnonzero(lines.plain()), sources):
+        certain = rows if found.certain.all() else rows[found.certain]
         alone[certain] = False
-        parts.append(found.columns(header, offset[certain], [keys[i] for i in certain.tolist()]))
+        own = keys if len(certain) == len(keys) else [keys[i] for i in certain.tolist()]
+        parts.append(found.columns(header, offset[certain], own))
     rejected: list[tuple[int, Reason]] = []
     heartbeats: list[tuple[int, Heartbeat]] = []
     events: list[Row] = []
@@ -123,43 +126,71 @@ def parse_batch(
     return Parsed(columns, rejected, heartbeats)
 
 
-def _plain(values: Sequence[bytes]) -> Bools:
-    """(n,) which rows may be read together.
+class _Lines:
+    """n values, and the same as lines of one text."""
 
-    One that begins with { and ends with } cannot run on into the next: after } comes no {. Without an escape what a row
-    says is what its bytes say. Heartbeats have other fields.
-    """
-    n = len(values)
-    whole = b"".join(values)
-    lengths = np.fromiter(map(len, values), dtype=np.int64, count=n)
-    plain = (lengths > 1) & (lengths <= LONGEST_ROW)
-    ends = np.cumsum(lengths)
-    text = np.frombuffer(whole, dtype=np.uint8)
-    plain[plain] = (text[(ends - lengths)[plain]] == _OPENS) & (text[ends[plain] - 1] == _CLOSES)
-    for mark in (b"\\", b"\n", b'"heartbeat"'):
-        if mark in whole:
-            plain &= np.fromiter((mark not in v for v in values), dtype=np.bool_, count=n)
-    return plain
+    def __init__(self, values: Sequence[bytes]) -> None:
+        self.values, self.data = values, b"\n".join(values)
+        self.text = np.frombuffer(self.data, dtype=np.uint8)
+        self.lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values))
+        self.starts = np.cumsum(self.lengths + 1) - self.lengths - 1
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: NDArray[np.int64]) -> "_Lines":
+        """Some of them, ascending."""
+        return self if len(rows) == len(self) else _Lines([self.values[i] for i in rows.tolist()])
+
+    def plain(self) -> Bools:
+        """(n,) which rows may be read together.
+
+        One that begins with { and ends with } cannot run on into the next: after } comes no {. Without an escape what a
+        row says is what its bytes say. Heartbeats have other fields.
+        """
+        plain = (self.lengths > 1) & (self.lengths <= LONGEST_ROW)
+        first = self.starts[plain]
+        plain[plain] = (self.text[first] == _OPENS) & (self.text[first + self.lengths[plain] - 1] == _CLOSES)
+        for mark, usual in ((b"\\", 0), (b"\n", len(self) - 1), (b'"heartbeat"', 0)):
+            if (mark in self.data if usual == 0 else self.data.count(mark) != usual):
+                plain &= np.fromiter((mark not in v for v in self.values), dtype=np.bool_, count=len(self))
+        return plain
+
+    def nulls(self) -> NDArray[np.int64]:
+        """Where in the text `null` begins."""
+        n, u, l, e = (self.text[i : max(0, len(self.text) - 3 + i)] for i in range(4))
+        return np.flatnonzero((u == _NULL[1]) & (n == _NULL[0]) & (l == _NULL[2]) & (e == _NULL[3]))
+
+    def of(self, at: NDArray[np.int64], name: bytes) -> Bools:
+        """(k,) whether the value at a place of the text is that of a field of that name, as JSON is usually written;
+        written otherwise it stays in doubt.
+        """
+        return self._behind(at, b'"%s":' % name) | self._behind(at, b'"%s": ' % name)
+
+    def _behind(self, at: NDArray[np.int64], before: bytes) -> Bools:
+        found = at >= len(before)
+        for back, byte in enumerate(reversed(before), 1):
+            found[found] = self.text[at[found] - back] == byte
+        return found
 
 
 def _together(
-    values: Sequence[bytes], rows: NDArray[np.int64], sources: Sequence[str]
+    lines: _Lines, rows: NDArray[np.int64], sources: Sequence[str]
 ) -> Iterator[tuple[NDArray[np.int64], "_Found"]]:
     """Rows that could be read together, and what they say; those that nothing is said of stay alone."""
     if len(rows) < FEWEST_ROWS:
         return
-    text = [values[i] for i in rows.tolist()]
-    data = b"\n".join(text)
-    reading = pj.ReadOptions(use_threads=False, block_size=len(data) + 1)
+    some = lines.take(rows)
+    reading = pj.ReadOptions(use_threads=False, block_size=len(some.data) + 1)
     try:
-        table = pj.read_json(pa.BufferReader(data), read_options=reading, parse_options=_OPTIONS)
+        table = pj.read_json(pa.BufferReader(some.data), read_options=reading, parse_options=_OPTIONS)
     except pa.ArrowException:
         if len(rows) > 1:
             for part in np.array_split(rows, PARTS):
-                yield from _together(values, part, sources)
+                yield from _together(lines, part, sources)
         return
     if table.num_rows == len(rows):
-        yield rows, _Found(table, text, data, sources)
+        yield rows, _Found(table, some, sources)
 
 
 @dataclass
@@ -178,7 +209,7 @@ class _Column:
 class _Found:
     """What rows say that were read together, and of which that is certain."""
 
-    def __init__(self, table: pa.Table, values: Sequence[bytes], data: bytes, sources: Sequence[str]) -> None:
+    def __init__(self, table: pa.Table, lines: _Lines, sources: Sequence[str]) -> None:
         n = self._n = table.num_rows
         common: Mapping[str, pa.Array] = {name: _one(table.column(name)) for name in _COMMON}
         said = dict(zip(_PAYLOAD, _one(table.column("payload")).flatten(), strict=True))
@@ -202,7 +233,7 @@ class _Found:
             sure, self.corrects = ids(corrects, b"", 16)
             self.certain &= sure | ~corrects.valid
         self._payloads()
-        self._nulls(values, data)
+        self._nulls(lines)
 
     def _sure(self, found: tuple[Bools, NDArray[Any]]) -> NDArray[Any]:
         """The second; where the first does not hold the row is not certain."""
@@ -264,18 +295,19 @@ class _Found:
                 case _:
                     self.flag[rows] = given[rows]
 
-    def _nulls(self, values: Sequence[bytes], data: bytes) -> None:
+    def _nulls(self, lines: _Lines) -> None:
         """Doubt rows with a null that may not be one, or without the one that must be there."""
-        total = data.count(b"null")
-        if total == data.count(b'"corrects":null'):
-            self.certain &= ~self._null_value
-            return
-        for i, value in enumerate(values):
-            nulls = value.count(b"null")
-            if nulls or self._null_value[i]:
-                name = _NULLABLE.get(KINDS[self.kind[i]])
-                own = 0 if name is None else _null(value, name)
-                self.certain[i] &= nulls == own + _null(value, b"corrects") and own >= self._null_value[i]
+        at = lines.nulls()
+        at = at[~lines.of(at, b"corrects")]
+        row = np.searchsorted(lines.starts, at, side="right") - 1
+        own, said = np.zeros(len(at), dtype=np.bool_), np.zeros(self._n, dtype=np.bool_)
+        for kind, name in _NULLABLE.items():
+            mine = self.kind[row] == KINDS.index(kind)
+            mine[mine] = lines.of(at[mine], name)
+            own |= mine
+        said[row[own]] = True
+        self.certain &= said | ~self._null_value
+        self.certain[row[~own]] = False
 
     def columns(self, header: Header, offset: NDArray[np.int64], keys: Sequence[bytes | None]) -> EventColumns:
         """The certain rows, at their offsets."""
@@ -296,8 +328,3 @@ class _Found:
 def _one(column: pa.ChunkedArray) -> pa.Array:
     """A column as one piece."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def _null(value: bytes, name: bytes) -> int:
-    """How often a row says that a field is null, as JSON is usually written; written otherwise it stays in doubt."""
-    return value.count(b'"%s":null' % name) + value.count(b'"%s": null' % name)

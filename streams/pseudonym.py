@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 VERSION = "v1:"
 PSEUDONYM_PATTERN = r"^v1:[A-Za-z0-9_-]{43}$"
 EVENT_ID_PATTERN = r"^[A-Za-z0-9_-]{22}$"
-LINK_BYTES = 16
+LINK_BYTES, PATIENT_BYTES = 16, 32
+"""Of a link value, and of its encryption."""
 LINK_KEY_BYTES = 8
 """Bytes of the link value that are linked on; the other half chooses the shard."""
 CACHED = 1 << 17
@@ -31,6 +32,11 @@ _PATTERN = re.compile(PSEUDONYM_PATTERN)
 def written(encrypted: bytes) -> str:
     """The pseudonym of 32 encrypted bytes."""
     return VERSION + base64.urlsafe_b64encode(encrypted).rstrip(b"=").decode()
+
+
+def encrypted(patient: str) -> bytes:
+    """The 32 bytes of a pseudonym of version 1."""
+    return base64.urlsafe_b64decode(patient[len(VERSION) :] + "=")
 
 
 class Pseudonyms:
@@ -57,9 +63,14 @@ class Pseudonyms:
         if not _PATTERN.match(patient):
             raise ValueError("not a pseudonym of version 1")
         try:
-            sealed = base64.b64decode(patient[len(VERSION) :] + "=", altchars=b"-_", validate=True)
+            return self._opened(base64.b64decode(patient[len(VERSION) :] + "=", altchars=b"-_", validate=True))
+        except binascii.Error as error:
+            raise ValueError("not a pseudonym of this party") from error
+
+    def _opened(self, sealed: bytes) -> bytes:
+        try:
             link = bytes(self._cipher.decrypt(sealed, None))
-        except (InvalidTag, binascii.Error) as error:
+        except InvalidTag as error:
             raise ValueError("not a pseudonym of this party") from error
         if len(link) != LINK_BYTES:
             raise ValueError("not a pseudonym of this party")
@@ -71,7 +82,15 @@ class Pseudonyms:
         Raises:
             ValueError: not a pseudonym of this party.
         """
-        return int.from_bytes(self.link_value(patient)[LINK_KEY_BYTES:], "little") % shards
+        return _shard(self.link_value(patient), shards)
+
+    def shard_of(self, sealed: bytes, shards: int) -> int:
+        """The shard of the patient whose pseudonym is 32 encrypted bytes; nothing is remembered.
+
+        Raises:
+            ValueError: not of this party.
+        """
+        return _shard(self._opened(sealed), shards)
 
     def link_key(self, patient: str) -> int:
         """The 64 bits that are linked on.
@@ -89,3 +108,7 @@ class Pseudonyms:
         # Keyed BLAKE2 (RFC 7693) is a MAC in one pass: this runs once or twice for every line.
         digest = hashlib.blake2b(message, digest_size=16, key=self._party_key, person=_EVENT_LABEL).digest()
         return base64.urlsafe_b64encode(digest)[:22].decode()
+
+
+def _shard(link: bytes, shards: int) -> int:
+    return int.from_bytes(link[LINK_KEY_BYTES:], "little") % shards

@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpc.prg import words
+from streams.fixed import Int64s
+from streams.people import People
+from streams.pseudonym import encrypted, written
 
 EPOCH = 0
 """The register's: agreements have one so far."""
@@ -41,7 +44,7 @@ class Register:
 
     def __init__(self, block_slots: int, seed: bytes) -> None:
         self._block_slots, self._seed = block_slots, seed
-        self._people: dict[str, int] = {}
+        self._people = People()
         self.slot_of: NDArray[np.int64] | None = None
         """(people,) each person's slot; None while the register is open."""
         self.blocks = 0
@@ -59,21 +62,27 @@ class Register:
     @property
     def people(self) -> Sequence[str]:
         """Who is in it, by arrival."""
-        return list(self._people)
+        return list(map(written, self._people))
 
     def restore(self, people: Sequence[str], *, closed: bool) -> None:
         """Put an empty register back to where another one with its seed was."""
-        self._people = {patient: number for number, patient in enumerate(people)}
+        self._people = People(map(encrypted, people))
         if closed:
             self.close()
 
     def person(self, patient: str) -> int | None:
         """The person's number by arrival, new ones added while the register is open; None for who came later."""
-        return self.known(patient) if self.closed else self._people.setdefault(patient, len(self._people))
+        return self.known(patient) if self.closed else self._people.add(encrypted(patient))
 
     def known(self, patient: str) -> int | None:
         """The number of a person who is in it."""
-        return self._people.get(patient)
+        return self._people.find(encrypted(patient))
+
+    def numbers(self, *, known: bool) -> Callable[[Sequence[bytes]], Int64s]:
+        """A function: n pseudonyms (32 bytes, encrypted) → (n,) what `person` says, or with `known` only the numbers of
+        those who are in it; streams.people.NOBODY for None.
+        """
+        return self._people.find_all if known or self.closed else self._people.add_all
 
     def close(self) -> None:
         """Give out slots. There is at least one block, so that an empty shard looks like a small one."""
@@ -82,7 +91,8 @@ class Register:
         # Two of these words are equal with probability < slots²/2^65; stable, so that even then the order is one.
         order = np.argsort(words(self._seed, _ORDER, (self.slots,)), kind="stable")
         # By name, not by arrival: how source partitions came together must not show in the content.
-        by_name = sorted(range(people), key=list(self._people).__getitem__)
+        names = self.people
+        by_name = sorted(range(people), key=names.__getitem__)
         self.slot_of = np.empty(people, dtype=np.int64)
         self.slot_of[by_name] = order[:people]
 
@@ -95,6 +105,6 @@ class Register:
         if self.slot_of is None:
             raise ValueError("the register is open; close it first")
         column = words(self._seed, _FILLER, (self.slots,)).copy()
-        keys = [link_key(patient) for patient in self._people]
+        keys = [link_key(patient) for patient in self.people]
         column[self.slot_of] = np.array(keys, dtype=np.uint64)
         return column[None, :]

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     ALREADY_CANCELLED = "already-cancelled"
     CREDIT_MISMATCH = "credit-mismatch"
     UNKNOWN_PERSON = "unknown-person"
+    TOO_OLD = "too-old"
 
 
 class RefusedLineError(Exception):

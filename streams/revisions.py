@@ -15,6 +15,7 @@ import pyarrow as pa
 from policy.measure import Measure
 from policy.window import PaneGrid
 from streams.chest import Tables, table
+from streams.columns import NEVER
 from streams.counted import Key, counted, key_of, known_codes, moments
 from streams.envelope import EncounterEvent, MonitoringEvent, PromEvent, RevisableEvent
 from streams.rejects import Reason
@@ -36,6 +37,8 @@ class _Said:
     revised: bool = False
     taken_back_by: str | None = None
     """The id of the event that cancelled it: its own, or that of another."""
+    least: int = 0
+    """The earliest that it, or anything that it took back, said; µs since 1970."""
 
 
 @dataclass(slots=True)
@@ -59,6 +62,7 @@ _SAID = pa.schema([
     pa.field("occurred", pa.int64(), nullable=False), pa.field("recorded", pa.int64(), nullable=False),
     pa.field("places", pa.list_(pa.int64()), nullable=False), pa.field("stands", pa.bool_(), nullable=False),
     pa.field("revised", pa.bool_(), nullable=False), pa.field("taken_back_by", pa.string()),
+    pa.field("least", pa.int64(), nullable=False),
 ])
 _USES = pa.schema([
     pa.field(name, pa.int64(), nullable=False) for name in ("person", "pane", "measure", "number")
@@ -81,12 +85,13 @@ class Revisions:
         """(person, pane, measure) → events, or an upper bound of them."""
         self._spreads: dict[tuple[int, int], _Spread] = {}
 
-    def check(self, event: RevisableEvent, person: int | None) -> RevisableEvent | Reason:
+    def check(self, event: RevisableEvent, person: int | None, since: int = NEVER) -> RevisableEvent | Reason:
         """The event as it may enter, or why not.
 
         Args:
             event: of a patient of this partition, not in the future, from a source of its kind.
             person: the number that the patient has or would have; None: is not known and may not be new.
+            since: what happened before this instant (µs since 1970) is too old, and as if it had been forgotten.
 
         An event that only cancels enters with the time of what it cancels.
         """
@@ -97,29 +102,43 @@ class Revisions:
         outside = self._grid.pane_of(event.occurred_at) is None
         if outside and not cancels and (not isinstance(event, PromEvent) or event.occurred_at >= self._grid.edges[0]):
             return Reason.OUTSIDE_AGREEMENT
+        said = [micros(at) for at, _ in moments(event)]
+        if min(said, default=since) < since:
+            return Reason.TOO_OLD
         if person is None:
             return Reason.UNKNOWN_PERSON
-        gone = self._taken_back(event)
+        gone = self._taken_back(event, since)
         if isinstance(gone, Reason):
             return gone
         made = self._version(event)
-        made.revised = event.event_id in self._said
+        made.least = min([*said, *(earlier.least for earlier in gone)])
+        made.revised = self._find(event.event_id, since) is not None
         if (refused := self._count(event, made, gone, person)) is not None:
             return refused
         for earlier in gone:
             earlier.stands, earlier.taken_back_by, earlier.revised = False, event.event_id, True
-        if cancels and (own := self._said.get(event.event_id)) is not None:
+        if cancels and (own := self._find(event.event_id, since)) is not None:
             own.recorded_at = event.recorded_at
             made = own
         self._said[event.event_id] = made
         return event.model_copy(update={"occurred_at": gone[-1].occurred_at}) if cancels else event
+
+    def forget(self, before: int, pane: int) -> None:
+        """What was said of before an instant (µs since 1970), and the uses of panes with a number below `pane`."""
+        self._said = {event: said for event, said in self._said.items() if said.least >= before}
+        self._totals = {place: number for place, number in self._totals.items() if place[1] >= pane}
+
+    def _find(self, event_id: str, since: int) -> _Said | None:
+        """What was said under an id, unless it may be forgotten."""
+        said = self._said.get(event_id)
+        return None if said is None or said.least < since else said
 
     def dump(self) -> dict[str, pa.RecordBatch]:
         """What was said, as tables."""
         return {
             "said": table(_SAID, (
                 (event, s.kind, s.instrument, s.patient, micros(s.occurred_at), micros(s.recorded_at),
-                 [number for place in s.places for number in place], s.stands, s.revised, s.taken_back_by)
+                 [number for place in s.places for number in place], s.stands, s.revised, s.taken_back_by, s.least)
                 for event, s in self._said.items()
             )),
             "uses": table(_USES, ((*place, number) for place, number in self._totals.items())),
@@ -134,12 +153,12 @@ class Revisions:
         Raises:
             StoreError: not the tables of `dump`.
         """
-        for event, kind, instrument, patient, occurred, recorded, places, stands, revised, by in tables.rows(
+        for event, kind, instrument, patient, occurred, recorded, places, stands, revised, by, least in tables.rows(
             "said", _SAID
         ):
             self._said[event] = _Said(
                 kind, instrument, patient, moment(occurred), moment(recorded),
-                tuple(zip(places[::2], places[1::2], strict=True)), stands, revised, by,
+                tuple(zip(places[::2], places[1::2], strict=True)), stands, revised, by, least,
             )
         self._totals = {(person, pane, measure): n for person, pane, measure, n in tables.rows("uses", _USES)}
         self._spreads = {
@@ -177,10 +196,10 @@ class Revisions:
             )
         return found
 
-    def _taken_back(self, event: RevisableEvent) -> list[_Said] | Reason:
+    def _taken_back(self, event: RevisableEvent, since: int) -> list[_Said] | Reason:
         """What stands and would no longer."""
         gone: list[_Said] = []
-        own = self._said.get(event.event_id)
+        own = self._find(event.event_id, since)
         if own is not None:
             if not _alike(own, event) or event.recorded_at <= own.recorded_at:
                 return Reason.DUPLICATE_ID
@@ -189,7 +208,10 @@ class Revisions:
             if own.stands:
                 gone.append(own)
         if event.corrects is not None and event.corrects != event.event_id:
-            other = self._said.get(event.corrects)
+            other = self._find(event.corrects, since)
+            if other is None and since != NEVER:
+                # Nobody remembers whether it was ever there.
+                return Reason.TOO_OLD
             if other is None or not _alike(other, event) or (not other.stands and other.taken_back_by is None):
                 return Reason.UNKNOWN_REFERENCE
             if other.taken_back_by not in (None, event.event_id):
@@ -197,6 +219,8 @@ class Revisions:
             if other.stands:
                 gone.append(other)
         if event.payload.cancels and not gone:
+            if own is None and since != NEVER:
+                return Reason.TOO_OLD
             return Reason.UNKNOWN_REFERENCE if own is None else Reason.ALREADY_CANCELLED
         return gone
 

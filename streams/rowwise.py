@@ -25,7 +25,7 @@ from streams.envelope import (
     Withdrawal,
     WithdrawalEvent,
 )
-from streams.pseudonym import VERSION, written
+from streams.pseudonym import encrypted, written
 
 KINDS = ("claim", "enrolment", "social", "encounter", "monitoring", "prom", "withdrawal")
 CLAIM, ENROLMENT, SOCIAL, ENCOUNTER, MONITORING, PROM, WITHDRAWAL = range(len(KINDS))
@@ -67,6 +67,11 @@ def moment(at: int) -> datetime:
     return EPOCH + timedelta(microseconds=at)
 
 
+def event_name(found: bytes) -> str:
+    """An event id of 16 bytes as envelopes write it."""
+    return base64.urlsafe_b64encode(found).rstrip(b"=").decode()
+
+
 def row_of(event: PatientEvent) -> Row:
     """An envelope as a row."""
     code: str | None = None
@@ -89,7 +94,7 @@ def row_of(event: PatientEvent) -> Row:
             pass
     return Row(
         kind=KINDS.index(event.kind), event=_id_bytes(event.event_id),
-        patient=base64.urlsafe_b64decode(event.patient[len(VERSION) :] + "="),
+        patient=encrypted(event.patient),
         corrects=None if event.corrects is None else _id_bytes(event.corrects),
         occurred=micros(event.occurred_at), recorded=micros(event.recorded_at), source=event.source, code=code,
         value=value, detail=detail, until=None if until is None else micros(until), flag=flag,
@@ -123,8 +128,8 @@ def event_of(row: Row) -> PatientEvent:
         case _:
             payload = Withdrawal()
     return EVENT_CLASSES[row.kind].model_validate({
-        "event_id": _id(row.event), "patient": written(row.patient),
-        "corrects": None if row.corrects is None else _id(row.corrects), "occurred_at": moment(row.occurred),
+        "event_id": event_name(row.event), "patient": written(row.patient),
+        "corrects": None if row.corrects is None else event_name(row.corrects), "occurred_at": moment(row.occurred),
         "recorded_at": moment(row.recorded), "source": row.source, "payload": payload,
     })
 
@@ -135,7 +140,3 @@ def _given(name: str | None) -> str:
 
 def _id_bytes(event_id: str) -> bytes:
     return base64.urlsafe_b64decode(event_id + "==")
-
-
-def _id(found: bytes) -> str:
-    return base64.urlsafe_b64encode(found).rstrip(b"=").decode()

@@ -7,7 +7,7 @@ by its offset in the source partition and dropped.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,19 +16,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy.agreement import Draft
 from streams import chest
-from streams.columns import ENDED, EventColumns, Header, Mark
-from streams.debits import Debits
+from streams.columns import ENDED, NEVER, EventColumns, Header, Mark
+from streams.debits import Debits, Enrolments
 from streams.envelope import PatientEvent
 from streams.errors import StoreError, StreamsError
 from streams.fixed import Int64s
 from streams.numbering import position_of
 from streams.panes import Progress, ShardPanes
 from streams.rejects import Reason
-from streams.rowwise import CLAIM
+from streams.rowwise import CLAIM, ENROLMENT
 from streams.validate import Validator
 
 TOGETHER = 16
-"""Debit lines in a row that are quicker together than one by one; more than 1, since another event is alone."""
+"""Debit lines and enrolments in a row that are quicker together than one by one; more than 1, since another event is
+alone.
+"""
 
 
 class Refused(NamedTuple):
@@ -84,6 +86,8 @@ class Shard:
         self.position = 0
         """The next offset of the log."""
         self.accepted = 0
+        self._forgotten = NEVER
+        """Events of before this instant are no longer remembered."""
         self.refused: Counter[Reason] = Counter()
         self.refused_of: Counter[int] = Counter()
         """Source partition → events of it that were refused."""
@@ -118,7 +122,7 @@ class Shard:
             first = int(rows[0])
             yield from self._reach(min(slowest, int(columns.watermark[first])), min(clock, int(now[first])))
             if len(rows) >= TOGETHER:
-                yield from self._debits(columns, rows, int(now[first]))
+                yield from self._together(columns, rows, int(now[first]))
                 continue
             for row in rows.tolist():
                 yield from self._event(columns, row)
@@ -131,33 +135,73 @@ class Shard:
     def _stretches(
         self, columns: EventColumns, new: Int64s, now: Int64s, slowest: int, clock: int
     ) -> list[Int64s]:
-        """The new rows in order, cut where one is no debit line, and where more has passed: in their partition, or in
-        all, of which the others are at `slowest` and `clock`.
+        """The new rows in order, cut where one is neither a debit line nor an enrolment, and where more has passed: in
+        their partition, or in all, of which the others are at `slowest` and `clock`.
         """
         if not len(new):
             return []
-        debit = ((columns.kind == CLAIM) & ~columns.flag)[new]
+        many = (((columns.kind == CLAIM) & ~columns.flag) | (columns.kind == ENROLMENT))[new]
         watermark, heard, changes = columns.watermark[new], now[new], self.panes.passing.changes
-        cut = changes(watermark, heard) | changes(np.minimum(watermark, slowest), np.minimum(heard, clock)) | ~debit
-        cut[1:] |= ~debit[:-1]
+        cut = changes(watermark, heard) | changes(np.minimum(watermark, slowest), np.minimum(heard, clock)) | ~many
+        cut[1:] |= ~many[:-1]
         return np.split(new, np.flatnonzero(cut[1:]) + 1)
 
-    def _debits(self, columns: EventColumns, rows: Int64s, clock: int) -> Iterator[Refused]:
+    def _together(self, columns: EventColumns, rows: Int64s, clock: int) -> Iterator[Refused]:
+        """Fold debit lines and enrolments between which nothing passes. No debit line decides on an enrolment."""
+        watermark, enrolment = int(columns.watermark[rows[0]]), columns.kind[rows] == ENROLMENT
+        refused: list[tuple[int, Refused]] = []
+        came: dict[bytes, int] = {}
+        if enrolment.any():
+            refused += self._enrolments(columns, rows[enrolment], watermark, clock, came)
+        debits = rows[~enrolment]
+        if len(debits):
+            refused += self._debits(columns, debits, watermark, clock, came)
+        yield from (outcome for _, outcome in sorted(refused, key=lambda found: found[0]))
+
+    def _enrolments(
+        self, columns: EventColumns, rows: Int64s, watermark: int, clock: int, came: dict[bytes, int]
+    ) -> Iterator[tuple[int, Refused]]:
+        """Rows that are refused, and why; `came` gets who is heard of for the first time, and in which row."""
+        lines = Enrolments.of(columns, rows)
+        strangers = set(self._history.unknown(lines.patients))
+        plain = self._history.plain(lines) & self.panes.on_time(lines, watermark, clock)
+        entered = plain.copy()
+        if plain.any():
+            self._history.enter_enrolments(lines, np.flatnonzero(plain))
+            self.panes.apply_enrolments(lines, np.flatnonzero(plain))
+            self.accepted += int(plain.sum())
+        for place in np.flatnonzero(~plain).tolist():
+            row = int(rows[place])
+            outcomes = list(self._event(columns, row))
+            entered[place] = not outcomes
+            yield from ((row, outcome) for outcome in outcomes)
+        if strangers:
+            # Backwards, so that the first one stays.
+            of = zip(lines.patient[entered][::-1].tolist(), rows[entered][::-1].tolist(), strict=True)
+            came.update((lines.patients[who], row) for who, row in of if lines.patients[who] in strangers)
+
+    def _debits(
+        self, columns: EventColumns, rows: Int64s, watermark: int, clock: int, came: Mapping[bytes, int]
+    ) -> Iterator[tuple[int, Refused]]:
+        """Rows that are refused, and why."""
         lines = Debits.of(columns, rows, self.panes.passing)
-        refused = self._history.enter_debits(lines)
+        since = np.array([came.get(patient, -1) for patient in lines.patients], dtype=np.int64)
+        refused = self._history.enter_debits(
+            lines, since[lines.patient] < rows, self.panes.passing.horizon(watermark)
+        )
         entered = np.ones(len(rows), dtype=np.bool_)
         entered[list(refused)] = False
         self.accepted += int(entered.sum())
         if entered.any():
-            self.panes.apply_debits(lines, entered, int(columns.watermark[rows[0]]), clock)
+            self.panes.apply_debits(lines, entered, watermark, clock)
         for place, reason in refused.items():
             row = int(rows[place])
             self.refused[reason] += 1
-            yield Refused(reason, columns.event_at(row, self._sources), _place(columns, row))
+            yield row, Refused(reason, columns.event_at(row, self._sources), _place(columns, row))
 
     def _event(self, columns: EventColumns, row: int) -> Iterator[Refused]:
         event = columns.event_at(row, self._sources)
-        outcome = self._history.enter(event)
+        outcome = self._history.enter(event, self.panes.passing.horizon(int(columns.watermark[row])))
         if isinstance(outcome, Reason):
             self.refused[outcome] += 1
             yield Refused(outcome, event, _place(columns, row))
@@ -167,6 +211,11 @@ class Shard:
 
     def _reach(self, watermark: int, clock: int) -> Iterator[Sealed]:
         self.panes.reach(watermark, clock)
+        horizon = self.panes.passing.horizon(self.panes.watermark)
+        if horizon > self._forgotten:
+            self._forgotten = horizon
+            self._history.forget(horizon)
+            self.panes.forget(horizon)
         while self.panes.ripe:
             yield Sealed(*self.panes.seal())
 
@@ -194,6 +243,7 @@ class Shard:
             raise StoreError(f"{self._purpose}: a state over {len(facts.seen)} source partitions, not {len(self.seen)}")
         self._history.load(tables)
         self.panes.load(facts.panes, tables)
+        self._forgotten = self.panes.passing.horizon(self.panes.watermark)
         self.seen, self.position, self.accepted = facts.seen, facts.position, facts.accepted
         self.refused, self.refused_of = Counter(facts.refused), Counter(facts.refused_of)
         self.shared = facts.shared

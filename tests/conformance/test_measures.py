@@ -11,6 +11,7 @@ import pytest
 
 from console.cohort import Shape, generate
 from policy.agreement import Draft
+from streams.columns import NEVER
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason
 from streams.sources.agreed import open_sources
@@ -26,8 +27,10 @@ CASES = {
     "monthly": Shape(patients=900, weeks=52, seed=7, start=date(2023, 1, 1), zone="Europe/Lisbon", newcomers=0.03),
     # Claims come up to 150 days late, and two weeks are waited for.
     "late": Shape(patients=600, weeks=12, seed=8, enrolled=0.5, uptake_weeks=2.0, newcomers=0.03),
+    "late, some too old": Shape(patients=600, weeks=12, seed=8, enrolled=0.5, uptake_weeks=2.0, newcomers=0.03),
     # Encounters, monitoring, answers and withdrawals, corrected within the grace and after it.
     "events": Shape(patients=400, weeks=12, seed=9, enrolled=0.5, uptake_weeks=2.0, newcomers=0.03),
+    "events, some too old": Shape(patients=400, weeks=12, seed=9, enrolled=0.5, uptake_weeks=2.0, newcomers=0.03),
 }
 MEASURES = """
 [[measures]]
@@ -86,11 +89,15 @@ of = "follow_ups"
 
 def agreement(case: str) -> dict:
     raw = tomllib.loads((AGREEMENTS / f"{'monthly' if case == 'monthly' else 'quick'}.toml").read_text(encoding="utf-8"))
-    if case == "late":
+    if case.endswith("too old"):
+        raw["corrections"] = {"horizon_panes": 1 if case.startswith("events") else 3}
+        for party in raw["parties"]:
+            party.pop("grace_panes", None)
+    if case.startswith("late"):
         # The oracle's watermark is the party's, which is a shard's where there is one.
         raw["shards"] = 1
         raw["parties"][1]["grace_panes"] = 2
-    if case == "events":
+    if case.startswith("events"):
         raw["shards"] = 1
         raw["parties"][0]["grace_panes"] = 1
         raw["parties"][0]["sources"][0]["kinds"] += ["encounter", "monitoring", "prom", "withdrawal"]
@@ -115,7 +122,7 @@ def streamed(draft: Draft, party: str, folder: Path) -> tuple[np.ndarray, Counte
     shards = [DrivenPanes(draft, party) for _ in range(draft.shards)]
     panes: list[list[np.ndarray]] = [[] for _ in shards]
     rejected: Counter = Counter()
-    read = 0
+    read, forgotten = 0, NEVER
 
     def seal() -> None:
         for state, made in zip(shards, panes, strict=True):
@@ -125,7 +132,12 @@ def streamed(draft: Draft, party: str, folder: Path) -> tuple[np.ndarray, Counte
     for _, _, event, _ in read_events(open_sources(draft, party, folder, pseudonyms)):
         read += 1
         shard = 0 if isinstance(event, Reason) else pseudonyms.shard(event.patient, draft.shards)
-        outcome = event if isinstance(event, Reason) else validator.check(event)
+        since = shards[shard].since
+        outcome = event if isinstance(event, Reason) else validator.check(event, since)
+        if since > forgotten:
+            forgotten = since
+            validator.forget(since)
+            shards[0].forget(since)
         if isinstance(outcome, Reason):
             rejected[str(outcome)] += 1
         else:
@@ -146,10 +158,10 @@ def rows(people: np.ndarray) -> Counter:
 
 @pytest.mark.parametrize("case", CASES)
 def test_panes_hold_what_the_oracle_says(case: str, tmp_path: Path):
-    made = generate(tmp_path, shape=CASES[case], dirt=2, events=case == "events")
+    made = generate(tmp_path, shape=CASES[case], dirt=2, events=case.startswith("events"))
     raw = agreement(case)
     draft = Draft.model_validate(raw)
-    if case == "events":
+    if case.startswith("events"):
         withdraw(made.parties["hospital"])
     for party, folder in made.parties.items():
         reader = Reader(raw, party, folder)
@@ -164,6 +176,8 @@ def test_panes_hold_what_the_oracle_says(case: str, tmp_path: Path):
             value = table[m["name"]]
             columns += [value >> 13, value & 8191] if m["aggregation"] == "sum" else [value]
         assert rows(people) == rows(np.stack(columns, axis=2))
+        if (case, party) in (("late, some too old", "insurer"), ("events, some too old", "hospital")):
+            assert 0.005 * read < rejected["too-old"] < 0.5 * read
         if case == "late" and party == "insurer":
             assert late > 0.2 * read
         if case == "events" and party == "hospital":

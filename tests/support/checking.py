@@ -1,5 +1,6 @@
 """The rules that need no history, one event at a time: what streams.judge decides on whole columns, written again."""
 
+from streams.columns import NEVER
 from streams.rejects import Reason
 from streams.validate import CLOCK_SLACK, Validator
 
@@ -12,7 +13,7 @@ class Checker(Validator):
         self._pseudonyms = pseudonyms
         self._may_send = {source.name: source.kinds for source in draft.party(party).sources}
 
-    def check(self, event):
+    def check(self, event, since=NEVER):
         """The event as it may enter, or why not."""
         try:
             self._pseudonyms.shard(event.patient, 1)
@@ -20,6 +21,6 @@ class Checker(Validator):
             return Reason.WRONG_TYPE
         if event.kind not in self._may_send.get(event.source, ()):
             return Reason.UNKNOWN_CODE
-        if event.occurred_at > event.recorded_at + CLOCK_SLACK:
+        if event.occurred_at.timestamp() > event.recorded_at.timestamp() + CLOCK_SLACK.total_seconds():
             return Reason.IN_THE_FUTURE
-        return self.enter(event)
+        return self.enter(event, since)

@@ -35,7 +35,14 @@ class DrivenPanes(ShardPanes):
         self.mark.finish(source)
         self._reached()
 
-    def _reached(self):
+    @property
+    def since(self):
+        """What happened before this instant is too old."""
+        return self.passing.horizon(self._at())
+
+    def _at(self):
         value = self.mark.value
-        at = {math.inf: ENDED, -math.inf: NEVER}
-        self.reach(at[value] if math.isinf(value) else round(value * 1e6), self.clock)
+        return {math.inf: ENDED, -math.inf: NEVER}[value] if math.isinf(value) else round(value * 1e6)
+
+    def _reached(self):
+        self.reach(self._at(), self.clock)

@@ -12,7 +12,10 @@ The rules, as the agreement's readers must have them:
   was sealed before it: when the watermark lay `grace_panes` beyond the pane's end. A source stands at its latest
   accepted day so far (of an enrolment, its start) less its bound; the watermark is the least of the sources'.
   What is late changes nothing. The watermark here is the whole party's, not a shard's, so the number of events late
-  for this reason is exact with one shard only.
+  for this reason is exact with one shard only;
+- with a horizon of corrections a claim, encounter, task or answer of a pane that lies `horizon_panes` behind the
+  watermark is too old, and so is what takes back or cancels one. What is too old is as if it had never been there, but
+  from then on a reference to what was never there is too old, too.
 Beyond this oracle are claims that lift a pane above a measure's bound.
 """
 
@@ -99,6 +102,7 @@ class Reader:
         spec = next(p for p in agreement["parties"] if p["name"] == party)
         self.grid = Grid.of(agreement["panes"])
         self.grace = spec.get("grace_panes", 0)
+        self.horizon = agreement.get("corrections", {}).get("horizon_panes")
         self.sources = spec["sources"]
         self.closing = self.grid.midnight(agreement["linkage"]["date"])
         self.most_cents = max((m["bound"] for m in agreement["measures"] if m["aggregation"] == "sum"), default=2**63)
@@ -107,7 +111,7 @@ class Reader:
         self._ids: set = set()
         self._patients: dict[str, str] = {}
         self._recorded: dict[str, datetime] = {}
-        self._lines: dict[str, tuple | None] = {}
+        self._lines: dict[str, tuple] = {}
         self._cancelled: set[str] = set()
         self._latest = {s["name"]: date.min for s in self.sources}
         self._source = {kind: s["name"] for s in self.sources for kind in s["kinds"]}
@@ -229,7 +233,18 @@ class Reader:
 
     def is_sealed(self, pane: int) -> bool:
         """Whether the watermark lies beyond the grace of a pane."""
-        closes = pane + 1 + self.grace
+        return self._behind(pane, self.grace)
+
+    def is_old(self, day: date) -> bool:
+        """Whether the watermark lies beyond the horizon of a day's pane."""
+        return self.horizon is not None and self._behind(max(self.grid.pane(day), 0), self.horizon)
+
+    def unknown(self) -> Rejected:
+        """Why a reference to nothing known is refused."""
+        return Rejected("too-old" if self.is_old(self.grid.edges[0]) else "unknown-reference")
+
+    def _behind(self, pane: int, panes: int) -> bool:
+        closes = pane + 1 + panes
         return closes < len(self.grid.edges) and self._watermark >= self.grid.edges[closes]
 
     def move(self, kind: str, day: date) -> None:
@@ -335,15 +350,18 @@ class Reader:
             raise Rejected("amount-too-large")
         if sign > 0 and not self.grid.edges[0] <= day < self.grid.edges[-1]:
             raise Rejected("outside-agreement")
+        if sign > 0 and self.is_old(day):
+            raise Rejected("too-old")
         if person not in self.books.known:
             raise Rejected("unknown-person")
-        if key in self._lines:
+        if key in self._lines and not self.is_old(self._lines[key][2]):
             raise Rejected("duplicate-id")
         if sign > 0:
             self._lines[key] = (person, care, day, cents)
+            self._cancelled.discard(key)
         else:
             care, day = self._cancel(row["previous_record_id"], person, cents)
-            self._lines[key] = None
+            self._lines[key] = (None, care, day, cents)
         if self._on_time("claim", person, day, self.grid.pane(day)):
             self.books.claims.append((person, care, day, sign, cents))
 
@@ -351,7 +369,9 @@ class Reader:
         """Care type and day of the line that a credit line cancels."""
         self._present(previous)
         line = self._lines.get(previous)
-        if line is None:
+        if line is None or self.is_old(line[2]):
+            raise self.unknown()
+        if line[0] is None:
             raise Rejected("unknown-reference")
         if (line[0], line[3]) != (person, cents):
             raise Rejected("credit-mismatch")

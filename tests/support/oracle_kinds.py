@@ -56,6 +56,7 @@ class Kinds:
             m["code"] for m in measures if m.get("kind") == "prom" or m["aggregation"] in ("follow-ups", "change")
         }
         self._recorded: dict[str, datetime] = {}
+        self._least: dict[str, date] = {}
         self._stands: set[str] = set()
         self._seen: set[str] = set()
 
@@ -123,11 +124,19 @@ class Kinds:
         self._seen.add(key)
         if said and (said[0].day >= self.reader.grid.edges[-1] or (kind != "prom" and said[0].day < self.reader.grid.edges[0])):
             raise Rejected("outside-agreement")
+        if any(self.reader.is_old(fact.day) for fact in said):
+            raise Rejected("too-old")
+        if key in self._recorded and self.reader.is_old(self._least[key]):
+            del self._recorded[key]
+            self._stands.discard(key)
+            if key in (mine := self.reader.books.said.get(person, {})):
+                mine[f"{key} before {at}"] = mine.pop(key)
         if key in self._recorded and at <= self._recorded[key]:
             raise Rejected("duplicate-id")
         if not said and key not in self._stands:
-            raise Rejected("unknown-reference" if key not in self._recorded else "already-cancelled")
-        self._recorded[key] = at
+            raise self.reader.unknown() if key not in self._recorded else Rejected("already-cancelled")
+        days = [fact.day for fact in said] + ([self._least[key]] if key in self._stands else [])
+        self._recorded[key], self._least[key] = at, min(days)
         self._stands.discard(key)
         if said:
             self._stands.add(key)

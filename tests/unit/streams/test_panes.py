@@ -185,7 +185,7 @@ def test_registers_give_slots_at_random_and_link_keys_in_place():
         assert len(set(register.slot_of.tolist())) == 100
         column = register.link_column(NAMES.link_key)[0]
         assert [int(column[register.slot_of[i]]) for i in range(100)] == [NAMES.link_key(x) for x in people]
-        assert register.person("somebody new") is None
+        assert register.person(NAMES.patient("somebody new")) is None
         firsts.add(int(register.slot_of[0]))
     assert len(firsts) > 1
 

@@ -1,6 +1,7 @@
 """A shard is a fold over its log: how records came together, that they come again, and a restart change nothing."""
 
 import random
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -9,18 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy.agreement import Draft
+from streams import chest
 from streams.columns import EventColumns
 from streams.envelope import Heartbeat, encode
 from streams.errors import StoreError, StreamsError
+from streams.panes import ShardPanes
 from streams.rejects import Reason
 from streams.rekey import Rekeyer, beginning
 from streams.shard import Refused, Sealed, Shard
+from streams.validate import Validator
 from tests.support.driven import DrivenPanes
 from tests.support.kinds import NAMES, at, encounter, enrolled, kinds_data, monitoring, prom, withdrawal
 
 DRAFT = Draft.model_validate(kinds_data())
 SECRET = X25519PrivateKey.from_private_bytes(b"R" * 32)
 KEY = b"k" * 32
+HORIZONS = st.sampled_from([None, 1, 3])
 
 
 def story(seed, length=60, people=(1, 2, 3)):
@@ -60,8 +65,15 @@ def log_of(events, cuts, partition=0):
     return log
 
 
-def new():
-    return Shard(DRAFT, "hospital", 0, bytes(32), 1)
+def agreed(horizon):
+    data = kinds_data(corrections=None if horizon is None else {"horizon_panes": horizon})
+    for party in data["parties"]:
+        party.pop("grace_panes", None)
+    return Draft.model_validate(data)
+
+
+def new(draft=DRAFT):
+    return Shard(draft, "hospital", 0, bytes(32), 1)
 
 
 def folded(shard, log, start=0):
@@ -73,19 +85,19 @@ def folded(shard, log, start=0):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32), st.sets(st.integers(1, 62)), st.integers(0, 80))
-def test_how_a_log_is_cut_and_where_a_shard_starts_again_change_nothing(seed, cuts, crash):
-    events = story(seed)
-    whole, parts = new(), new()
+@given(st.integers(0, 2**32), st.sets(st.integers(1, 62)), st.integers(0, 80), HORIZONS)
+def test_how_a_log_is_cut_and_where_a_shard_starts_again_change_nothing(seed, cuts, crash, horizon):
+    events, draft = story(seed), agreed(horizon)
+    whole, parts = new(draft), new(draft)
     log = log_of(events, cuts)
     expected = folded(whole, log_of(events, []))
     crash %= len(log) + 1
     before = folded(parts, log[:crash])
-    again = new()
+    again = new(draft)
     again.load(KEY, parts.dump(KEY))
     assert again.dump(KEY) == parts.dump(KEY)
     assert before + folded(again, log, crash) == expected
-    assert folded(new(), log[:crash]) == before
+    assert folded(new(draft), log[:crash]) == before
     assert (again.accepted, again.refused, again.refused_of, again.panes.late_pending) == (
         whole.accepted, whole.refused, {0: whole.refused.total()}, whole.panes.late_pending
     )
@@ -108,23 +120,74 @@ def test_what_is_sent_twice_in_other_stretches_is_dropped(seed, cuts, others):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32), st.sets(st.integers(1, 62)), st.sets(st.integers(1, 62)), st.lists(st.booleans(), max_size=130))
-def test_how_source_partitions_come_together_changes_no_content(seed, cuts, others, turns):
+@given(
+    st.integers(0, 2**32), st.sets(st.integers(1, 62)), st.sets(st.integers(1, 62)), st.lists(st.booleans(), max_size=130),
+    HORIZONS,
+)
+def test_how_source_partitions_come_together_changes_no_content(seed, cuts, others, turns, horizon):
     """Late is what came after its own partition had passed, however far the other one was read."""
     first, second = (log_of(story(seed + p, people=(1 + 9 * p, 2 + 9 * p, 3 + 9 * p)), c, p) for p, c in enumerate((cuts, others)))
     mixed, at = [], [0, 0]
     for turn in turns:
         mixed += (first, second)[turn][at[turn] : at[turn] + 1]
         at[turn] += 1
-    seals, shards = [], []
+    seals, shards, draft = [], [], agreed(horizon)
     for log in (first + second, second + first, mixed + first[at[0] :] + second[at[1] :]):
-        shards.append(Shard(DRAFT, "hospital", 0, bytes(32), 2))
+        shards.append(Shard(draft, "hospital", 0, bytes(32), 2))
         found = folded(shards[-1], log)
         assert shards[-1].ended
         seals.append([made for made in found if not isinstance(made, Refused)])
     assert seals[0] == seals[1] == seals[2]
     assert len(seals[0]) == DRAFT.panes.count
-    assert len({(s.accepted, s.panes.late_pending) for s in shards}) == 1
+    assert len({(s.accepted, s.panes.late_pending, tuple(sorted(s.refused.items()))) for s in shards}) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.sets(st.integers(1, 120)), st.sampled_from([1, 2, 3]))
+def test_forgetting_is_never_seen(seed, cuts, horizon):
+    """What is beyond the horizon is refused whether it is still remembered or not."""
+    log, draft = log_of(story(seed, length=120), cuts), agreed(horizon)
+    forgets, remembers = new(draft), new(draft)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Validator, "forget", lambda *_: None)
+        patch.setattr(ShardPanes, "forget", lambda *_: None)
+        expected = folded(remembers, log)
+    assert folded(forgets, log) == expected
+    assert (forgets.accepted, forgets.refused, forgets.panes.late_pending) == (
+        remembers.accepted, remembers.refused, remembers.panes.late_pending
+    )
+    remembered, kept = (dict(chest.unlock(KEY, s._purpose, s.dump(KEY))[1]._found) for s in (remembers, forgets))
+    assert all(len(remembered[name]) > 0 == len(kept[name]) for name in ("said", "uses"))
+    assert len(kept["standing"]) == 0
+
+
+def test_the_stories_go_beyond_the_horizon():
+    old = Counter()
+    for seed in range(10):
+        shard = new(agreed(1))
+        folded(shard, log_of(story(seed, length=120), []))
+        old += shard.refused
+    assert old[Reason.TOO_OLD] > 20
+
+
+def test_what_is_beyond_the_horizon_is_too_old():
+    day = 40
+    events = [
+        enrolled(1), encounter(1, "old", 3), encounter(1, "fresh", 22), encounter(1, "moves", 21), encounter(1, "now", day),
+        # The watermark is at day 40: of its pane, 5, the horizon of 2 reaches back to pane 3, which begins on day 21.
+        encounter(1, "late", 20, recorded=day), encounter(1, "in time", 21, recorded=day),
+        encounter(1, "old", 3, recorded=day), encounter(1, "old", 3, recorded=day, cancels=True),
+        encounter(1, "mends", day, corrects="old"), encounter(1, "strange", day, corrects="nothing"),
+        encounter(1, "fresh", 23, recorded=day), encounter(1, "moves", 20, recorded=day),
+        encounter(1, "moves", 21, recorded=day, cancels=True),
+        monitoring(1, "task", day, status="completed", due=19),
+        monitoring(1, "due", day, status="completed", due=22), prom(1, "first", -3, recorded=day),
+    ]
+    found = folded(shard := new(agreed(2)), log_of(events, []))
+    refused = {int(made.position.rsplit(":")[-1]): made.reason for made in found if isinstance(made, Refused)}
+    old = {5, 7, 8, 9, 10, 12, 14, 16}
+    assert refused == dict.fromkeys(old, Reason.TOO_OLD)
+    assert shard.accepted == len(events) - len(old)
 
 
 def test_panes_equal_those_of_events_one_by_one():
