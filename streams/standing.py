@@ -24,18 +24,21 @@ async def standing(
     Raises:
         BrokerError: the broker does not say where a partition ends.
     """
+    # Ends first: what is read of a part after them is of one moment, with nothing awaited in between.
+    read = [await source.end(number) for number in sorted(headers)]
+    logged = [await log.end(number) for number in range(len(shards))]
     partitions = [
         partition_stand(
-            number, max(header.next, await source.end(number)), header.next, header.marks, party.sources,
+            number, max(header.next, end), header.next, header.marks, party.sources,
             sum(header.refused.values()) + sum(shard.refused_of[number] for shard in shards),
         )
-        for number, header in sorted(headers.items())
+        for end, (number, header) in zip(read, sorted(headers.items()), strict=True)
     ]
     folded = [
         shard_stand(
-            number, max(shard.position, await log.end(number)), shard.position, shard.panes.watermark,
-            shard.panes.sealed, shard.panes.late_pending,
+            number, max(shard.position, end), shard.position, shard.panes.watermark, shard.panes.sealed,
+            shard.panes.late_pending,
         )
-        for number, shard in enumerate(shards)
+        for end, (number, shard) in zip(logged, enumerate(shards), strict=True)
     ]
     return tuple(partitions), tuple(folded)
