@@ -34,11 +34,11 @@ async def standing(
         )
         for end, (number, header) in zip(read, sorted(headers.items()), strict=True)
     ]
+    # A shard folds in a thread: its position is read once.
     folded = [
         shard_stand(
-            number, max(shard.position, end), shard.position, shard.panes.watermark, shard.panes.sealed,
-            shard.panes.late_pending,
+            number, max(position, end), position, shard.panes.watermark, shard.panes.sealed, shard.panes.late_pending,
         )
-        for end, (number, shard) in zip(logged, enumerate(shards), strict=True)
+        for number, (shard, position, end) in enumerate(zip(shards, [s.position for s in shards], logged, strict=True))
     ]
     return tuple(partitions), tuple(folded)
