@@ -26,7 +26,7 @@ from policy.gate import Refusal, RunRequest, before, during
 from policy.window import Window
 from streams import topics
 from streams.batch import LINK_COLUMN, BatchHeader, open_snapshot, party_columns
-from streams.broker import Broker, Consumer, Producer
+from streams.broker import Consumer, Producer
 from streams.inbox import BATCH_WAIT_MS, POLL_MESSAGES, POLL_SECONDS
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _go_on(refusals: tuple[Refusal, ...]) -> None:
 
 async def aggregate(settings: NodeSettings) -> None:
     """Until ended from outside; `settings`: of the node whose account authorises and attests."""
-    terms, broker = load_terms(settings.terms), Broker(settings.broker)
+    terms, broker = load_terms(settings.terms), settings.broker
     aggregator, draft = Aggregator(terms), terms.draft
     async with (
         open_registry(settings.chain, terms, read_secret(settings.keys / "chain")) as registry,
