@@ -57,13 +57,13 @@ class Contributions:
     def add_debits(self, pane: Int64s, person: Int64s, care: Int64s, care_types: Sequence[str], cents: Int64s) -> None:
         """N debit lines at once; `care`: (n,) into `care_types`."""
         ones = np.ones(len(pane), dtype=np.int64)
-        for place in np.unique(care).tolist():
-            mine = care == place
-            for index, is_sum in self._of(care_types[place]):
-                of, who, value = pane[mine], person[mine], (cents if is_sum else ones)[mine]
-                for number in np.unique(of).tolist():
-                    here = of == number
-                    self._panes[number].extend(who[here], index, value[here])
+        for number in np.unique(pane).tolist():
+            here = pane == number
+            for place, name in enumerate(care_types):
+                mine = here & (care == place)
+                if mine.any():
+                    for index, is_sum in self._of(name):
+                        self._panes[number].extend(person[mine], index, (cents if is_sum else ones)[mine])
 
     def _of(self, care_type: str) -> tuple[tuple[int, bool], ...]:
         """(measure, whether it adds cents) of the measures that a claim counts for."""

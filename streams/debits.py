@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from streams.columns import EventColumns
-from streams.fixed import Bools, Int64s
+from streams.fixed import Bools, Int64s, present
 from streams.passing import Passing
 from streams.people import NOBODY
 
@@ -83,14 +83,14 @@ class Enrolments(NamedTuple):
 
     def by_programme(self, rows: Int64s) -> Iterator[tuple[str, Int64s]]:
         """Each programme that some of `rows` are of, and which."""
-        for place in np.unique(self.programme[rows]).tolist():
+        for place in present(self.programme[rows]).tolist():
             yield self.programmes[place], rows[self.programme[rows] == place]
 
 
 def persons(lines: Debits | Enrolments, some: Bools | Int64s, number: Callable[[list[bytes]], Int64s]) -> Int64s:
     """(n,) numbers of people, right for `some` of n lines: what `number` says of their patients."""
     found = np.full(len(lines.patients), NOBODY, dtype=np.int64)
-    of = np.unique(lines.patient[some])
+    of = present(lines.patient[some])
     found[of] = number([lines.patients[place] for place in of.tolist()])
     return found[lines.patient]
 

@@ -31,6 +31,11 @@ _DATE_TIME = 19
 """Characters up to the seconds."""
 
 
+def present(numbers: Int64s) -> Int64s:
+    """The distinct ones of n small numbers from 0 on, ascending: numpy.unique would sort them."""
+    return np.flatnonzero(np.bincount(numbers))
+
+
 class Texts:
     """A column of byte strings: n rows, some of them null."""
 

@@ -41,6 +41,7 @@ from streams.errors import ConfigurationError
 from streams.exposure import put_all, starts
 from streams.facts import Facts
 from streams.fixed import Bools, Int64s
+from streams.horizon import Horizon
 from streams.intervals import LIMIT, Numbers, Programme
 from streams.passing import Passing
 from streams.places import Place, Standing
@@ -96,7 +97,7 @@ class ShardPanes:
         self._origin = draft.panes.edges[0].timestamp()
         self._stamps = [edge.timestamp() for edge in draft.panes.edges]
         self._edges = [round(stamp - self._origin) for stamp in self._stamps]
-        self.passing = Passing(draft, party)
+        self.passing, self.horizon = Passing(draft, party), Horizon(draft)
         self._watermark = NEVER
         self.register = Register(draft.linkage.block_slots, seed)
         self._programmes: defaultdict[str, Programme] = defaultdict(Programme)
@@ -152,7 +153,7 @@ class ShardPanes:
         """Take over how far the source partition of what comes is; whether the linkage date has come for it."""
         linked = self.register.closed or self.passing.linked(watermark, clock)
         self._passed = max(self.sealed, self.passing.passed(watermark) if linked else 0)
-        self._since = self.passing.horizon(watermark)
+        self._since = self.horizon.at(watermark)
         return linked
 
     def apply_debits(self, lines: Debits, entered: Bools, watermark: int, clock: int) -> None:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from policy.agreement import Draft
-from streams.columns import ENDED, NEVER
+from streams.columns import ENDED
 from streams.fixed import Bools, Int64s
 from streams.rowwise import micros
 
@@ -17,7 +17,6 @@ class Passing:
 
     def __init__(self, draft: Draft, party: str) -> None:
         self._grace, self._count = draft.party(party).grace_panes, draft.panes.count
-        self._horizon = None if draft.corrections is None else draft.corrections.horizon_panes
         self._edges = [micros(edge) for edge in draft.panes.edges]
         self._linkage = micros(datetime.combine(draft.linkage.date, time(), ZoneInfo(draft.panes.zone)))
 
@@ -30,17 +29,6 @@ class Passing:
         if watermark == ENDED:
             return self._count
         return max(0, min(self._count, bisect_right(self._edges, watermark) - 1 - self._grace))
-
-    def horizon(self, watermark: int) -> int:
-        """What happened before this instant is too old at a watermark: the end of the last pane that lies the agreed
-        horizon behind it; NEVER while there is none. It moves only when `passed` does.
-        """
-        if self._horizon is None:
-            return NEVER
-        if watermark == ENDED:
-            return self._edges[-1]
-        closed = bisect_right(self._edges, watermark) - 1 - self._horizon
-        return self._edges[closed] if closed > 0 else NEVER
 
     def linked(self, watermark: int, clock: int) -> bool:
         """Whether the linkage date has come: `clock` is the latest time of recording."""

@@ -1,6 +1,7 @@
 """Patients by number, in the order in which they were first heard of."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 
 import numpy as np
 
@@ -32,9 +33,11 @@ class People:
 
     def find_all(self, patients: Sequence[bytes]) -> Int64s:
         """(n,) numbers; NOBODY: not known."""
-        get = self._number.get
-        return np.fromiter((get(patient, NOBODY) for patient in patients), dtype=np.int64, count=len(patients))
+        return np.fromiter(map(self._number.get, patients, repeat(NOBODY)), dtype=np.int64, count=len(patients))
 
     def add_all(self, patients: Sequence[bytes]) -> Int64s:
         """(n,) numbers, new ones for those who are new."""
-        return np.fromiter(map(self.add, patients), dtype=np.int64, count=len(patients))
+        found = self.find_all(patients)
+        for place in np.flatnonzero(found == NOBODY).tolist():
+            found[place] = self.add(patients[place])
+        return found

@@ -187,7 +187,7 @@ class Shard:
         lines = Debits.of(columns, rows, self.panes.passing)
         since = np.array([came.get(patient, -1) for patient in lines.patients], dtype=np.int64)
         refused = self._history.enter_debits(
-            lines, since[lines.patient] < rows, self.panes.passing.horizon(watermark)
+            lines, since[lines.patient] < rows, self.panes.horizon.at(watermark)
         )
         entered = np.ones(len(rows), dtype=np.bool_)
         entered[list(refused)] = False
@@ -201,7 +201,7 @@ class Shard:
 
     def _event(self, columns: EventColumns, row: int) -> Iterator[Refused]:
         event = columns.event_at(row, self._sources)
-        outcome = self._history.enter(event, self.panes.passing.horizon(int(columns.watermark[row])))
+        outcome = self._history.enter(event, self.panes.horizon.at(int(columns.watermark[row])))
         if isinstance(outcome, Reason):
             self.refused[outcome] += 1
             yield Refused(outcome, event, _place(columns, row))
@@ -211,7 +211,7 @@ class Shard:
 
     def _reach(self, watermark: int, clock: int) -> Iterator[Sealed]:
         self.panes.reach(watermark, clock)
-        horizon = self.panes.passing.horizon(self.panes.watermark)
+        horizon = self.panes.horizon.at(self.panes.watermark)
         if horizon > self._forgotten:
             self._forgotten = horizon
             self._history.forget(horizon)
@@ -243,7 +243,7 @@ class Shard:
             raise StoreError(f"{self._purpose}: a state over {len(facts.seen)} source partitions, not {len(self.seen)}")
         self._history.load(tables)
         self.panes.load(facts.panes, tables)
-        self._forgotten = self.panes.passing.horizon(self.panes.watermark)
+        self._forgotten = self.panes.horizon.at(self.panes.watermark)
         self.seen, self.position, self.accepted = facts.seen, facts.position, facts.accepted
         self.refused, self.refused_of = Counter(facts.refused), Counter(facts.refused_of)
         self.shared = facts.shared

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from streams.chest import Tables
-from streams.fixed import Int64s
+from streams.fixed import Int64s, present
 
 FEWEST = 256
 """People that a pane has room for from the start; then it doubles."""
@@ -36,7 +36,7 @@ class Totals:
     def get_all(self, pane: Int64s, person: Int64s) -> Int64s:
         """(n, measures) totals of n pairs of pane and person; zeros for a person below 0."""
         found = np.zeros((len(pane), self._measures), dtype=np.int64)
-        for number in np.unique(pane).tolist():
+        for number in present(pane).tolist():
             held = self._panes.get(number)
             if held is not None:
                 mine = np.flatnonzero((pane == number) & (person >= 0) & (person < len(held)))
@@ -45,7 +45,7 @@ class Totals:
 
     def add_all(self, pane: Int64s, person: Int64s, measure: int, value: Int64s) -> None:
         """Add n values to a measure's totals; pairs of pane and person may repeat."""
-        for number in np.unique(pane).tolist():
+        for number in present(pane).tolist():
             mine = pane == number
             who = person[mine]
             np.add.at(self._room(number, int(who.max()))[:, measure], who, value[mine])

@@ -38,7 +38,7 @@ class DrivenPanes(ShardPanes):
     @property
     def since(self):
         """What happened before this instant is too old."""
-        return self.passing.horizon(self._at())
+        return self.horizon.at(self._at())
 
     def _at(self):
         value = self.mark.value
