@@ -120,7 +120,7 @@ async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> 
         stack.callback(stop, plain)
         producer = await stack.enter_async_context(Producer(broker))
         reader = await stack.enter_async_context(
-            AccountReader(system.broker, work.terms, recipient, work.keys(recipient))
+            AccountReader(broker, work.terms, recipient, work.keys(recipient))
         )
         results = {
             name: await stack.enter_async_context(Consumer(broker, name, [0])) for name in (GATED, UNGATED)
