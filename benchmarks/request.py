@@ -34,7 +34,7 @@ from console.system import LocalSystem
 from infra.local.chain import LIVE_BLOCK_SECONDS
 from policy.agreement import load_draft, load_kpis
 from policy.request import new_demand
-from streams.broker import Broker, Producer
+from streams.broker import Producer
 from tests.support.oracle import Expected, expect
 
 LENGTH = 6
@@ -71,7 +71,7 @@ async def _measure(folder: Path, patients: int, runs: int) -> list[dict[str, Any
         requester = Requester.load(system.work.configuration(draft.requesters[0].name))
         async with (
             requester.reader() as reader,
-            Producer(Broker(requester.settings.broker)) as producer,
+            Producer(requester.settings.broker) as producer,
         ):
             await reader.catch_up()
             last = draft.panes.count - LENGTH
