@@ -65,6 +65,10 @@ class Stance(Message):
     block_hash: str
     linkage: str = ""
     """The attempt of which this node keeps the linkage."""
+    place: Attempted = ""
+    """The place that is reserved for the next run, at this block; empty if none is, or this node wants none."""
+    bound: Attempted = ""
+    """The manifest to which that place is bound here already."""
     totals: str = ""
     """A digest of the attempts that made its running totals; where nodes differ, all begin these again."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from evaluation.advance import Advance
 from evaluation.agreement import read_facts
 from evaluation.answering import Answering, Extras, Outlets
 from evaluation.compute import Computation
@@ -74,11 +75,16 @@ class Desk:
     expected: Expected
     outlets: Outlets
     most_windows: int = MOST_WINDOWS
+    ahead: bool = False
+    """Whether the next run is authorised in advance."""
     stopped: RunRefused | None = None
     """Why scheduled windows run no longer."""
 
     def __post_init__(self) -> None:
         self.answering = Answering(self.terms, self.number, self.state, self.intake, self.outlets, self.status)
+        self.advance = Advance(
+            self.terms.hash, self.chain.agreement_id, self.number, self.registry, self.state
+        ) if self.ahead else None
 
     def resume(self) -> None:
         """Go on with the linkage that was kept.
@@ -134,7 +140,8 @@ class Desk:
             )
         linked = ready[0].linkage != "" and len({r.linkage for r in ready}) == 1
         run = NodeRun(
-            self.terms, self.chain, self.registry, self.computation, self.signing_key, self.status, wire, council, head
+            self.terms, self.chain, self.registry, self.computation, self.signing_key, self.status, wire, council, head,
+            self.advance,
         )
         panes = min(r.panes for r in ready)
         await self.answering.catch_up(max(r.handled for r in ready))
@@ -168,6 +175,16 @@ class Desk:
         self.state.update(sent=True)
         if mine.windows:
             self.status.say("windows", self.expected.following(), len(self.terms.draft.lattice.scheduled))
+
+    @property
+    def place(self) -> str | None:
+        """The place that this node is to reserve for the next run; None if it is another's turn.
+
+        None is reserved once the schedule is over: it might never be used.
+        """
+        if self.advance is None or not self.state.settled or not self.state.ledger.linkage or self.over:
+            return None
+        return self.advance.run if self.advance.mine else None
 
     async def look(self) -> None:
         """Stop the schedule if the newest block says so."""
@@ -233,7 +250,7 @@ class Desk:
             attestation=outcome.attestation, hashes=outcome.hashes,
             sealed={name: sealed.hex() for name, sealed in outcome.sealed.items()}, requester=extras.requester,
             answers=tuple(a.model_copy(update={"run": a.run or outcome.done.run}) for a in extras.answers),
-            handled=extras.handled, nonces=extras.nonces,
+            handled=extras.handled, nonces=extras.nonces, spent=outcome.spent,
         ))
         await self._settle(run.council)
         return outcome

@@ -103,7 +103,7 @@ class Node:
             self._desk = Desk(
                 self._terms, self._plans, self._number, self._settings.chain, registry, self._computation,
                 self._store, self._signing, self._status, self._state, self._intake, self._expected, self._outlets,
-                self._settings.batch_windows,
+                self._settings.batch_windows, self._settings.live,
             )
             await self._admission(registry)
             addresses = [NodeAddress(n.endpoint, n.certificate) for n in self._terms.nodes]
@@ -115,7 +115,8 @@ class Node:
             ):
                 self._resume(group)
                 for task in (
-                    watch(self._broker), self._receive(), self._take_requests(), self._beat(links), self._work(links),
+                    watch(self._broker), self._receive(), self._take_requests(), self._beat(links),
+                    self._work(links, group),
                 ):
                     group.create_task(task)
 
@@ -187,10 +188,14 @@ class Node:
                 self._status.say("missed", windows=list(missed.windows), reason=missed.reason)
             await asyncio.sleep(WAKE_SECONDS)
 
-    async def _work(self, links: NodeLinks) -> None:
+    async def _work(self, links: NodeLinks, group: asyncio.TaskGroup) -> None:
         """Send what is left to send, do what can be done, wait for news."""
+        reserved: str | None = None
         while True:
             await self._desk.publish()
+            if (place := self._desk.place) not in {None, reserved} and self._desk.advance is not None:
+                reserved = place
+                group.create_task(self._desk.advance.reserve())
             if self._desk.has_work or links.invited(self._label):
                 if await self._attempt(links):
                     continue

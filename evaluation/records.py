@@ -69,6 +69,8 @@ class Done(Record):
     kind: Literal["done"] = "done"
     node: int
     run: str
+    manifest: str = ""
+    """H(agreement, plans, windows, data) of a run that was authorised in advance; otherwise that is the run's id."""
     windows: tuple[int, ...]
     """Empty for a linkage run."""
     sequence: Count

@@ -4,7 +4,8 @@ Between all phases the node looks at the newest block and tells its verdict to i
 three before anything more is opened. What a run opens: for linkage the shuffled tags, for windows the release bits.
 Outputs are opened by nobody here; each recipient gets three sealed shares.
 
-While the chain makes the authorisation final, panes are added up and contributors compared with the minimum, on shares:
+A run whose place was reserved in advance (evaluation.advance) waits for no block. While the chain makes another's
+authorisation final, panes are added up and contributors compared with the minimum, on shares:
 nothing of a run is opened, and no output computed, before its authorisation is final at all three nodes.
 """
 
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from evaluation.advance import Advance, taken
 from evaluation.agreement import read_facts
 from evaluation.compute import Computation, ReleaseBits
 from evaluation.config import ChainSettings
@@ -57,6 +59,8 @@ class Outcome:
     """What this node puts on the chain: its transcript and its sealed results, hashed."""
     sealed: dict[str, bytes] = field(default_factory=dict)
     """Recipient → sealed result of this node."""
+    spent: bool = False
+    """Whether the place that was reserved for the next run is spent."""
 
     @property
     def hashes(self) -> tuple[str, ...]:
@@ -78,8 +82,14 @@ class NodeRun:
     council: Council
     head: int
     """The newest block that is final at all three nodes."""
+    advance: Advance | None = None
+    """Where a run over windows finds its authorisation, if it is there already."""
     _seconds: dict[str, float] = field(default_factory=dict)
     _run: str | None = None
+    _manifest: str = ""
+    """What the run is: H(agreement, plans, windows, data)."""
+    _spent: bool = False
+    """Whether the place that was reserved for the next run is spent by this one."""
     _request: RunRequest = field(default_factory=lambda: RunRequest(plan_hashes=(), windows=()))
 
     async def link(self, plans: Sequence[Plan]) -> Outcome:
@@ -118,6 +128,8 @@ class NodeRun:
             async with self._timed("authorise"):
                 sequence = await authorised
         async with self._phase("disclosure"):
+            if self.advance is not None and self._run != self._manifest:
+                self.advance.bind(self._manifest)
             history = await self.computation.opened(engine, judged)
             bits = history.after(len(before))
         async with self._phase("estimate"):
@@ -137,7 +149,7 @@ class NodeRun:
             if s not in bits.strata(p, w, len(plan.strata))
         )
         done = self._done(plans, windows, sequence, suppressed, tuple(a.alert for a in alerts))
-        return Outcome(done, await self._attestation(engine, _hashes(sealed)), sealed)
+        return Outcome(done, await self._attestation(engine, _hashes(sealed)), sealed, self._spent)
 
     async def _alerts(
         self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits, shown: int
@@ -176,13 +188,17 @@ class NodeRun:
             plan_hashes=tuple(sorted(p.hash for p in plans)), windows=tuple((w.start, w.stop) for w in windows)
         )
         async with self._timed("agree"):
-            block = await self.registry.block(self.head)
+            advance = self.advance if windows else None
+            block, place = await asyncio.gather(
+                self.registry.block(self.head), _nothing() if advance is None else advance.seen(self.head)
+            )
             batches, components = self.computation.manifest(read)
             stances = await self.council.exchange(Stance(
                 windows=tuple(w.index for w in windows), plans=self._request.plan_hashes, batches=batches,
                 components=components, block_number=block.number, block_hash=block.hash,
                 linkage=self.computation.linkage if windows else "",
                 totals=self.computation.totals if windows else "",
+                place=place, bound=advance.state.ledger.bound if advance is not None and place else "",
             ))
             differing = disagreement(stances)
             if differing is not None:
@@ -190,7 +206,8 @@ class NodeRun:
                 await self.verdict("agree", Refusal(rule, found, required, "compare the nodes' records"))
             if len({s.totals for s in stances}) != 1:
                 self.computation.forget_totals()
-            self._run = run_id(self.terms.hash, stances)
+            self._manifest = run_id(self.terms.hash, stances)
+            self._run, self._spent = taken(stances, self._manifest)
             known, facts, latest = await asyncio.gather(
                 self.registry.authorisation(self.chain.agreement_id, self._run),
                 read_facts(self.registry, self.chain, self.terms, "finalized"), self._latest(),
@@ -211,6 +228,10 @@ class NodeRun:
     async def _authorise(self, leader: int) -> int:
         """Get the run onto the chain; returns its sequence number once that is final here."""
         assert self._run is not None
+        if self._run != self._manifest:
+            numbers = await self.registry.authorisations(self.chain.agreement_id, [self._run], self.head)
+            self.status.say("authorised", windows=len(self._request.windows), run=self._run)
+            return numbers[self._run]
         if self.wire.number == leader:
             begin = time.perf_counter()
 
@@ -227,8 +248,8 @@ class NodeRun:
         assert self._run is not None
         view = await self.registry.view(self.chain.agreement_id, "latest")
         return hashlib.sha256(b"\0".join((
-            b"winnow-attestation", self._run.encode(), self.terms.hash.encode(), view.block_hash.encode(),
-            engine.transcript, *[h.encode() for h in hashes],
+            b"winnow-attestation", self._run.encode(), self._manifest.encode(), self.terms.hash.encode(),
+            view.block_hash.encode(), engine.transcript, *[h.encode() for h in hashes],
         ))).hexdigest()
 
     @contextlib.asynccontextmanager
@@ -285,9 +306,14 @@ class NodeRun:
         cells = sum(len(p.strata) for p in plans) * len(windows)
         return Done(
             agreement=self.terms.hash, node=self.wire.number, run=self._run,
+            manifest=self._manifest if self._manifest != self._run else "",
             windows=tuple(w.index for w in windows), sequence=sequence, seconds=self._seconds, suppressed=suppressed,
             released=cells - len(suppressed), alerts=alerts, kpis=tuple(p.kpi for p in plans) if windows else (),
         )
+
+
+async def _nothing() -> str:
+    return ""
 
 
 def _hashes(sealed: Mapping[str, bytes]) -> tuple[str, ...]:

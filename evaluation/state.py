@@ -61,6 +61,8 @@ class Prepared(Stored):
     """Of the sealed results, in the recipients' alphabetical order."""
     sealed: dict[str, str]
     """Recipient → sealed result, hexadecimal."""
+    spent: bool = False
+    """Whether the place that was reserved for the next run is spent (evaluation.advance)."""
     requester: str | None = None
     """Who pays for the run."""
     answers: tuple[Answered, ...] = ()
@@ -93,6 +95,10 @@ class Ledger(Stored):
     """Whether what it left was sent."""
     attestations: dict[str, Attestation] = {}
     """By run: not yet known to be on the chain."""
+    places: int = 0
+    """Places that were reserved for runs in advance and are spent (evaluation.advance)."""
+    bound: str = ""
+    """Manifest to which the next one is bound, empty while it is not."""
     handled: int = 0
     """Requests of lower offsets were answered or refused."""
     nonces: dict[str, str] = {}
@@ -170,6 +176,7 @@ class NodeState:
             runs=(*ledger.runs, *ended), attempt=mine.attempt, sent=False,
             attestations={**ledger.attestations, mine.run: Attestation(value=mine.attestation, root=root)},
             linkage=ledger.linkage if mine.windows else mine.attempt, used=used,
+            places=ledger.places + mine.spent, bound="" if mine.spent else ledger.bound,
             handled=max(ledger.handled, mine.handled), nonces=_latest({**ledger.nonces, **mine.nonces}),
             asked_last=mine.requester is not None if mine.windows else ledger.asked_last,
             due={w: at for w, at in ledger.due.items() if w not in mine.windows},

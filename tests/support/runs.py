@@ -118,10 +118,13 @@ class MadeUpChain:
     async def block(self, at):
         return Block(number=9, hash="h", time=0)
 
-    async def authorisation(self, agreement, run):
+    async def authorisation(self, agreement, run, at="finalized"):
         return self.runs.get(run)
 
-    async def authorise(self, agreement, runs, sent):
+    async def authorisations(self, agreement, runs, at="finalized"):
+        return {run: self.runs[run] for run in runs if run in self.runs}
+
+    async def authorise(self, agreement, runs, sent=lambda: None):
         for run in runs:
             self.runs.setdefault(run, len(self.runs) + 1)
         sent()
@@ -172,9 +175,9 @@ class Collected:
 class OneNode:
     """What one node keeps; `restart` is another process over the same folder."""
 
-    def __init__(self, terms, chain, number, folder, most_windows):
+    def __init__(self, terms, chain, number, folder, most_windows, ahead=False):
         self.terms, self.chain, self.number, self.folder = terms, chain, number, folder
-        self.most_windows = most_windows
+        self.most_windows, self.ahead = most_windows, ahead
         self.shares = Shares(terms, number)
         self.sent, self.records = [], []
         self.restart()
@@ -192,7 +195,7 @@ class OneNode:
         self.desk = Desk(
             self.terms, self.terms.plans, self.number, CHAIN, self.chain, self.computation, self.shares,
             RECORD_KEYS[self.number], Silent("test"), self.state, self.intake, self.expected, outlets,
-            self.most_windows,
+            self.most_windows, self.ahead,
         )
         self.desk.resume()
 
@@ -200,12 +203,12 @@ class OneNode:
 class ThreeNodes:
     """What the three nodes keep between attempts."""
 
-    def __init__(self, terms=None, most_windows=26):
+    def __init__(self, terms=None, most_windows=26, ahead=False):
         self.terms = terms or run_terms()
         self.chain = MadeUpChain(self.terms)
         folder = Path(tempfile.mkdtemp(prefix="winnow-nodes-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self.nodes = [OneNode(self.terms, self.chain, j, folder / f"node-{j}", most_windows) for j in range(3)]
+        self.nodes = [OneNode(self.terms, self.chain, j, folder / f"node-{j}", most_windows, ahead) for j in range(3)]
 
     @property
     def computations(self):
@@ -218,7 +221,7 @@ class ThreeNodes:
         async def run(node, wire):
             run = NodeRun(
                 self.terms, CHAIN, self.chain, node.computation, RECORD_KEYS[node.number], Silent("test"), wire,
-                Council(wire), 9,
+                Council(wire), 9, node.desk.advance,
             )
             outcome = await node.desk.perform(run, self.terms.plans, windows, Extras())
             await node.desk.publish()

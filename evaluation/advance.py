@@ -1,0 +1,89 @@
+"""The next run's authorisation, on the chain before there is anything to run (ADR 18).
+
+A run over windows needs an authorisation that is final, which takes three blocks. So whenever a run has ended, one node
+reserves the next place in the agreement's quota, under an id that says nothing of what will run. The run that takes the
+place is *bound* to it before anything is opened: its manifest (plans, windows, data) is noted at each node, durably.
+Another manifest, after a crash, cannot take a place that is bound: it needs an authorisation of its own, as every run
+did before.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from evaluation.coordination import Stance
+from evaluation.state import NodeState
+from policy.agreement import NODES
+from policy.canonical import canonical_bytes
+from policy.errors import ChainError
+
+if TYPE_CHECKING:
+    from policy.chain.registry import Registry
+
+
+def place(agreement: str, number: int) -> str:
+    """Id under which the number-th place of an agreement is reserved: 64 hexadecimal digits, equal at all nodes."""
+    return hashlib.sha256(canonical_bytes({"agreement": agreement, "place": number})).hexdigest()
+
+
+@dataclass
+class Advance:
+    """One node's view of the next place."""
+
+    agreement: str
+    """Hash of the terms."""
+    agreement_id: str
+    """On the chain."""
+    number: int
+    """Of the node."""
+    registry: "Registry"
+    state: NodeState
+
+    @property
+    def run(self) -> str:
+        """Id of the next place."""
+        return place(self.agreement, self.state.ledger.places)
+
+    @property
+    def mine(self) -> bool:
+        """Whether it is this node's turn to reserve it; if it does not, runs authorise themselves."""
+        return self.state.ledger.places % NODES == self.number
+
+    async def seen(self, head: int) -> str:
+        """The next place, if it is reserved at block `head`; else "".
+
+        Raises:
+            ChainError: see policy.chain.reader.
+        """
+        found = await self.registry.authorisation(self.agreement_id, self.run, head)
+        return "" if found is None else self.run
+
+    async def reserve(self) -> None:
+        """Have the next place reserved; what the contract or the endpoint refuses is told, and left."""
+        run = self.run
+        try:
+            if await self.registry.authorisation(self.agreement_id, run, "latest") is None:
+                await self.registry.authorise(self.agreement_id, [run])
+        except ChainError as error:
+            structlog.get_logger().warning("no place reserved", run=run, reason=str(error))
+
+    def bind(self, manifest: str) -> None:
+        """Note, durably, which run has the place: before anything of it is opened."""
+        if self.state.ledger.bound != manifest:
+            self.state.update(bound=manifest)
+
+
+def taken(stances: list[Stance], manifest: str) -> tuple[str, bool]:
+    """The run's id, and whether the next place is spent by it.
+
+    All three nodes have the same stances, and so decide the same: the place is taken if all three see it reserved and
+    none has bound it to another manifest. One that is bound to another is spent all the same.
+    """
+    places = {s.place for s in stances}
+    if len(places) != 1 or places == {""}:
+        return manifest, False
+    if {s.bound for s in stances} <= {"", manifest}:
+        return stances[0].place, True
+    return manifest, True
