@@ -23,7 +23,7 @@ def work(tmp_path):
         {"name": name, "recipient": "innovation-team", "runs": 2} for name in ("ann", "bob")
     ]))
     made = prepare(tmp_path / "work", draft, load_kpis(draft, tmp_path), (1, 2, 3))
-    made.configure_requesters("127.0.0.1:9", CHAIN)
+    made.configure_requesters(lambda _: "127.0.0.1:9", CHAIN)
     return made
 
 
