@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy.agreement import Draft
@@ -20,7 +19,7 @@ from streams.debits import Debits
 from streams.envelope import PatientEvent
 from streams.errors import StoreError, StreamsError
 from streams.fixed import Int64s
-from streams.panes import Progress, ShardPanes
+from streams.panes import Progress, Sealed, ShardPanes
 from streams.rejects import Reason
 from streams.rowwise import CLAIM
 from streams.validate import Validator
@@ -36,13 +35,6 @@ class Refused(NamedTuple):
     event: PatientEvent
     position: str
     """Its key, or its place on the source topic."""
-
-
-class Sealed(NamedTuple):
-    """The content of a pane, (columns, slots)."""
-
-    pane: int
-    content: NDArray[np.int64]
 
 
 class _Facts(BaseModel):
@@ -162,7 +154,7 @@ class Shard:
     def _reach(self, watermark: int, clock: int) -> Iterator[Sealed]:
         self.panes.reach(watermark, clock)
         while self.panes.ripe:
-            yield Sealed(*self.panes.seal())
+            yield self.panes.seal()
 
     def dump(self, key: bytes) -> bytes:
         """The whole state, sealed under a key of the party's."""

@@ -12,9 +12,10 @@ from policy.agreement import Draft
 from streams import shard as folding
 from streams.columns import EventColumns
 from streams.envelope import Claim, ClaimEvent, Enrolment, EnrolmentEvent, Heartbeat, encode
+from streams.panes import Sealed
 from streams.rejects import Reason
 from streams.rekey import Rekeyer, beginning
-from streams.shard import Refused, Sealed, Shard
+from streams.shard import Refused, Shard
 from tests.support.kinds import NAMES, at
 from tests.support.parties import person
 from tests.support.terms import draft_data
