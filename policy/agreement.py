@@ -18,7 +18,7 @@ from policy.canonical import Anchored
 from policy.errors import AgreementError, PlanError
 from policy.kpi import Kpi, Text, compile_plan, load_kpi
 from policy.lattice import check_lattice
-from policy.maturity import Maturities, check_calendar
+from policy.maturity import Maturities
 from policy.measure import EventKind, Measure
 from policy.plan import Plan
 from policy.strata import Strata
@@ -118,7 +118,7 @@ class Draft(Frozen):
     shards: int = Field(default=1, ge=1, le=MAX_SHARDS)
     panes: PaneGrid
     windows: WindowSpec
-    maturities: Maturities = ()
+    maturities: Maturities = Maturities()
     linkage: Linkage
     disclosure: Disclosure
     quota: Quota
@@ -165,7 +165,7 @@ class Draft(Frozen):
         if not self.lattice.scheduled:
             raise ValueError(f"{self.panes.count} panes hold none of the agreed {self.windows.words()}")
         self._check_alerts()
-        check_calendar(self.panes.first_day(self.panes.count), self.maturities)
+        self.maturities.check_calendar(self.panes.first_day(self.panes.count))
         regions = 2 ** (len(names) - 1) - 1
         if 0 < self.linkage.dummies < 2 * regions:
             raise ValueError(

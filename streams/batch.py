@@ -61,9 +61,9 @@ class BatchHeader(BaseModel):
         return hashlib.sha256(self.canonical).digest()
 
     @property
-    def key(self) -> tuple[str, int, int, int]:
-        """(party, shard, block, pane): unique within an agreement's epoch."""
-        return self.party, self.shard, self.block, self.pane
+    def key(self) -> tuple[str, int, int, int, int]:
+        """(party, shard, block, pane, revision): unique within an agreement's epoch."""
+        return self.party, self.shard, self.block, self.pane, self.revision
 
     @property
     def shape(self) -> tuple[int, int]:

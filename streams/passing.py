@@ -67,10 +67,10 @@ class Passing:
     """One party's grid, grace and maturities; instants are µs since 1970, NEVER or ENDED (streams.columns)."""
 
     def __init__(self, draft: Draft, party: str) -> None:
-        self._schedule = _schedule(draft.panes, draft.party(party).grace_panes, draft.maturities)
+        self._schedule = _schedule(draft.panes, draft.party(party).grace_panes, draft.maturities.days)
         self._edges = [micros(edge) for edge in draft.panes.edges]
         self._linkage = micros(datetime.combine(draft.linkage.date, time(), ZoneInfo(draft.panes.zone)))
-        self.last = len(draft.maturities)
+        self.last = draft.maturities.last
         """The last revision of a pane."""
 
     def panes_of(self, at: Int64s) -> Int64s:

@@ -74,6 +74,6 @@ async def share(
                 outbox.put(topics.inbox(node, draft.name), header.shard, None, message)
             done += 1
         await outbox.send()
-        progress("share", done, sum(blocks.values()) * (1 + draft.panes.count))
+        progress("share", done, sum(blocks.values()) * (1 + draft.panes.count * (1 + draft.maturities.last)))
         if not unfinished:
             return

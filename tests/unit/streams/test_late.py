@@ -30,7 +30,7 @@ KEY = b"k" * 32
 
 
 def agreed(maturities, grace=0, **changes):
-    data = kinds_data(maturities=maturities, **changes)
+    data = kinds_data(maturities={"days": maturities}, **changes)
     for party in data["parties"]:
         party["grace_panes"] = grace
     data["parties"][0]["sources"][0]["name"] = "ehr"
@@ -183,7 +183,7 @@ def test_revisions_add_up_to_what_was_known_when_they_were_made(party, seed, gra
     st.lists(st.booleans(), max_size=130), st.sampled_from([(3,), (7, 20, 45)]), st.integers(0, 200),
 )
 def test_how_source_partitions_come_together_changes_no_revision(seed, cuts, others, turns, maturities, crash):
-    draft = Draft.model_validate(kinds_data(maturities=maturities))
+    draft = Draft.model_validate(kinds_data(maturities={"days": maturities}))
     first, second = (
         test_shard.log_of(test_shard.story(seed + p, people=(1 + 9 * p, 2 + 9 * p, 3 + 9 * p)), c, p)
         for p, c in enumerate((cuts, others))
@@ -273,10 +273,17 @@ def test_without_maturities_a_pane_is_shared_once_and_what_is_late_waits():
 ])
 def test_maturities_that_make_no_sense_are_refused(maturities, said):
     with pytest.raises(ValueError, match=said):
-        Draft.model_validate(kinds_data(maturities=maturities))
+        Draft.model_validate(kinds_data(maturities={"days": maturities}))
 
 
 def test_maturities_stay_within_the_calendar():
     panes = {"zone": "Europe/Amsterdam", "unit": "year", "start": "9980-01-01", "count": 12}
     with pytest.raises(ValueError, match="mature beyond the calendar"):
-        Draft.model_validate(kinds_data(panes=panes, maturities=[3_660], windows={"size": 4, "step": 1}))
+        Draft.model_validate(kinds_data(panes=panes, maturities={"days": [3_660]}, windows={"size": 4, "step": 1}))
+
+
+def test_results_at_maturity_need_one():
+    with pytest.raises(ValueError, match="no days after which panes are mature"):
+        Draft.model_validate(kinds_data(maturities={"release": "maturity"}))
+    drafts = [Draft.model_validate(kinds_data(maturities={"days": [3, 9], "release": r})) for r in ("seal", "maturity")]
+    assert [(d.maturities.last, d.maturities.released) for d in drafts] == [(2, 0), (2, 2)]
