@@ -75,6 +75,7 @@ class PaneStage:
                 pulse.beat()
                 counts.accepted = sum(shard.accepted for shard in self._shards) - begun
                 counts.late_pending = sum(shard.panes.late_pending for shard in self._shards)
+                counts.late_after_maturity = sum(shard.panes.late_after_maturity for shard in self._shards)
                 progress("panes", sum(shard.panes.sealed for shard in self._shards), total)
             if all(shard.ended for shard in self._shards):
                 break

@@ -110,6 +110,7 @@ async def run_three_parties(broker, cohort, folder, hear, *, prepared=False):
         assert counts.summary() == {
             "read": books[party].read, "accepted": books[party].accepted,
             "rejected": dict(sorted(books[party].rejected.items())), "late_pending": counts.late_pending,
+            "late_after_maturity": 0,
         }
         assert counts.accepted + counts.rejected.total() == counts.read
     stores = await receive(broker, terms, folder)
