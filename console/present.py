@@ -150,7 +150,7 @@ def _events(document: Document, console: Console) -> None:
     if not document.events:
         return
     console.print(Text("Events", style="bold"))
-    headings = ("Party", "Read", "Accepted", "Late", "Rejected")
+    headings = ("Party", "Read", "Accepted", "Late", "Late after maturity", "Rejected")
     table = _table(*headings, "Reasons", numbers=headings[1:])
     for party, counts in document.events.items():
         reasons = Text("\n").join(
@@ -158,7 +158,9 @@ def _events(document: Document, console: Console) -> None:
                  else f"{number(n, 'en', 0)} {reason}")
             for reason, n in sorted(counts.rejected.items(), key=lambda item: (-item[1], item[0]))
         )
-        numbers = (counts.read, counts.accepted, counts.late_pending, sum(counts.rejected.values()))
+        numbers = (
+            counts.read, counts.accepted, counts.late_pending, counts.late_after_maturity, sum(counts.rejected.values())
+        )
         table.add_row(Text(party), *(Text(number(n, "en", 0)) for n in numbers), reasons)
     console.print(table)
     console.print()

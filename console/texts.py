@@ -241,9 +241,12 @@ TEXTS: Final[dict[str, Text]] = {
     "accepted": Text(en="Accepted", nl="Aanvaard"),
     "rejected": Text(en="Rejected", nl="Afgewezen"),
     "late": Text(en="Of which late", nl="Waarvan te laat"),
+    "late_after_maturity": Text(en="Of which after the last maturity", nl="Waarvan na de laatste rijping"),
     "late_note": Text(
-        en="Late events are stored and counted, but came after their period was sealed.",
-        nl="Late gebeurtenissen zijn bewaard en geteld, maar kwamen nadat hun periode was afgesloten.",
+        en="Late events are stored and counted, but came after their period was sealed. Where the agreement has "
+           "maturities they are shared later; what comes after the last of them is in no result.",
+        nl="Late gebeurtenissen zijn bewaard en geteld, maar kwamen nadat hun periode was afgesloten. Waar de afspraak "
+           "rijpingen heeft, worden ze later gedeeld; wat na de laatste daarvan komt, staat in geen resultaat.",
     ),
     "rejections": Text(en="Rejected, by reason", nl="Afgewezen, naar reden"),
     "reason": Text(en="Reason", nl="Reden"),

@@ -351,4 +351,5 @@ class Account:
         found = self._events[party]
         return EventsRow(
             read=found.read, accepted=found.accepted, rejected=found.rejected, late_pending=found.late_pending,
+            late_after_maturity=found.late_after_maturity,
         )

@@ -118,15 +118,20 @@ class Events(Frozen):
     rejected: dict[Code, Count] = {}
     """Reason → events."""
     late_pending: Count = 0
-    """Accepted and stored, but too late for the panes released so far."""
+    """Accepted and stored, but after a pane they change was sealed, or of a patient not linked in this epoch. Where
+    maturities are agreed on, the former are shared at the pane's next one.
+    """
+    late_after_maturity: Count = 0
+    """Accepted and stored, but after the last maturity of a pane they change: in no result."""
 
     @model_validator(mode="after")
     def _nothing_lost(self) -> "Events":
         rejected = sum(self.rejected.values())
         if self.accepted + rejected != self.read:
             raise ValueError(f"accepted {self.accepted} + rejected {rejected} is not read {self.read}")
-        if self.late_pending > self.accepted:
-            raise ValueError(f"late_pending {self.late_pending} exceeds accepted {self.accepted}")
+        late = self.late_pending + self.late_after_maturity
+        if late > self.accepted:
+            raise ValueError(f"late_pending and late_after_maturity, {late}, exceed accepted {self.accepted}")
         return self
 
 

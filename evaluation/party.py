@@ -41,6 +41,7 @@ async def party(settings: PartySettings, status: StatusLine) -> None:
             record = Events(
                 agreement=terms.hash, party=settings.party, final=final, read=counts.read, accepted=counts.accepted,
                 rejected=dict(counts.rejected), late_pending=counts.late_pending,
+                late_after_maturity=counts.late_after_maturity,
             )
             await producer.send(RUNS, 0, [(settings.party.encode(), seal_record(record, signing))])
 

@@ -145,10 +145,12 @@ class Events(Record):
     accepted: Count
     rejected: dict[Code, Count]
     late_pending: Count
+    late_after_maturity: Count = 0
 
     @model_validator(mode="after")
     def _adds_up(self) -> "Events":
-        if self.accepted + sum(self.rejected.values()) != self.read or self.late_pending > self.accepted:
+        late = self.late_pending + self.late_after_maturity
+        if self.accepted + sum(self.rejected.values()) != self.read or late > self.accepted:
             raise ValueError("an account of events that does not add up")
         return self
 

@@ -19,6 +19,7 @@ from policy.corrections import Corrections, check_corrections
 from policy.errors import AgreementError, PlanError
 from policy.kpi import Kpi, Text, compile_plan, load_kpi
 from policy.lattice import check_lattice
+from policy.maturity import Maturities
 from policy.measure import EventKind, Measure
 from policy.plan import Plan
 from policy.strata import Strata
@@ -118,6 +119,7 @@ class Draft(Frozen):
     shards: int = Field(default=1, ge=1, le=MAX_SHARDS)
     panes: PaneGrid
     windows: WindowSpec
+    maturities: Maturities = Maturities()
     linkage: Linkage
     disclosure: Disclosure
     quota: Quota
@@ -166,7 +168,9 @@ class Draft(Frozen):
         if not self.lattice.scheduled:
             raise ValueError(f"{self.panes.count} panes hold none of the agreed {self.windows.words()}")
         self._check_alerts()
-        check_corrections(self.corrections, {p.name: p.grace_panes for p in self.parties})
+        self.maturities.check_calendar(self.panes.first_day(self.panes.count))
+        graces = {p.name: p.grace_panes for p in self.parties}
+        check_corrections(self.corrections, graces, self.maturities, self.panes.shortest_days)
         regions = 2 ** (len(names) - 1) - 1
         if 0 < self.linkage.dummies < 2 * regions:
             raise ValueError(

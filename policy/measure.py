@@ -53,8 +53,9 @@ class Measure(BaseModel):
       Signed, |value| ≤ bound; divided by `follow-ups` it is the mean change since the first answer.
     - `nonzero`: 1 when measure `of` is not 0.
     Whoever withdrew has 0 in all of a party's measures from the first pane on that is not sealed yet. An event, or a
-    correction, that would change what a sealed pane holds is late and changes nothing, in no pane; so is one that would
-    make another answer the first when a sealed pane holds answers of the patient.
+    correction, that would change what a sealed pane holds is late; so is one that would make another answer the first
+    when a sealed pane holds answers of the patient. It waits for the pane's next maturity (policy.maturity); after the
+    last one, or without any, it changes nothing, in no pane.
     `at_risk` names a measure of the same party: where that is 0 this one is 0 too.
     """
 

@@ -58,6 +58,11 @@ class PaneGrid(BaseModel):
                 )
         return self
 
+    @property
+    def shortest_days(self) -> int:
+        """No pane has fewer days."""
+        return {"day": 1, "week": 7, "month": 28, "year": 365}[self.unit]
+
     def first_day(self, pane: int) -> date:
         """The local date on which pane `pane` (0 ≤ pane ≤ count; count is the end of the grid) starts."""
         if not 0 <= pane <= self.count:

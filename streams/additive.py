@@ -1,4 +1,4 @@
-"""What adds up in a pane: contributions of people to measures, kept until the pane is sealed."""
+"""What adds up in a pane: contributions of people to measures, kept until the pane is sealed for the last time."""
 
 from array import array
 from collections import defaultdict
@@ -14,26 +14,31 @@ from streams.intervals import Numbers
 
 
 class _Pane:
-    """(person, measure, value) of one pane."""
+    """(person, measure, value, told) of one pane."""
 
-    __slots__ = ("measure", "person", "value")
+    __slots__ = ("measure", "person", "told", "value")
 
     def __init__(self) -> None:
-        self.person, self.measure, self.value = array("q"), array("q"), array("q")
+        self.person, self.measure, self.value, self.told = array("q"), array("q"), array("q"), array("i")
 
-    def add(self, person: int, measure: int, value: int) -> None:
+    def add(self, person: int, measure: int, value: int, told: int) -> None:
         self.person.append(person)
         self.measure.append(measure)
         self.value.append(value)
+        self.told.append(told)
 
-    def extend(self, person: Int64s, measure: int, value: Int64s) -> None:
+    def extend(self, person: Int64s, measure: int, value: Int64s, told: int) -> None:
         self.person.frombytes(person.tobytes())
         self.measure.frombytes(np.full(len(person), measure, dtype=np.int64).tobytes())
         self.value.frombytes(value.tobytes())
+        self.told.frombytes(np.full(len(person), told, dtype=np.intc).tobytes())
 
 
 class Contributions:
-    """Of one shard, by pane; `measures`: all of the party's, by whose places they are called."""
+    """Of one shard, by pane; `measures`: all of the party's, by whose places they are called.
+
+    `told` is how many cuts (streams.passing) had passed when something came: at an earlier one it was not known.
+    """
 
     def __init__(self, measures: Sequence[Measure]) -> None:
         self._measures = measures
@@ -41,20 +46,22 @@ class Contributions:
         self._counted: dict[Key, tuple[tuple[int, int], ...]] = {}
         self._costs: dict[str, tuple[tuple[int, bool], ...]] = {}
 
-    def add(self, pane: int, person: int, key: Key, number: int) -> None:
+    def add(self, pane: int, person: int, key: Key, number: int, told: int) -> None:
         """What counts, `number` times; a negative number takes back."""
         found = self._counted.get(key)
         if found is None:
             found = self._counted[key] = counted(self._measures, key)
         for index, value in found:
-            self._panes[pane].add(person, index, number * value)
+            self._panes[pane].add(person, index, number * value, told)
 
-    def add_claim(self, pane: int, person: int, care_type: str, cents: int, sign: int) -> None:
+    def add_claim(self, pane: int, person: int, care_type: str, cents: int, sign: int, told: int) -> None:
         """A debit line (sign 1) or a credit line (-1)."""
         for index, is_sum in self._of(care_type):
-            self._panes[pane].add(person, index, sign * cents if is_sum else sign)
+            self._panes[pane].add(person, index, sign * cents if is_sum else sign, told)
 
-    def add_debits(self, pane: Int64s, person: Int64s, care: Int64s, care_types: Sequence[str], cents: Int64s) -> None:
+    def add_debits(
+        self, pane: Int64s, person: Int64s, care: Int64s, care_types: Sequence[str], cents: Int64s, told: int
+    ) -> None:
         """N debit lines at once; `care`: (n,) into `care_types`."""
         ones = np.ones(len(pane), dtype=np.int64)
         for number in np.unique(pane).tolist():
@@ -63,7 +70,7 @@ class Contributions:
                 mine = here & (care == place)
                 if mine.any():
                     for index, is_sum in self._of(name):
-                        self._panes[number].extend(person[mine], index, (cents if is_sum else ones)[mine])
+                        self._panes[number].extend(person[mine], index, (cents if is_sum else ones)[mine], told)
 
     def _of(self, care_type: str) -> tuple[tuple[int, bool], ...]:
         """(measure, whether it adds cents) of the measures that a claim counts for."""
@@ -76,25 +83,25 @@ class Contributions:
             )
         return found
 
-    def sums(self, pane: int, measure: int, people: int) -> Numbers:
-        """(people,) what adds up for a measure."""
+    def sums(self, pane: int, measure: int, people: int, cut: int) -> Numbers:
+        """(people,) what adds up for a measure, as far as it was known at a cut."""
         value: NDArray[np.int64] = np.zeros(people, dtype=np.int64)
         if (found := self._panes.get(pane)) is not None:
-            mine = np.array(found.measure) == measure
+            mine = (np.array(found.measure) == measure) & (np.array(found.told) <= cut)
             np.add.at(value, np.array(found.person)[mine], np.array(found.value)[mine])
         return value
 
     def forget(self, pane: int) -> None:
-        """A pane that is sealed."""
+        """A pane that is never sealed again."""
         self._panes.pop(pane, None)
 
-    def rows(self) -> Iterator[tuple[int, int, int, int]]:
-        """(pane, person, measure, value)"""
+    def rows(self) -> Iterator[tuple[int, int, int, int, int]]:
+        """(pane, person, measure, value, told)"""
         for pane, e in self._panes.items():
-            for row in zip(e.person, e.measure, e.value, strict=True):
+            for row in zip(e.person, e.measure, e.value, e.told, strict=True):
                 yield pane, *row
 
-    def restore(self, rows: Iterable[tuple[int, int, int, int]]) -> None:
-        """What `rows` told, into an empty one."""
-        for pane, person, measure, value in rows:
-            self._panes[pane].add(person, measure, value)
+    def restore(self, rows: Iterable[tuple[int, int, int, int, int]]) -> None:
+        """What `rows` gave, into an empty one."""
+        for pane, person, measure, value, told in rows:
+            self._panes[pane].add(person, measure, value, told)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streams.intervals import Numbers
+from streams.intervals import STANDS, Numbers
 
 NOBODY = -1
 
@@ -23,67 +23,73 @@ class Answer(NamedTuple):
 
 
 class Answers:
-    """Answers that stand; each has a row."""
+    """Answers; each has a row. What no longer stands stays, for earlier cuts (streams.passing).
+
+    `told` is how many cuts had passed when something came, and `gone` when it was taken back: at a cut, what had come
+    before it and was not taken back by then is known.
+    """
 
     def __init__(self) -> None:
         self._answers: list[Answer] = []
-        self._person, self._score = array("q"), array("q")
-        self._stands = bytearray()
+        self._person, self._score, self._told, self._gone = array("q"), array("q"), array("q"), array("q")
         self._of: dict[int, list[int]] = {}
         """Person → rows that stand."""
-        self._first = array("q")
-        """Person → row of the first answer that stands, or NOBODY."""
         self._in_pane: dict[int, array[int]] = {}
+        self._order: Numbers | None = None
+        """All rows by person, and each person's from the first answer to the last."""
 
-    def add(self, person: int, answer: Answer) -> int:
+    def add(self, person: int, answer: Answer, told: int) -> int:
         """A new answer's row."""
         row = len(self._answers)
         self._answers.append(answer)
-        self._person.append(person)
-        self._score.append(answer.score)
-        self._stands.append(1)
+        columns = (self._person, self._score, self._told, self._gone)
+        for column, value in zip(columns, (person, answer.score, told, STANDS), strict=True):
+            column.append(value)
         self._of.setdefault(person, []).append(row)
         self._in_pane.setdefault(answer.pane, array("q")).append(row)
-        self._find_first(person)
+        self._order = None
         return row
 
-    def rows(self) -> list[tuple[int, float, int, int, bool]]:
-        """(person, at, score, pane, whether it stands) of all rows in order."""
+    def rows(self) -> list[tuple[int, float, int, int, int, int]]:
+        """(person, at, score, pane, told, gone) of all rows in order."""
         return [
-            (person, *answer, bool(stands))
-            for person, answer, stands in zip(self._person, self._answers, self._stands, strict=True)
+            (person, *answer, told, gone)
+            for person, answer, told, gone in zip(self._person, self._answers, self._told, self._gone, strict=True)
         ]
 
-    def remove(self, row: int) -> None:
+    def remove(self, row: int, gone: int) -> None:
         """The answer in a row no longer stands."""
-        person = self._person[row]
-        self._stands[row] = 0
-        self._of[person].remove(row)
-        self._find_first(person)
+        self._gone[row] = gone
+        self._of[self._person[row]].remove(row)
 
-    def moves_sealed(self, person: int, removed: Collection[int], added: Answer | None, sealed: int) -> bool:
-        """Whether without `removed` and with `added` another answer is the first, while panes 0 ≤ pane < sealed hold
-        answers of the person.
+    def moved(self, person: int, removed: Collection[int], added: Answer | None) -> int | None:
+        """The first pane in which answers are compared with another one when `removed` no longer stand and `added`
+        does; None: nothing is.
         """
         answers = [(row, self._answers[row]) for row in self._of.get(person, ())]
-        if not any(0 <= answer.pane < sealed for _, answer in answers):
-            return False
+        panes = [answer.pane for _, answer in answers if answer.pane >= 0]
+        if not panes:
+            return None
         left = [answer for row, answer in answers if row not in removed]
         after = min([*left, added] if added is not None else left, default=None)
-        return after != min(answer for _, answer in answers)
+        return min(panes) if after != min(answer for _, answer in answers) else None
 
-    def follow_ups(self, pane: int) -> tuple[Numbers, Numbers]:
-        """(people, score − first score) of the answers of a pane that are not their patient's first."""
+    def follow_ups(self, pane: int, cut: int) -> tuple[Numbers, Numbers]:
+        """(people, score − first score) of the answers of a pane that are not their patient's first, at a cut."""
         rows = np.array(self._in_pane.get(pane, ()), dtype=np.int64)
-        rows = rows[np.frombuffer(self._stands, dtype=np.uint8)[rows] == 1]
-        person = np.frombuffer(self._person, dtype=np.int64)[rows]
-        first = np.frombuffer(self._first, dtype=np.int64)[person]
+        if not len(rows):
+            return rows, rows
+        columns = (self._person, self._score, self._told, self._gone)
+        person, score, told, gone = (np.frombuffer(column, dtype=np.int64) for column in columns)
+        known = (told <= cut) & (gone > cut)
+        if self._order is None:
+            at = np.array([answer.at for answer in self._answers])
+            # Of equal answers the one with the lowest row.
+            self._order = np.lexsort((score, at, person))
+        ordered = self._order[known[self._order]]
+        who = person[ordered]
+        heads = np.flatnonzero(np.diff(who, prepend=NOBODY))
+        rows = rows[known[rows]]
+        first = ordered[heads[np.searchsorted(who[heads], person[rows])]]
         later = rows != first
-        score = np.frombuffer(self._score, dtype=np.int64)
-        return person[later], score[rows[later]] - score[first[later]]
-
-    def _find_first(self, person: int) -> None:
-        while len(self._first) <= person:
-            self._first.append(NOBODY)
-        rows = self._of[person]
-        self._first[person] = min(rows, key=lambda row: self._answers[row]) if rows else NOBODY
+        return person[rows[later]], score[rows[later]] - score[first[later]]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy.agreement import MAX_BLOCK_SLOTS, MAX_SHARDS, Draft
 from policy.canonical import canonical_bytes
+from policy.maturity import MAX_MATURITIES
 from policy.window import MAX_PANES
 from streams.broker import MAX_MESSAGE_BYTES
 from streams.errors import BatchError, ConfigurationError
@@ -42,7 +43,8 @@ class BatchHeader(BaseModel):
     kind: Literal["register", "pane"]
     pane: int = Field(ge=-1, lt=MAX_PANES)
     """-1 for a register."""
-    revision: int = Field(ge=0, le=0)
+    revision: int = Field(ge=0, le=MAX_MATURITIES)
+    """0: all of a pane; later ones are added to it. Of a register always 0."""
     columns: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_COLUMNS, strict=False)]
     slots: int = Field(ge=1, le=MAX_BLOCK_SLOTS)
     blocks: int | None = Field(default=None, ge=1, le=MAX_BLOCKS)
@@ -59,9 +61,9 @@ class BatchHeader(BaseModel):
         return hashlib.sha256(self.canonical).digest()
 
     @property
-    def key(self) -> tuple[str, int, int, int]:
-        """(party, shard, block, pane): unique within an agreement's epoch."""
-        return self.party, self.shard, self.block, self.pane
+    def key(self) -> tuple[str, int, int, int, int]:
+        """(party, shard, block, pane, revision): unique within an agreement's epoch."""
+        return self.party, self.shard, self.block, self.pane, self.revision
 
     @property
     def shape(self) -> tuple[int, int]:

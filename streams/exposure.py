@@ -18,7 +18,7 @@ def starts(lines: Enrolments, origin: float) -> Int64s:
 
 
 def put_all(
-    programme: Programme, lines: Enrolments, rows: Int64s, person: Int64s, origin: float, zone: ZoneInfo
+    programme: Programme, lines: Enrolments, rows: Int64s, person: Int64s, origin: float, zone: ZoneInfo, told: int
 ) -> None:
     """Add the enrolments at `rows`, none of whose ids the programme has.
 
@@ -29,6 +29,7 @@ def put_all(
         person: (k,) whose they are.
         origin: the grid's start, in seconds since 1970.
         zone: whose days count.
+        told: cuts that had passed (streams.passing).
     """
     has_until = lines.has_until[rows]
     until = np.where(has_until, lines.until[rows], 0)
@@ -36,7 +37,7 @@ def put_all(
     # The day of the last instant is the last one enrolled.
     end = np.where(has_until, _days(until - 1, zone) + 1, LIMIT)
     names = [event_name(lines.event[row]) for row in rows.tolist()]
-    programme.extend(names, person, starts(lines, origin)[rows], stop, (_days(lines.occurred[rows], zone), end))
+    programme.extend(names, person, starts(lines, origin)[rows], stop, (_days(lines.occurred[rows], zone), end), told)
 
 
 def _days(at: Int64s, zone: ZoneInfo) -> Int64s:

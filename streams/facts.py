@@ -9,33 +9,39 @@ from streams.intervals import Numbers
 
 
 class Facts:
-    """Values of one social field: (person, valid from, value), the latest valid one counts."""
+    """Values of one social field: (person, valid from, value), the latest valid one counts.
+
+    `told` is how many cuts (streams.passing) had passed when a value came: at an earlier one it was not known.
+    """
 
     def __init__(self) -> None:
-        self._person, self._since, self._code = array("q"), array("q"), array("q")
+        self._person, self._since, self._code, self._told = array("q"), array("q"), array("q"), array("q")
         self._codes: dict[str | None, int] = {None: 0}
-        self._sorted: tuple[Numbers, Numbers, Numbers] | None = None
+        self._sorted: tuple[Numbers, Numbers, Numbers, Numbers] | None = None
 
-    def add(self, person: int, since: int, value: str | None) -> None:
+    def add(self, person: int, since: int, value: str | None, told: int) -> None:
         """A value from `since` on; of equal ones the last added counts."""
         self._person.append(person)
         self._since.append(since)
         self._code.append(self._codes.setdefault(value, len(self._codes)))
+        self._told.append(told)
         self._sorted = None
 
-    def rows(self) -> list[tuple[int, int, str | None]]:
-        """(person, since, value) in the order in which they were added."""
+    def rows(self) -> list[tuple[int, int, str | None, int]]:
+        """(person, since, value, told) in the order in which they were added."""
         names = list(self._codes)
-        return [(p, s, names[c]) for p, s, c in zip(self._person, self._since, self._code, strict=True)]
+        found = zip(self._person, self._since, self._code, self._told, strict=True)
+        return [(person, since, names[code], told) for person, since, code, told in found]
 
-    def at(self, moment: int, value: str, people: int) -> NDArray[np.bool_]:
-        """(people,) whether the field equals `value` at `moment`."""
+    def at(self, moment: int, value: str, people: int, cut: int) -> NDArray[np.bool_]:
+        """(people,) whether the field equals `value` at `moment`, as far as it was known at a cut."""
         if self._sorted is None:
-            person, since, code = (np.array(a, dtype=np.int64) for a in (self._person, self._since, self._code))
+            columns = (self._person, self._since, self._code, self._told)
+            person, since, code, told = (np.array(a, dtype=np.int64) for a in columns)
             order = np.lexsort((since, person))
-            self._sorted = person[order], since[order], code[order]
-        person, since, code = self._sorted
-        valid = since <= moment
+            self._sorted = person[order], since[order], code[order], told[order]
+        person, since, code, told = self._sorted
+        valid = (since <= moment) & (told <= cut)
         found = np.zeros(people, dtype=np.int64)
         # Of several assignments to one place numpy keeps the last: the latest valid one.
         found[person[valid]] = code[valid]

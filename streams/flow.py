@@ -30,14 +30,18 @@ class Counts:
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     late_pending: int = 0
-    """Accepted and stored, but for a pane that is sealed or a patient that is not in this epoch's register."""
+    """Accepted and stored, but for a pane that is sealed or a patient that is not in this epoch's register. With
+    maturities the former are shared later.
+    """
+    late_after_maturity: int = 0
+    """Accepted and stored, but for a pane whose last maturity had passed."""
 
     def summary(self) -> dict[str, Any]:
         """As plain data, reasons in order."""
         return {
             "read": self.read, "accepted": self.accepted,
             "rejected": {str(reason): n for reason, n in sorted(self.rejected.items())},
-            "late_pending": self.late_pending,
+            "late_pending": self.late_pending, "late_after_maturity": self.late_after_maturity,
         }
 
 

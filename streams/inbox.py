@@ -65,10 +65,13 @@ class Opener:
         if header.kind == "register":
             fits = (
                 header.pane == -1 and header.columns == (LINK_COLUMN,) and header.blocks is not None
-                and header.block < header.blocks
+                and header.block < header.blocks and header.revision == 0
             )
         else:
-            fits = 0 <= header.pane < draft.panes.count and header.columns == columns and header.blocks is None
+            fits = (
+                0 <= header.pane < draft.panes.count and header.columns == columns and header.blocks is None
+                and header.revision <= draft.maturities.last
+            )
         if not fits or header.slots != draft.linkage.block_slots or header.shard != partition:
             raise BatchError(f"batch {header.key} on partition {partition} does not fit the agreement")
 
@@ -91,11 +94,12 @@ class Inbox:
         draft = terms.draft
         self._opener = Opener(terms, node, key)
         self._consumer = Consumer(broker, topics.inbox(node, draft.name), range(draft.shards), BATCH_WAIT_MS)
+        self._released = draft.maturities.released
         self._log = structlog.get_logger()
         self.refused = 0
         """Messages left unused."""
         self.newest: dict[int, datetime] = {}
-        """Pane → when its latest batch was sent."""
+        """Pane → when the latest batch that results are made of was sent."""
 
     async def __aenter__(self) -> Self:
         await self._consumer.__aenter__()
@@ -113,7 +117,7 @@ class Inbox:
                 for record in records[start : start + MESSAGES_AT_ONCE]:
                     try:
                         batches.append(self._opener.open(record.value, record.partition))
-                        self._note(batches[-1].header.pane, record.timestamp)
+                        self._note(batches[-1].header, record.timestamp)
                     except BatchError as error:
                         self.refused += 1
                         self._log.error("share message refused", reason=str(error), offset=record.offset)
@@ -121,7 +125,10 @@ class Inbox:
                     yield batches
                 await asyncio.sleep(0)
 
-    def _note(self, pane: int, milliseconds: int) -> None:
+    def _note(self, header: BatchHeader, milliseconds: int) -> None:
+        if header.revision > self._released:
+            return
+        pane = header.pane
         with contextlib.suppress(OverflowError, OSError, ValueError):  # whoever sends may write any number
             sent = datetime.fromtimestamp(milliseconds / 1000, UTC)
             self.newest[pane] = max(sent, self.newest.get(pane, sent))

@@ -201,6 +201,7 @@ class PartyPipeline:
         }
         self.counts.accepted = sum(shard.accepted for shard in self._shards)
         self.counts.late_pending = sum(shard.panes.late_pending for shard in self._shards)
+        self.counts.late_after_maturity = sum(shard.panes.late_after_maturity for shard in self._shards)
         self.counts.rejected = Counter()
         for header in self._headers.values():
             self.counts.rejected.update(header.refused)

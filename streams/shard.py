@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy.agreement import Draft
@@ -22,7 +21,7 @@ from streams.envelope import PatientEvent
 from streams.errors import StoreError, StreamsError
 from streams.fixed import Int64s
 from streams.numbering import position_of
-from streams.panes import Progress, ShardPanes
+from streams.panes import Progress, Sealed, ShardPanes
 from streams.rejects import Reason
 from streams.rowwise import CLAIM, ENROLMENT
 from streams.validate import Validator
@@ -40,13 +39,6 @@ class Refused(NamedTuple):
     event: PatientEvent
     position: str
     """Its key, or its place on the source topic."""
-
-
-class Sealed(NamedTuple):
-    """The content of a pane, (columns, slots)."""
-
-    pane: int
-    content: NDArray[np.int64]
 
 
 class _Facts(BaseModel):
@@ -217,7 +209,7 @@ class Shard:
             self._history.forget(horizon)
             self.panes.forget(horizon)
         while self.panes.ripe:
-            yield Sealed(*self.panes.seal())
+            yield self.panes.seal()
 
     def dump(self, key: bytes) -> bytes:
         """The whole state, sealed under a key of the party's."""

@@ -90,6 +90,7 @@ async def share(
         await outbox.send()
         for record in records:
             shards[record.partition].shared = record.offset + 1
-        progress("share", done, max(done, sum(blocks.values()) * (1 + draft.panes.count)))
+        revisions = 1 + draft.maturities.last
+        progress("share", done, max(done, sum(blocks.values()) * (1 + draft.panes.count * revisions)))
         if not unfinished:
             return

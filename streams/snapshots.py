@@ -17,9 +17,10 @@ from streams.columns import EventColumns
 from streams.envelope import encode
 from streams.errors import BatchError, StreamsError
 from streams.flow import POLL_SECONDS, Counts, Outbox, Progress, Pulse, polls
+from streams.panes import Sealed
 from streams.register import EPOCH
 from streams.rejects import seal_rejected
-from streams.shard import Refused, Sealed, Shard
+from streams.shard import Refused, Shard
 
 END_KEY = b"end"
 """The last record of a partition: everything of this epoch has been written."""
@@ -112,6 +113,7 @@ class PaneStage:
             pulse.beat()
             counts.accepted = sum(shard.accepted for shard in self._shards)
             counts.late_pending = sum(shard.panes.late_pending for shard in self._shards)
+            counts.late_after_maturity = sum(shard.panes.late_after_maturity for shard in self._shards)
             if self._checkpoints is not None:
                 await self._checkpoints.keep_if_due(record.partition, self._shards[record.partition])
 
@@ -137,15 +139,17 @@ class PaneStage:
                 self._registered.add(record.partition)
                 self._put(outbox, record.partition, -1, shard.panes.register.link_column(self._link_key))
             if sealed is not None:
-                self._put(outbox, record.partition, sealed.pane, sealed.content.view(np.uint64))
+                self._put(outbox, record.partition, sealed.pane, sealed.content.view(np.uint64), sealed.revision)
             await outbox.send()
 
-    def _put(self, outbox: Outbox, shard: int, pane: int, content: NDArray[np.uint64]) -> None:
+    def _put(
+        self, outbox: Outbox, shard: int, pane: int, content: NDArray[np.uint64], revision: int = 0
+    ) -> None:
         size, blocks = self._draft.linkage.block_slots, self._shards[shard].panes.register.blocks
         for block in range(blocks):
             header = BatchHeader(
                 agreement=self._agreement, epoch=EPOCH, party=self._party, shard=shard, block=block,
-                kind="register" if pane < 0 else "pane", pane=pane, revision=0,
+                kind="register" if pane < 0 else "pane", pane=pane, revision=revision,
                 columns=(LINK_COLUMN,) if pane < 0 else self._columns, slots=size,
                 blocks=blocks if pane < 0 else None,
             )

@@ -1,8 +1,11 @@
-"""A node's share store: one Arrow IPC file per batch, by party, shard, block and pane.
+"""A node's share store: one Arrow IPC file per batch, by party, shard, block, pane and revision.
 
 It holds this node's two components of everything and nothing of the third. Files are replaced at once, so a reader
 or a restart never sees half of one; they outlive the process. The first content of a batch id stays; another
 one under the same id is an incident.
+
+Shares are linear: a pane at a revision is the sum of all its revisions up to it. Results are made of one agreed
+revision of every pane (policy.maturity); what is later is kept.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,7 +27,9 @@ MAX_INCIDENTS = 1_000
 """Incidents remembered; the count goes on."""
 _FORMAT, _HEADER, _COMMITMENTS = b"winnow.format", b"winnow.header", b"winnow.commitments"
 
-Key = tuple[str, int, int, int]
+Key = tuple[str, int, int, int, int]
+REGISTER = -1
+"""Instead of a pane."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class ShareStore:
     def __init__(self, folder: Path, terms: Terms, number: int) -> None:
         self._folder, self._terms, self._number = folder, terms, number
         self._agreement = terms.hash
+        self._revisions = range(1 + terms.draft.maturities.released)
         self._held = (number, (number + 1) % NODES)
         self._index: dict[Key, _Entry] = {}
         self._blocks: dict[tuple[str, int], int] = {}
@@ -84,7 +90,7 @@ class ShareStore:
                     self.incidents.append(header.key)
                 self._log.error(
                     "conflicting share batch ignored", party=header.party, shard=header.shard, block=header.block,
-                    pane=header.pane,
+                    pane=header.pane, revision=header.revision,
                 )
 
     @property
@@ -95,36 +101,38 @@ class ShareStore:
     @property
     def expected(self) -> int:
         """Batches there will be; a lower bound until every register's first block is here."""
-        return sum(self._blocks.get(k, 1) * (1 + self._terms.draft.panes.count) for k in self._sides())
+        draft = self._terms.draft
+        of_block = 1 + draft.panes.count * (1 + draft.maturities.last)
+        return sum(self._blocks.get(side, 1) * of_block for side in self._sides())
 
     @property
     def registers_complete(self) -> bool:
         """Whether every block of every register is here."""
-        return all(self._has(side, -1) for side in self._sides())
+        return all(self._has(side, REGISTER, 0) for side in self._sides())
 
     @property
     def complete_panes(self) -> int:
-        """Leading panes of which every block of every party and shard is here."""
+        """Leading panes of which every block of every party and shard is here, in the revision of results."""
         if self.registers_complete:
             while self._complete < self._terms.draft.panes.count and all(
-                self._has(side, self._complete) for side in self._sides()
+                self._has(side, self._complete, revision) for side in self._sides() for revision in self._revisions
             ):
                 self._complete += 1
         return self._complete
 
     def commitments(self, panes: range | None) -> dict[str, dict[int, bytes]]:
-        """Batch id → component → commitment of all batches of `panes`; of the registers for None.
+        """Batch id → component → commitment of all batches that results over `panes` are made of; of the registers for
+        None.
 
         Raises:
             StoreError: one is missing.
         """
         found: dict[str, dict[int, bytes]] = {}
         for side in self._sides():
-            for pane in (-1,) if panes is None else panes:
+            wanted = [(REGISTER, 0)] if panes is None else [(p, r) for p in panes for r in self._revisions]
+            for pane, revision in wanted:
                 for block in range(self._count(side)):
-                    entry = self._index.get((*side, block, pane))
-                    if entry is None:
-                        raise StoreError(f"block {block} of pane {pane} of {side[0]}, shard {side[1]}, is not here")
+                    entry = self._entry((*side, block, pane, revision))
                     found[entry.batch_id] = entry.commitments
         return found
 
@@ -135,25 +143,27 @@ class ShareStore:
             StoreError: a block is missing.
         """
         return np.concatenate(
-            [self._load((party, shard, b, -1))[1][:, 0] for b in range(self._count((party, shard)))], axis=1
+            [self._load((party, shard, b, REGISTER, 0))[1][:, 0] for b in range(self._count((party, shard)))], axis=1
         )
 
     def panes(self, party: str, shard: int, panes: range, columns: Sequence[str]) -> NDArray[np.uint64]:
-        """(2, panes, columns, slots) this node's components of some columns, all slots of the shard.
+        """(2, panes, columns, slots) this node's components of some columns, all slots of the shard, as results are
+        made of them.
 
         Raises:
             StoreError: a block or a column is missing.
         """
         size, blocks = self._terms.draft.linkage.block_slots, self._count((party, shard))
-        out = np.empty((2, len(panes), len(columns), blocks * size), dtype=np.uint64)
+        out = np.zeros((2, len(panes), len(columns), blocks * size), dtype=np.uint64)
         for place, pane in enumerate(panes):
             for block in range(blocks):
-                header, data = self._load((party, shard, block, pane))
-                unknown = set(columns) - set(header.columns)
-                if unknown:
-                    raise StoreError(f"{party} does not share {', '.join(sorted(unknown))}")
-                rows = [header.columns.index(c) for c in columns]
-                out[:, place, :, block * size : (block + 1) * size] = data[:, rows]
+                for revision in self._revisions:
+                    header, data = self._load((party, shard, block, pane, revision))
+                    unknown = set(columns) - set(header.columns)
+                    if unknown:
+                        raise StoreError(f"{party} does not share {', '.join(sorted(unknown))}")
+                    rows = [header.columns.index(c) for c in columns]
+                    out[:, place, :, block * size : (block + 1) * size] += data[:, rows]
         return out
 
     def _sides(self) -> list[tuple[str, int]]:
@@ -166,8 +176,18 @@ class ShareStore:
             raise StoreError(f"the register of {side[0]}, shard {side[1]}, is not here")
         return blocks
 
-    def _has(self, side: tuple[str, int], pane: int) -> bool:
-        return side in self._blocks and all((*side, b, pane) in self._index for b in range(self._blocks[side]))
+    def _has(self, side: tuple[str, int], pane: int, revision: int) -> bool:
+        blocks = self._blocks.get(side)
+        return blocks is not None and all((*side, b, pane, revision) in self._index for b in range(blocks))
+
+    def _entry(self, key: Key) -> _Entry:
+        entry = self._index.get(key)
+        if entry is None:
+            party, shard, block, pane, revision = key
+            raise StoreError(
+                f"revision {revision} of block {block} of pane {pane} of {party}, shard {shard}, is not here"
+            )
+        return entry
 
     def _enter(self, header: BatchHeader, commitments: dict[int, bytes]) -> None:
         self._index[header.key] = _Entry(header.batch_id.hex(), commitments, header.blocks)
@@ -175,8 +195,8 @@ class ShareStore:
             self._blocks[header.key[:2]] = header.blocks
 
     def _path(self, key: Key) -> Path:
-        party, shard, block, pane = key
-        name = "register" if pane < 0 else f"pane-{pane:05d}"
+        party, shard, block, pane, revision = key
+        name = "register" if pane == REGISTER else f"pane-{pane:05d}-{revision:02d}"
         return self._folder / party / f"shard-{shard:02d}" / f"block-{block:04d}" / f"{name}.arrow"
 
     def _write(self, batch: ShareBatch) -> None:
@@ -195,8 +215,7 @@ class ShareStore:
         draft.replace(path)
 
     def _load(self, key: Key) -> tuple[BatchHeader, NDArray[np.uint64]]:
-        if key not in self._index:
-            raise StoreError(f"block {key[2]} of pane {key[3]} of {key[0]}, shard {key[1]}, is not here")
+        self._entry(key)
         header, _, data = self._read(self._path(key))
         return header, data
 

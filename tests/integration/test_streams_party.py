@@ -111,7 +111,7 @@ async def test_a_party_that_lost_its_state_shares_the_same_again_and_with_anothe
             repeated = await records(second, topics.inbox(1, "quick"), 2)
         assert len(repeated) == len(sent) == store.received
         store.add(opener.open(r.value, r.partition) for r in repeated)
-        assert (("statistics", 0, 0, -1) in store.incidents) == incidents
+        assert (("statistics", 0, 0, -1, 0) in store.incidents) == incidents
         assert bool(store.incidents) == incidents
     np.testing.assert_array_equal(store.register("statistics", 0), before)
 

@@ -66,7 +66,7 @@ class Expected:
     linked: int
     cells: tuple[Cell, ...]
     events: dict[str, dict]
-    """Party → read, accepted, rejected (reason → number), late_pending."""
+    """Party → read, accepted, rejected (reason → number), late_pending, late_after_maturity."""
 
     def find(self, kpi: str, window: int, **cell: str) -> Cell:
         return next(c for c in self.cells if (c.kpi, c.window, c.cell) == (kpi, window, cell))
@@ -91,7 +91,8 @@ def expect(agreement: Path, folders: Mapping[str, Path]) -> Expected:
         kpi = tomllib.loads(path.read_text(encoding="utf-8"))
         cells += _cells(kpi, draft, table, grid.edges)
     events = {
-        name: {"read": b.read, "accepted": b.accepted, "rejected": dict(b.rejected), "late_pending": b.late}
+        name: {"read": b.read, "accepted": b.accepted, "rejected": dict(b.rejected), "late_pending": b.late,
+               "late_after_maturity": b.too_late}
         for name, b in books.items()
     }
     return Expected(len(linked), tuple(cells), events)

@@ -11,7 +11,8 @@ The rules, as the agreement's readers must have them:
 - an event is late when its person was not known before the linkage date, or when its pane, the first that it changes,
   was sealed before it: when the watermark lay `grace_panes` beyond the pane's end. A source stands at its latest
   accepted day so far (of an enrolment, its start) less its bound; the watermark is the least of the sources'.
-  What is late changes nothing. The watermark here is the whole party's, not a shard's, so the number of events late
+  What is late changes nothing, unless results wait for maturity: then only what comes when the watermark lies the
+  last of the agreed days further still. The watermark here is the whole party's, not a shard's, so the number of events late
   for this reason is exact with one shard only;
 - with a horizon of corrections a claim, encounter, task or answer of a pane that lies `horizon_panes` behind the
   watermark is too old, and so is what takes back or cancels one. What is too old is as if it had never been there, but
@@ -89,6 +90,8 @@ class Books:
     read: int = 0
     rejected: Counter = field(default_factory=Counter)
     late: int = 0
+    too_late: int = 0
+    """Late even for the last maturity."""
 
     @property
     def accepted(self) -> int:
@@ -104,6 +107,10 @@ class Reader:
         self.grace = spec.get("grace_panes", 0)
         self.horizon = agreement.get("corrections", {}).get("horizon_panes")
         self.sources = spec["sources"]
+        maturities = agreement.get("maturities", {})
+        if maturities.get("days") and maturities.get("release") != "maturity":
+            raise ValueError("this oracle knows results at maturity only, or agreements without")
+        self.maturity = timedelta(days=max(maturities.get("days", []), default=0))
         self.closing = self.grid.midnight(agreement["linkage"]["date"])
         self.most_cents = max((m["bound"] for m in agreement["measures"] if m["aggregation"] == "sum"), default=2**63)
         self.books = Books()
@@ -225,27 +232,37 @@ class Reader:
 
     def _on_time(self, kind: str, person: str, day: date, pane: int) -> bool:
         """Whether `pane`, the first that an event changes, was still open; then moves its source on to `day`."""
-        sealed = self.is_sealed(max(pane, 0))
-        linked = self.linked(person)
-        self.books.late += sealed or not linked
+        sealed, over = self.is_sealed(max(pane, 0)), self.is_over(max(pane, 0))
+        self.count(person, sealed=sealed, over=over)
         self.move(kind, day)
-        return not sealed
+        return not over
+
+    def count(self, person: str, *, sealed: bool, over: bool) -> None:
+        """An event that came when a pane that it changes was sealed, or was so for the last time."""
+        if self.maturity and over and self.linked(person):
+            self.books.too_late += 1
+        else:
+            self.books.late += sealed or over or not self.linked(person)
 
     def is_sealed(self, pane: int) -> bool:
         """Whether the watermark lies beyond the grace of a pane."""
-        return self._behind(pane, self.grace)
+        return self._beyond(pane, self.grace)
+
+    def is_over(self, pane: int) -> bool:
+        """Whether it lies beyond a pane's last maturity; without any, beyond its grace."""
+        return self._beyond(pane, self.grace, self.maturity)
 
     def is_old(self, day: date) -> bool:
         """Whether the watermark lies beyond the horizon of a day's pane."""
-        return self.horizon is not None and self._behind(max(self.grid.pane(day), 0), self.horizon)
+        return self.horizon is not None and self._beyond(max(self.grid.pane(day), 0), self.horizon)
 
     def unknown(self) -> Rejected:
         """Why a reference to nothing known is refused."""
         return Rejected("too-old" if self.is_old(self.grid.edges[0]) else "unknown-reference")
 
-    def _behind(self, pane: int, panes: int) -> bool:
+    def _beyond(self, pane: int, panes: int, wait: timedelta = timedelta()) -> bool:
         closes = pane + 1 + panes
-        return closes < len(self.grid.edges) and self._watermark >= self.grid.edges[closes]
+        return closes < len(self.grid.edges) and self._watermark >= self.grid.edges[closes] + wait
 
     def move(self, kind: str, day: date) -> None:
         """A source of `kind` has come to `day`."""

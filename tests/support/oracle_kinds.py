@@ -146,20 +146,24 @@ class Kinds:
         books, reader = self.reader.books, self.reader
         mine = books.said.setdefault(person, {})
         after = {k: v for k, v in mine.items() if k != key} | ({key: said} if said else {})
-        late = not reader.linked(person) or self._sealed(mine) != self._sealed(after) or (not said and key not in mine)
-        books.late += late
-        if not late:
+        sealed, over = (
+            self._held(mine, closed) != self._held(after, closed) for closed in (reader.is_sealed, reader.is_over)
+        )
+        # What takes back something that was too late is so, too.
+        over = over or (not said and key not in mine)
+        reader.count(person, sealed=sealed, over=over)
+        if reader.linked(person) and not over:
             books.said[person] = after
         if said:
             reader.move(kind, said[0].day)
 
-    def _sealed(self, said: dict[str, list[Fact]]) -> list:
-        """What the sealed panes hold of one person."""
+    def _held(self, said: dict[str, list[Fact]], closed) -> list:
+        """What the panes that are `closed` hold of one person."""
         grid, held = self.reader.grid, []
         firsts = first_answers(said)
         for fact in (f for facts in said.values() for f in facts):
             pane = grid.pane(fact.day)
-            if 0 <= pane < len(grid.edges) - 1 and self.reader.is_sealed(pane):
+            if 0 <= pane < len(grid.edges) - 1 and closed(pane):
                 if fact.kind == "prom":
                     held.append((pane, fact.code, fact.day, fact.score, firsts[fact.code]))
                 else:

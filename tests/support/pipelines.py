@@ -114,6 +114,7 @@ async def run_three_parties(broker, cohort, folder, hear, *, prepared=False, run
         assert summary == {
             "read": books[party].read, "accepted": books[party].accepted,
             "rejected": dict(sorted(books[party].rejected.items())), "late_pending": summary["late_pending"],
+            "late_after_maturity": 0,
         }
         assert summary["accepted"] + sum(summary["rejected"].values()) == summary["read"]
     stores = await receive(broker, terms, folder)

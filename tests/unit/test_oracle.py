@@ -132,7 +132,7 @@ def case(tmp_path: Path):
 def test_people_in_all_registers_are_linked(case):
     expected = case(1)
     assert expected.linked == 11
-    assert expected.events["i"] == {"read": 13 + 22, "accepted": 35, "rejected": {}, "late_pending": 0}
+    assert expected.events["i"] == {"read": 13 + 22, "accepted": 35, "rejected": {}, "late_pending": 0, "late_after_maturity": 0}
     assert expected.events["h"]["read"] == 12 + 12 + 7
 
 

@@ -194,7 +194,7 @@ def test_demonstration_is_never_late_and_mostly_released(cohort: Summary, tmp_pa
     expected = expect(agreement, cohort.parties)
     for party, events in expected.events.items():
         lines = sum(n for name, n in cohort.lines.items() if name.startswith(party))
-        assert events == {"read": lines, "accepted": lines, "rejected": {}, "late_pending": 0}
+        assert events == {"read": lines, "accepted": lines, "rejected": {}, "late_pending": 0, "late_after_maturity": 0}
     for kpi in ("gp-visit-rate-ratio", "cost-difference"):
         totals, tables = expected.released(kpi)
         assert set(totals) >= set(range(4, 75))

@@ -39,7 +39,7 @@ def test_a_requesters_configuration_leads_to_its_key_and_to_its_recipients(work)
     settings = load_settings(work.root / "bob" / "config.toml", RequesterSettings)
     terms = load_terms(settings.terms)
     assert terms.hash == work.terms.hash
-    assert (settings.requester, settings.broker, settings.chain.agreement_id) == ("bob", "127.0.0.1:9", "ab" * 32)
+    assert (settings.requester, settings.broker.address, settings.chain.agreement_id) == ("bob", "127.0.0.1:9", "ab" * 32)
     assert address_of(read_secret(settings.keys / "chain")) == terms.requesters[1].address
     assert sealing_public(read_secret(settings.recipient_keys / "sealing")) == terms.recipients[0].sealing_key
 

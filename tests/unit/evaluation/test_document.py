@@ -40,6 +40,7 @@ def test_the_document_has_the_agreed_keys():
     }
     assert plain["events"]["hospital"] == {
         "read": 3, "accepted": 2, "rejected": {"broken-json": 1}, "late_pending": 1,
+        "late_after_maturity": 0,
     }
     assert Document.model_validate_json(written.model_dump_json()) == written
 
@@ -70,8 +71,8 @@ def test_a_malformed_release_is_refused(change, message):
 def test_lost_events_are_noticed():
     with pytest.raises(ValidationError, match="is not read"):
         Events(read=3, accepted=1, rejected={"broken-json": 1})
-    with pytest.raises(ValidationError, match="exceeds"):
-        Events(read=1, accepted=1, late_pending=2)
+    with pytest.raises(ValidationError, match="exceed accepted 1"):
+        Events(read=1, accepted=1, late_pending=1, late_after_maturity=1)
 
 
 @pytest.mark.parametrize(

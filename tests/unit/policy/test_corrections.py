@@ -33,3 +33,20 @@ def test_a_horizon_that_cannot_be_is_refused(corrections, message):
 
 def test_a_horizon_of_the_longest_grace_will_do():
     assert Draft.model_validate(draft_data(corrections={"horizon_panes": 2})).corrections.horizon_panes == 2
+
+
+@pytest.mark.parametrize(("unit", "days", "panes"), [("day", 30, 30), ("week", 30, 5), ("month", 56, 2), ("year", 400, 2)])
+def test_a_horizon_lies_beyond_the_last_maturity(unit, days, panes):
+    """What a revision waits for must not be refused meanwhile; counted in the shortest panes that there are."""
+    def agreed(horizon):
+        return make_terms(
+            panes={"zone": "UTC", "unit": unit, "start": "2024-01-01", "count": 12}, windows={"size": 2, "step": 1},
+            corrections={"horizon_panes": horizon}, maturities={"days": [1, days]},
+        )
+
+    grid, graces = agreed(panes + 2).draft.panes, [p.grace_panes for p in agreed(panes + 2).draft.parties]
+    assert min((grid.first_day(p + 1) - grid.first_day(p)).days for p in range(12)) >= grid.shortest_days
+    longest = panes + max(graces)
+    agreed(longest)
+    with pytest.raises(ValueError, match=rf"over before party \w+'s panes are {days} days old.* at least {longest} panes"):
+        agreed(longest - 1)

@@ -75,4 +75,6 @@ async def test_connections_get_a_turn_while_thousands_of_lines_are_refused(tmp_p
 def test_counts_as_plain_data():
     counts = Counts(read=3, accepted=2)
     counts.rejected["b"] += 1
-    assert counts.summary() == {"read": 3, "accepted": 2, "rejected": {"b": 1}, "late_pending": 0}
+    assert counts.summary() == {
+        "read": 3, "accepted": 2, "rejected": {"b": 1}, "late_pending": 0, "late_after_maturity": 0,
+    }

@@ -14,10 +14,10 @@ from streams import chest
 from streams.columns import EventColumns
 from streams.envelope import Heartbeat, encode
 from streams.errors import StoreError, StreamsError
-from streams.panes import ShardPanes
+from streams.panes import Sealed, ShardPanes
 from streams.rejects import Reason
 from streams.rekey import Rekeyer, beginning
-from streams.shard import Refused, Sealed, Shard
+from streams.shard import Refused, Shard
 from streams.validate import Validator
 from tests.support.driven import DrivenPanes
 from tests.support.kinds import NAMES, at, encounter, enrolled, kinds_data, monitoring, prom, withdrawal
@@ -81,6 +81,15 @@ def folded(shard, log, start=0):
         (made.pane, made.content.tobytes()) if isinstance(made, Sealed) else made
         for offset, record in enumerate(log[start:], start)
         for made in shard.fold(offset, EventColumns.from_bytes(record))
+    ]
+
+
+def folded_seals(shard, log, start):
+    """(pane, revision, content) of what records of the log, from offset `start` on, leave."""
+    return [
+        (made.pane, made.revision, made.content.tobytes())
+        for offset, record in enumerate(log, start) for made in shard.fold(offset, EventColumns.from_bytes(record))
+        if isinstance(made, Sealed)
     ]
 
 
@@ -200,7 +209,7 @@ def test_panes_equal_those_of_events_one_by_one():
         else:
             driven.add(event)
         while driven.ripe:
-            pane, content = driven.seal()
+            pane, content, _ = driven.seal()
             expected.append((pane, content.tobytes()))
     assert folded(shard, log_of([*events, Heartbeat(source="ehr")], [])) == expected
 

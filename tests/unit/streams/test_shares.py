@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from mpc.sharing import mask_seed
 from streams.batch import BatchHeader, check_size, framed, open_snapshot, party_columns, snapshot
 from streams.errors import BatchError, ConfigurationError, StoreError
 from streams.inbox import Opener
@@ -215,7 +216,7 @@ def test_a_store_assembles_blocks_panes_and_columns(stored):
     found = store.panes("insurer", 0, range(2, 3), wanted)
     assert found.shape == (2, 1, 2, 192)
     for number in range(3):
-        kept = contents["insurer", 0, number, 2]
+        kept = contents["insurer", 0, number, 2, 0]
         for place, component in enumerate((1, 2)):
             for row, name in enumerate(wanted):
                 np.testing.assert_array_equal(
@@ -224,12 +225,12 @@ def test_a_store_assembles_blocks_panes_and_columns(stored):
                 )
     links = store.register("hospital", 0)
     assert links.shape == (2, 192)
-    np.testing.assert_array_equal(links[1, 64:128], contents["hospital", 0, 1, -1].components[2][0])
+    np.testing.assert_array_equal(links[1, 64:128], contents["hospital", 0, 1, -1, 0].components[2][0])
 
 
 def test_a_store_names_what_is_missing(stored):
     store, contents = stored
-    with pytest.raises(StoreError, match="block 2 of pane 1 of insurer, shard 0, is not here"):
+    with pytest.raises(StoreError, match="revision 0 of block 2 of pane 1 of insurer, shard 0, is not here"):
         store.panes("insurer", 0, range(3), ["gp_visits"])
     with pytest.raises(StoreError, match="block 2 of pane 1"):
         store.commitments(range(3))
@@ -239,7 +240,7 @@ def test_a_store_names_what_is_missing(stored):
         store.register("hospital", 5)
     of_pane = store.commitments(range(1))
     assert set(of_pane) == {b.header.batch_id.hex() for b in contents.values() if b.header.pane == 0}
-    one = contents["insurer", 0, 0, 0]
+    one = contents["insurer", 0, 0, 0, 0]
     assert of_pane[one.header.batch_id.hex()] == one.commitments
     assert len(store.commitments(None)) == 9
 
@@ -256,7 +257,7 @@ def test_a_store_is_read_again_after_a_restart_and_is_private(stored, tmp_path):
 
 def test_the_first_content_stays_and_another_is_an_incident(stored):
     store, contents = stored
-    head = contents["insurer", 0, 0, 2].header
+    head = contents["insurer", 0, 0, 2, 0].header
     before = store.panes("insurer", 0, range(2, 3), ["gp_visits"])
     store.add([contents[head.key]])
     assert store.incidents == []
@@ -268,9 +269,69 @@ def test_the_first_content_stays_and_another_is_an_incident(stored):
     assert store.incidents[1:] == [other_count.key]
 
 
+@pytest.mark.parametrize(("release", "revisions", "complete"), [("seal", (0,), 3), ("maturity", (0, 1, 2), 1)])
+def test_results_are_made_of_one_agreed_revision_of_every_pane(tmp_path, release, revisions, complete):
+    """Pane 0 is here in all revisions, pane 1 without the first of them, pane 2 without the last block of the last."""
+    terms = keyed_terms(maturities={"days": [30, 60], "release": release})
+    opener, sharer = Opener(terms, 1, KEYS[1]), Sharer(terms, SHARING_KEY, SIGNING)
+    store, kept = ShareStore(tmp_path / "store", terms, 1), {}
+    columns = party_columns(terms.draft, "insurer")
+    for party in ("hospital", "insurer", "statistics"):
+        for number in range(3):
+            heads = [register(party=party, block=number, agreement=terms.hash)]
+            heads += [
+                header(party=party, block=number, pane=p, revision=r, agreement=terms.hash,
+                       columns=party_columns(terms.draft, party))
+                for r in range(3) for p in range(3)
+                if (p, r) != (1, 1) and (party, number, p, r) != ("statistics", 2, 2, 2)
+            ]
+            for head in heads:
+                kept[head.key] = opener.open(sharer.messages(head, block(head, seed=len(kept)))[1], 0)
+                store.add([kept[head.key]])
+    assert store.complete_panes == complete
+    assert (store.received, store.expected) == (len(kept), 9 * (1 + 3 * 12))
+    batches = [kept["insurer", 0, 0, 0, r] for r in revisions]
+    found = store.panes("insurer", 0, range(1), list(columns))
+    for place, component in enumerate((1, 2)):
+        expected = sum(b.components[component] for b in batches)
+        np.testing.assert_array_equal(found[place, 0, :, :64], expected)
+    commitments = store.commitments(range(1))
+    assert len(commitments) == 9 * len(revisions)
+    assert all(commitments[b.header.batch_id.hex()] == b.commitments for b in batches)
+    again = ShareStore(tmp_path / "store", terms, 1)
+    assert (again.received, again.complete_panes) == (len(kept), complete)
+    np.testing.assert_array_equal(again.panes("insurer", 0, range(1), list(columns)), found)
+    if release == "maturity":
+        with pytest.raises(StoreError, match="revision 1 of block 0 of pane 1 of insurer"):
+            store.panes("insurer", 0, range(2), list(columns))
+
+
+def test_revisions_of_a_pane_have_different_masks_even_of_equal_content():
+    heads = [header(revision=r) for r in range(3)]
+    content = np.zeros(heads[0].shape, dtype=np.uint64)
+    seeds = {mask_seed(SHARING_KEY, head.batch_id, content) for head in heads}
+    assert len(seeds) == 3
+
+
+@pytest.mark.parametrize(("changes", "fits"), [
+    ({"revision": 2}, True), ({"revision": 3}, False), ({"kind": "register", "revision": 1}, False),
+])
+def test_a_node_takes_no_revision_that_is_not_agreed(changes, fits):
+    terms = keyed_terms(maturities={"days": [30, 60]})
+    of_register = changes.get("kind") == "register"
+    head = (register if of_register else header)(**changes, agreement=terms.hash)
+    message = Sharer(terms, SHARING_KEY, SIGNING).messages(head, block(head))[0]
+    opener = Opener(terms, 0, KEYS[0])
+    if fits:
+        assert opener.open(message, 0).header == head
+    else:
+        with pytest.raises(BatchError, match="does not fit the agreement"):
+            opener.open(message, 0)
+
+
 def test_a_store_refuses_what_is_not_its_own(stored, tmp_path):
     store, contents = stored
-    one = contents["insurer", 0, 0, 0]
+    one = contents["insurer", 0, 0, 0, 0]
     with pytest.raises(StoreError, match="another agreement or another node"):
         store.add([ShareBatch(one.header, {0: one.components[1], 1: one.components[2]}, one.commitments)])
     with pytest.raises(StoreError, match="belongs to agreement"):

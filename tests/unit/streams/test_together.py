@@ -14,11 +14,12 @@ from streams import chest
 from streams import shard as folding
 from streams.columns import EventColumns
 from streams.envelope import Claim, ClaimEvent, Enrolment, EnrolmentEvent, Heartbeat, encode
+from streams.panes import Sealed
 from streams.pseudonym import written
 from streams.rejects import Reason
 from streams.rekey import Rekeyer, beginning
 from streams.rowwise import micros
-from streams.shard import Refused, Sealed, Shard
+from streams.shard import Refused, Shard
 from tests.support.kinds import NAMES, at
 from tests.support.parties import person
 from tests.support.terms import draft_data
