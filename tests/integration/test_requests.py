@@ -60,7 +60,7 @@ async def race(requesters, readers, panes):
     """Every requester's outcome of the same request, sent at the same time."""
     async def one(requester, reader):
         demand = new_demand(requester.terms, requester.settings.requester, KPIS, *panes)
-        async with Producer(Broker(requester.settings.broker)) as producer:
+        async with Producer(requester.settings.broker) as producer:
             return await ask(requester, reader, producer, demand, SECONDS)
 
     return await asyncio.gather(*(one(*pair) for pair in zip(requesters, readers, strict=True)))

@@ -31,8 +31,8 @@ PAGES = ("", "events", "runs", "state.json")
 class Watched(LocalEvaluation):
     """The evaluation whose processes have a witness each."""
 
-    def _processes(self, work, broker, onboarded):
-        started = super()._processes(work, broker, onboarded)
+    def _processes(self, work, onboarded):
+        started = super()._processes(work, onboarded)
         return [role._replace(module="tests.support.inspection.watched") for role in started]
 
 
