@@ -1,6 +1,7 @@
 """The commands of `winnow`."""
 
 import sys
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -214,6 +215,37 @@ def figures(
     from console.figures import figures as show
 
     return show(config, as_json=json, lang=lang)
+
+
+@app.command
+def replay(
+    *,
+    config: Path,
+    start: Annotated[date | None, Parameter(name="--from")] = None,
+    stop: Annotated[date | None, Parameter(name="--to")] = None,
+    send: Annotated[bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    lang: Literal["en", "nl"] = "en",
+) -> int:
+    """Put a party's files, or what was recorded in a period, on its source topic, for `winnow party` to take up.
+
+    By default it only looks: how many lines, of what kind, what would be refused and why, and what is there already.
+    With --send it sends, in the order of recording. What is there is never sent again: a replay that was interrupted is
+    run again with the same words, and the next period goes on after the one before.
+
+    Exit codes: 0 done, 2 configuration, or the files are not those of what is there, 5 the broker is gone.
+
+    Args:
+        config: the party's configuration, a TOML file; its `data` names the folder.
+        start: the first day, of recording; by default from the beginning.
+        stop: the day after the last one; by default to the end.
+        send: send, instead of looking only.
+        json: print one JSON document on standard output.
+        lang: en or nl.
+    """
+    from console.replay import replay_files
+
+    return replay_files(config, start, stop, lang, send=send, as_json=json)
 
 
 @app.command

@@ -82,7 +82,8 @@ class PartySettings(Settings):
     party: str
     terms: Path
     broker: KafkaBroker
-    data: Path
+    data: Path | None = None
+    """Folder of the files that are replayed; without it others write to the source topic, such as `winnow replay`."""
     keys: Path
     chain: ChainSettings
     state: Path | None = None

@@ -20,6 +20,8 @@ from streams.states import StateFolder
 
 PIECE_BYTES = MAX_MESSAGE_BYTES - 1024
 MAX_PIECES = 4_096
+SENT_TOGETHER = 16
+"""Pieces that have to be stored within one send's limit of time: 14 MB."""
 KEPT = 2
 """Checkpoints of a shard that stay: the latest, and the one before it."""
 SHARE_OF_TIME = 0.05
@@ -51,7 +53,7 @@ class _Manifest(BaseModel):
     pieces: int = Field(ge=1, le=MAX_PIECES)
 
 
-class _Read:
+class Held:
     """What a partition of the state topic holds, as it is read; at most KEPT checkpoints and one that is unfinished of
     each owner are in memory.
     """
@@ -102,13 +104,13 @@ def _parsed(key: bytes | None) -> tuple[_Name, str] | None:
     return _Name(int(parts[0]), int(parts[1])), parts[2]
 
 
-async def read_states(consumer: Consumer, shards: int) -> list[_Read]:
+async def read_states(consumer: Consumer, shards: int) -> list[Held]:
     """What the state topic holds of every shard.
 
     Raises:
         BrokerError: it cannot be read to its end.
     """
-    found, ends = [_Read() for _ in range(shards)], [await consumer.end(shard) for shard in range(shards)]
+    found, ends = [Held() for _ in range(shards)], [await consumer.end(shard) for shard in range(shards)]
     limit = time.monotonic() + READ_SECONDS
     while [shard for shard in range(shards) if await consumer.position(shard) < ends[shard]]:
         records = await consumer.poll(POLL_SECONDS, POLL_RECORDS)
@@ -123,7 +125,7 @@ async def read_states(consumer: Consumer, shards: int) -> list[_Read]:
 
 async def restore(
     make: Callable[[int], Shard], shards: int, key: bytes, folder: StateFolder | None, consumer: Consumer
-) -> tuple[list[Shard], list[_Read]]:
+) -> tuple[list[Shard], list[Held]]:
     """Every shard where it was: from the newest state that can be read, or new.
 
     Args:
@@ -174,7 +176,7 @@ class Checkpoints:
     """
 
     def __init__(
-        self, topic: str, key: bytes, epoch: int, seconds: float, folder: StateFolder | None, read: Sequence[_Read],
+        self, topic: str, key: bytes, epoch: int, seconds: float, folder: StateFolder | None, read: Sequence[Held],
         producer: Producer,
     ) -> None:
         self._topic, self._key, self._epoch, self._seconds = topic, key, epoch, seconds
@@ -190,8 +192,9 @@ class Checkpoints:
     async def keep_if_due(self, shard: int, state: Shard) -> None:
         """Store a shard's state if its time has come; everything it has sealed must be stored already.
 
+        Without a local copy, as when the disk is full, a start takes longer; that is told, and work goes on.
+
         Raises:
-            StoreError: the local folder cannot be written.
             BrokerError: see Producer.send.
         """
         if time.monotonic() >= self._due[shard]:
@@ -202,13 +205,16 @@ class Checkpoints:
         begun = time.monotonic()
         position, dump = state.position, await asyncio.to_thread(state.dump, self._key)
         if self._folder is not None:
-            await asyncio.to_thread(self._folder.write, shard, dump)
+            try:
+                await asyncio.to_thread(self._folder.write, shard, dump)
+            except StoreError as error:
+                structlog.get_logger().warning("no local copy of a state", shard=shard, reason=str(error))
         name = _Name(self._epoch, self._numbers.get(shard, 0))
         self._numbers[shard] = name.number + 1
         pieces = [dump[i : i + PIECE_BYTES] for i in range(0, len(dump), PIECE_BYTES)]
-        await self._producer.send(
-            self._topic, shard, ((name.key(str(number)), piece) for number, piece in enumerate(pieces))
-        )
+        records = [(name.key(str(number)), piece) for number, piece in enumerate(pieces)]
+        for part in range(0, len(records), SENT_TOGETHER):
+            await self._producer.send(self._topic, shard, records[part : part + SENT_TOGETHER])
         manifest = _Manifest(version=1, position=position, pieces=len(pieces)).model_dump_json().encode()
         await self._producer.send(self._topic, shard, [(name.key("manifest"), manifest)])
         kept = self._kept[shard]

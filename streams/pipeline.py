@@ -1,7 +1,8 @@
-"""A party's pipeline: replay, re-keying, panes and share, side by side, through the party's own topics."""
+"""A party's pipeline: replay if there are files, re-keying, panes and share, side by side, over its own topics."""
 
 import asyncio
 import hmac
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from streams.pseudonym import Pseudonyms
 from streams.published import Published, published
 from streams.register import EPOCH, register_seed
 from streams.rekey import Rekeyer, rekey
-from streams.replay import replay
+from streams.replay import replay, span_of
 from streams.shard import Shard
 from streams.share import Sharer, share
 from streams.snapshots import PaneStage
@@ -55,8 +56,8 @@ class PartyConfig:
     broker: Broker
     terms: Terms
     party: str
-    data: Path
-    """Folder of the party's files."""
+    data: Path | None
+    """Folder of the party's files; None: nothing is replayed, others write to the source topic."""
     link_secret: bytes = field(repr=False)
     """Shared by the data parties: what makes patients and shards equal at all of them."""
     pseudonym_key: bytes = field(repr=False)
@@ -136,9 +137,13 @@ class PartyPipeline:
         """
         config, counts = self._config, self.counts
         draft, party = config.terms.draft, config.party
-        shards, pulse = range(draft.shards), Pulse(config.stall_seconds)
+        # Whoever follows others waits for them, however long.
+        shards, pulse = range(draft.shards), Pulse(config.stall_seconds if config.data is not None else math.inf)
         pseudonyms = Pseudonyms(config.link_secret, config.pseudonym_key)
-        files = await asyncio.to_thread(open_sources, draft, party, config.data, pseudonyms)
+        files = (
+            [] if config.data is None
+            else await asyncio.to_thread(open_sources, draft, party, config.data, pseudonyms)
+        )
         async with (
             Producer(config.broker) as producer,
             Owner(config.broker, party, draft.name) as owner,
@@ -172,6 +177,8 @@ class PartyPipeline:
                 raise _plainest(errors) from errors
             for number, shard in enumerate(self._shards):
                 await checkpoints.keep(number, shard)
+        if config.data is None:
+            counts.read = counts.accepted + counts.rejected.total()
         if counts.accepted + counts.rejected.total() != counts.read:
             raise StreamsError(
                 f"{counts.read} lines were read, {counts.accepted} accepted and {counts.rejected.total()} rejected: "
@@ -216,10 +223,12 @@ class PartyPipeline:
         terms, draft, party = config.terms, config.terms.draft, config.party
         sharer = Sharer(terms, config.sharing_key, Ed25519PrivateKey.from_private_bytes(config.batch_key))
         sources = [s.name for s in draft.party(party).sources]
+        replaying = () if config.data is None else (replay(
+            files, party, span_of(files), sources, there, pseudonyms, producer, self._reject_key, counts, progress,
+            pulse,
+        ),)
         return (
-            replay(
-                files, party, sources, there, pseudonyms, producer, self._reject_key, counts, progress, pulse
-            ),
+            *replaying,
             rekey(
                 Rekeyer(draft, party, pseudonyms, self._reject_key), party, draft.name, self._headers, incoming,
                 producer, counts, progress, pulse,

@@ -1,8 +1,12 @@
 """Replay: a party's files, in the order of recording, onto its source topic; or on from where one stopped."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from streams import topics
@@ -17,12 +21,71 @@ from streams.rejects import Reason, seal_rejected
 from streams.sources.lines import IndexedFile, read_events, replay_order
 
 
+@dataclass(frozen=True)
+class Span:
+    """Lines of a party's files, by their number in the order of recording; none if `last` is before `first`."""
+
+    first: int
+    last: int
+    ends: bool
+    """Whether the files end with it, so that the sources have."""
+
+
+def span_of(files: Sequence[IndexedFile], start: datetime | None = None, stop: datetime | None = None) -> Span:
+    """The lines recorded from `start` on, and before `stop`; by default all."""
+    keys = np.sort(np.concatenate([np.asarray(f.keys, dtype=np.int64) for f in files]))
+    first = 0 if start is None else int(np.searchsorted(keys, round(start.timestamp() * 1e6)))
+    last = len(keys) if stop is None else int(np.searchsorted(keys, round(stop.timestamp() * 1e6)))
+    return Span(first + 1, last, ends=last == len(keys))
+
+
+@dataclass
+class Outlook:
+    """What a replay of a span would do."""
+
+    lines: int = 0
+    events: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(source, kind) → events."""
+    refused: Counter[Reason] = field(default_factory=Counter)
+    there: int = 0
+    """Events that stand on the source topic already."""
+    first: datetime | None = None
+    """When the first event was recorded."""
+    last: datetime | None = None
+
+    @property
+    def to_send(self) -> int:
+        """Events that a replay would publish."""
+        return self.events.total() - self.there
+
+
+def outlook(
+    files: Sequence[IndexedFile], party: str, span: Span, there: Mapping[int, Published], pseudonyms: Pseudonyms
+) -> Outlook:
+    """Look at every line of a span, and send nothing.
+
+    Raises:
+        SourceError: a file can no longer be read, or what is there does not fit the span: see `replay`.
+    """
+    check_there(files, party, span, there)
+    found = Outlook()
+    for number, (file, _, event, _) in enumerate(read_events(files, span.first, span.last), span.first):
+        found.lines += 1
+        if isinstance(event, Reason):
+            found.refused[event] += 1
+            continue
+        found.events[file.form.source, event.kind] += 1
+        found.there += number <= there[pseudonyms.shard(event.patient, len(there))].line
+        found.first, found.last = found.first or event.recorded_at, event.recorded_at
+    return found
+
+
 async def replay(
-    files: Sequence[IndexedFile], party: str, sources: Sequence[str], there: Mapping[int, Published],
+    files: Sequence[IndexedFile], party: str, span: Span, sources: Sequence[str], there: Mapping[int, Published],
     pseudonyms: Pseudonyms, producer: Producer, reject_key: X25519PublicKey, counts: Counts, progress: Progress,
     pulse: Pulse,
 ) -> None:
-    """Publish every line's event, or its refusal; then each source's final heartbeat in each partition.
+    """Publish every line's event, or its refusal; at the files' end each source's final heartbeat in each partition.
 
     Lines go out in batches, and the next one when the whole of the one before is stored. So what the last line of every
     partition is tells which lines are there: those are read again, for the counts, but not sent. Refused lines of the
@@ -31,6 +94,7 @@ async def replay(
     Args:
         files: the party's.
         party: its name.
+        span: the lines; those before it must be there, or nothing at all.
         sources: the agreed ones.
         there: partition of the source topic → what it holds already; as many partitions as shards.
         pseudonyms: of the party.
@@ -46,10 +110,11 @@ async def replay(
     """
     outbox = Outbox(producer)
     source, rejected = topics.source(party), topics.rejected(party)
-    total = sum(len(f) for f in files)
-    await asyncio.to_thread(_check_same, files, party, there)
+    total = span.last - span.first + 1
+    await asyncio.to_thread(check_there, files, party, span, there)
     first_open = (max(before.line for before in there.values()) - 1) // POLL_RECORDS * POLL_RECORDS
-    for number, (file, position, event, line) in enumerate(read_events(files), 1):
+    lines = read_events(files, span.first, span.last)
+    for number, (file, position, event, line) in enumerate(lines, span.first):
         counts.read += 1
         if isinstance(event, Reason):
             counts.rejected[event] += 1
@@ -66,18 +131,32 @@ async def replay(
         if number % POLL_RECORDS == 0:
             await outbox.send()
             pulse.beat()
-            progress("replay", number, total)
+            progress("replay", counts.read, total)
     await outbox.send()
+    # An empty period, of a topic without lines, says nothing about the sources.
+    over = span.ends and (span.first <= span.last or any(before.line for before in there.values()))
     for partition, before in there.items():
-        for name in sources:
+        for name in sources if over else ():
             if name not in before.ended:
                 outbox.put(source, partition, None, encode(Heartbeat(source=name)))
     await outbox.send()
     progress("replay", total, total)
 
 
-def _check_same(files: Sequence[IndexedFile], party: str, there: Mapping[int, Published]) -> None:
-    """What is there must be of these files, in this order."""
+def check_there(files: Sequence[IndexedFile], party: str, span: Span, there: Mapping[int, Published]) -> None:
+    """What is there must be of these files, in this order, and reach to the span.
+
+    Raises:
+        SourceError: it is of other files, or lines between it and the span are missing.
+    """
+    latest = max(before.line for before in there.values())
+    between = read_events(files, latest + 1, span.first - 1) if latest else iter(())
+    # Refused lines are not there, and are not missing.
+    if left := sum(not isinstance(event, Reason) for _, _, event, _ in between):
+        raise SourceError(
+            f"{topics.source(party)} holds lines up to number {latest}, and this replay would begin with {span.first}: "
+            f"{left} events between them would be left out. Begin earlier"
+        )
     positions = {before.line: before.position for before in there.values() if before.line}
     for number, (which, row) in enumerate(replay_order(files), 1):
         if number in positions and positions.pop(number) != files[which].position(row).key:
@@ -88,5 +167,5 @@ def _check_same(files: Sequence[IndexedFile], party: str, there: Mapping[int, Pu
     if positions:
         raise SourceError(
             f"{topics.source(party)} holds line {min(positions)} of a replay, which is another one in these files. "
-            "An interrupted replay goes on with the same files only: put them back, or start with new topics"
+            "A replay goes on with the same files only: put them back, or start with new topics"
         )

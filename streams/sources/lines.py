@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -231,9 +232,14 @@ def replay_order(files: Sequence[IndexedFile]) -> Iterator[tuple[int, int]]:
 
 
 def read_events(
-    files: Sequence[IndexedFile],
+    files: Sequence[IndexedFile], first: int = 1, last: int | None = None
 ) -> Iterator[tuple[IndexedFile, Position, PatientEvent | Reason, bytes]]:
     """Every line in the order of recording: its event or the reason of its refusal, and its (first) bytes.
+
+    Args:
+        files: a party's.
+        first: number of the first line in this order; from 1.
+        last: number of the last one; by default all.
 
     Raises:
         SourceError: a file can no longer be read.
@@ -241,9 +247,12 @@ def read_events(
     try:
         with contextlib.ExitStack() as open_files:
             readers = [open_files.enter_context(f.opened()) for f in files]
-            for which, row in replay_order(files):
+            for number, (which, row) in enumerate(islice(replay_order(files), last), 1):
                 file, line = files[which], readers[which](row)
-                yield file, file.position(row), parse_line(file.form, line), line
+                # What comes before is read, too: a FHIR resource may refer to it.
+                event = parse_line(file.form, line)
+                if number >= first:
+                    yield file, file.position(row), event, line
     except OSError as error:
         raise SourceError(f"cannot read {error.filename}: {error.strerror}") from error
 

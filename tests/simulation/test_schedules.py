@@ -1,7 +1,8 @@
 """Whole evaluations under random schedules: whatever happens, what is released is what the oracle releases.
 
 Polls of any size, partitions in any order, batches stored twice on any topic; parties and nodes killed and cut off at any
-operation; parties whose worker moves to another machine without its files, while the old one is dead or works on.
+operation; parties whose worker moves to another machine without its files, while the old one is dead or works on. Claims
+that come late are in what is released: it waits for the panes' last revision.
 Real pipelines of three parties, real inboxes and stores, real computation of three nodes; in memory are the broker
 (tests/support/world.py) and the nodes' links. A schedule that fails is shrunk to the few incidents that matter.
 """
@@ -24,8 +25,8 @@ from tests.support.schedules import AGREEMENT, Evaluation
 from tests.support.world import Incident
 
 SCHEDULES = int(os.environ.get("WINNOW_SCHEDULES", "200"))
-LAST_OPERATION = {"node": 110, "party": 330}
-"""A node does about 110 operations when nothing happens, a party 200 to 330."""
+LAST_OPERATION = {"node": 140, "party": 360}
+"""A node does about 140 operations when nothing happens, a party 250 to 360."""
 
 incidents = st.lists(
     st.one_of(
@@ -67,7 +68,12 @@ def test_whatever_happens_the_same_is_released(cohort, expected, seed, plan):
     assert released == {
         (c.kpi, c.window, tuple(c.cell.items())): c.sums for c in expected.cells if c.released
     }
-    assert {name: counts.summary() for name, counts in evaluation.counts.items()} == expected.events
+    counted = {name: counts.summary() for name, counts in evaluation.counts.items()}
+    # The oracle's watermark is the whole party's: with two shards it does not know which events are late.
+    assert counted["insurer"]["late_pending"] > 20
+    for found in (*counted.values(), *expected.events.values()):
+        found.pop("late_pending", None)
+    assert counted == expected.events
     masks = evaluation.masks()
     assert len(masks) > 100
     assert all(len(contents) == 1 for contents in masks.values())

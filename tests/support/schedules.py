@@ -1,6 +1,7 @@
 """An evaluation in one process, whose parties and nodes may be lost at any of their operations."""
 
 import asyncio
+import os
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache
@@ -68,6 +69,8 @@ class Evaluation:
             mock.patch.object(pipelines, "watch", _for_ever),
             # Threads would make a schedule another one each time.
             mock.patch.object(asyncio, "to_thread", _here),
+            # No power cut is simulated: what a process wrote is there.
+            mock.patch.object(os, "fsync", _nothing),
         ):
             try:
                 await asyncio.gather(*(self._party(name) for name in PARTIES), *(self._node(j) for j in range(3)))
@@ -153,6 +156,10 @@ class Evaluation:
 
 async def _here(work, *arguments):
     return work(*arguments)
+
+
+def _nothing(_file):
+    return None
 
 
 async def _for_ever(_broker):

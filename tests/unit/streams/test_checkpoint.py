@@ -132,6 +132,14 @@ async def test_the_local_copy_is_used_when_it_is_newer_and_not_when_it_is_damage
     assert [(p.name, p.stat().st_mode & 0o777) for p in (tmp_path / "state").iterdir()] == [("shard-0.state", 0o600)]
 
 
+async def test_a_full_disk_does_not_stop_a_worker(tmp_path):
+    process, folder = life(), StateFolder(tmp_path / "state")
+    (tmp_path / "state" / "shard-0.state").mkdir()
+    _, mine = await start(process, 1, folder)
+    await mine.keep(0, shard(0, 4))
+    assert (await start(process, 2, folder))[0] == 4
+
+
 async def test_states_of_another_agreement_or_key_are_not_used():
     process = life()
     _, mine = await start(process, 1)

@@ -10,7 +10,7 @@ from streams.errors import StalledError
 from streams.flow import TURN_RECORDS, Counts, Pulse, polls
 from streams.pseudonym import Pseudonyms
 from streams.published import Published
-from streams.replay import replay
+from streams.replay import replay, span_of
 from streams.sources.agreed import open_sources
 from tests.support import parties as p
 from tests.support.terms import draft_data
@@ -61,7 +61,7 @@ async def test_connections_get_a_turn_while_thousands_of_lines_are_refused(tmp_p
     pseudonyms, counts, turns = Pseudonyms(p.LINK_SECRET, p.PSEUDONYM_KEY), Counts(), 0
     files = open_sources(Draft.model_validate(draft_data()), "insurer", tmp_path, pseudonyms)
     work = asyncio.ensure_future(replay(
-        files, "insurer", ["claims"], {0: Published()}, pseudonyms, Silent(), X25519PrivateKey.generate().public_key(), counts,
+        files, "insurer", span_of(files), ["claims"], {0: Published()}, pseudonyms, Silent(), X25519PrivateKey.generate().public_key(), counts,
         lambda *_: None, Pulse(60),
     ))
     while not work.done():

@@ -1,6 +1,9 @@
 """A replay goes on where an earlier one stopped, at whatever record that was; and refuses other files."""
 
+from collections import Counter
+from datetime import datetime
 from random import Random
+from zoneinfo import ZoneInfo
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -15,7 +18,7 @@ from streams.numbering import number_of, numbered, position_of
 from streams.pseudonym import Pseudonyms
 from streams.published import Published, published
 from streams.rejects import open_rejected
-from streams.replay import replay
+from streams.replay import outlook, replay, span_of
 from streams.sources.agreed import open_sources
 from tests.support import parties as p
 from tests.support.terms import draft_data
@@ -46,16 +49,24 @@ def process():
     return Process(World(Random(3), hides=0.2, repeats=0.0), "insurer")
 
 
-async def run(process, folder, there=None):
+def day(number):
+    """A day of recording: the first lines are of February 1."""
+    return datetime(2024, 2, number, tzinfo=ZoneInfo("Europe/Amsterdam"))
+
+
+async def run(process, folder, start=None, stop=None):
     """The counts of one life."""
-    if there is None:
-        there = await published(process.consumer(None, SOURCE, [0, 1]), [0, 1])
+    there, files = await published(process.consumer(None, SOURCE, [0, 1]), [0, 1]), sources(folder)
     counts = Counts()
     await replay(
-        open_sources(DRAFT, "insurer", folder, NAMES), "insurer", ["claims"], there, NAMES, process.producer(None),
+        files, "insurer", span_of(files, start, stop), ["claims"], there, NAMES, process.producer(None),
         KEY.public_key(), counts, lambda *_: None, Pulse(60),
     )
     return counts
+
+
+def sources(folder):
+    return open_sources(DRAFT, "insurer", folder, NAMES)
 
 
 def content(process, topic, partitions):
@@ -104,6 +115,47 @@ async def test_other_files_are_refused(folder):
             await run(stopped, folder)
     p.write_lines(folder / "members.csv", *lines)
     await run(stopped, folder)
+
+
+async def test_periods_one_after_another_are_one_replay(folder):
+    whole, parts = process(), process()
+    counts = await run(whole, folder)
+    read, refused = 0, Counter()
+    for start, stop in ((None, day(5)), (day(5), day(9)), (day(9), day(9)), (day(9), day(17)), (day(17), None)):
+        for _ in range(2):
+            found = await run(parts, folder, start, stop)
+        read, refused = read + found.read, refused + found.rejected
+    assert (read, refused) == (counts.read, counts.rejected)
+    assert content(parts, SOURCE, 2) == content(whole, SOURCE, 2)
+    told = {open_rejected(r.value, KEY)[0].position for r in parts.world.log(REJECTED, 0)}
+    assert told == {open_rejected(r.value, KEY)[0].position for r in whole.world.log(REJECTED, 0)}
+
+
+async def test_a_period_may_be_the_first_of_all_but_leaves_no_gap(folder):
+    late = process()
+    await run(late, folder, day(9), day(12))
+    assert late.world.log(SOURCE, 0)
+    with pytest.raises(SourceError, match=r"holds lines up to number \d+, .* \d+ events between them .* Begin earlier"):
+        await run(late, folder, day(15), None)
+    await run(late, folder, day(12), None)
+
+
+async def test_an_outlook_counts_and_sends_nothing(folder):
+    looked = process()
+    files, nothing = sources(folder), {0: Published(), 1: Published()}
+    found = outlook(files, "insurer", span_of(files), nothing, NAMES)
+    assert looked.world.logs == {}
+    assert (found.lines, found.refused.total(), found.there) == (LINES, 3, 0)
+    assert found.events == {("claims", "enrolment"): LINES - 3}
+    assert (found.first, found.to_send) == (day(1), LINES - 3)
+    await run(looked, folder, None, day(9))
+    there = await published(looked.consumer(None, SOURCE, [0, 1]), [0, 1])
+    part = outlook(files, "insurer", span_of(files, None, day(9)), there, NAMES)
+    assert part.to_send == 0 < part.there
+    again = outlook(files, "insurer", span_of(files), there, NAMES)
+    assert again.there == part.there == again.events.total() - again.to_send
+    none = outlook(files, "insurer", span_of(files, day(9), day(9)), there, NAMES)
+    assert (none.lines, none.first) == (0, None)
 
 
 async def test_a_tail_tells_the_last_line_and_the_sources_that_ended(monkeypatch):
