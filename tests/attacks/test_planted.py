@@ -24,15 +24,14 @@ from tests.support.inspection import plaintext, processes, shares
 from tests.support.inspection.case import NODES, Searcher
 from tests.support.inspection.evidence import (
     Blob,
-    Listener,
     Log,
     Transaction,
-    listeners,
     memory,
     read_files,
     read_trail,
 )
 from tests.support.inspection.watched import folder_of
+from tests.support.sockets import Listener, listeners
 
 # Shares
 

@@ -18,6 +18,7 @@ from streams.broker import Consumer, Producer, create_topics
 from streams.tables import SESSION_SECONDS
 from streams.topics import Topic, changelog
 from tests.support.brokers import TALLY
+from tests.support.sockets import listeners
 from tests.support.tallying import NAME, TOPIC
 
 ROOT = Path(__file__).parents[2]
@@ -95,18 +96,11 @@ async def send(broker, *words):
         await producer.send(TOPIC, 0, [(None, word) for word in words])
 
 
-def listening(pid):
-    """Ports on which a process listens."""
-    sockets = {str(f.readlink()) for f in Path(f"/proc/{pid}/fd").iterdir() if f.is_symlink()}
-    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
-    return [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
-
-
 async def test_the_table_survives_kill_9(broker, start):
     await prepared(broker, b"a", b"b", b"a")
     first = start()
     assert [first.line() for _ in range(4)] == ["restored []", "counted a 1", "counted b 1", "counted a 2"]
-    assert listening(first.child.pid) == []
+    assert listeners(first.child.pid) == set()
     first.child.kill()
     first.child.wait()
     await send(broker, b"b")

@@ -23,6 +23,7 @@ from streams.errors import BrokerError
 from streams.topics import Topic, all_topics
 from tests.support.brokers import STRANGER, USERS, Served
 from tests.support.pipelines import quick_cohort, quick_terms, run_three_parties
+from tests.support.sockets import listeners
 
 ROOT = Path(__file__).parents[2]
 DRAFT = quick_terms().draft
@@ -221,15 +222,7 @@ def process_state(pid):
 def test_brokers_listen_on_loopback_only_and_show_no_password(three):
     for number in (1, 2, 3):
         pid = three.pid(number)
-        targets = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-        sockets = {target[8:-1] for target in targets if target.startswith("socket:[")}
-        found = set()
-        for table in ("tcp", "tcp6"):
-            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == "0A" and fields[9] in sockets:
-                    found.add(fields[1].split(":")[0])
-        assert found == {"0100007F"}
+        assert {(found.kind, found.address) for found in listeners(pid)} == {("tcp", "127.0.0.1")}
         command = Path(f"/proc/{pid}/cmdline").read_bytes().decode()
         said = (three.folder / f"broker-{number}.log").read_text()
         for user in USERS:

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import mmap
-import re
-import struct
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +15,10 @@ from streams.broker import Broker, Consumer
 from streams.topics import all_topics
 from tests.support.inspection.search import decoded, text_of
 from tests.support.inspection.watched import MESSAGE
+from tests.support.sockets import Listener
 
 PRESENT = 1 << 63
 MEMORY_PIECE = 8 << 20
-LISTENING, UNIX_LISTENING = "0A", 0x10000
 READ_SECONDS = 60
 
 
@@ -50,14 +48,6 @@ class File:
     mode: int
     data: bytes | None
     """None for a folder."""
-
-
-@dataclass(frozen=True, order=True)
-class Listener:
-    kind: str
-    """tcp, udp or unix."""
-    address: str
-    port: int
 
 
 @dataclass(frozen=True)
@@ -132,37 +122,6 @@ def read_messages(path: Path) -> list[Message]:
 def read_trail(path: Path) -> list[tuple[str, list]]:
     """What a witness wrote down: (event, arguments)."""
     return [tuple(json.loads(line)) for line in path.read_text().splitlines()]
-
-
-def listeners(pid: int) -> set[Listener]:
-    """Sockets of a process that anybody could send to: listening TCP, bound UDP and raw, listening Unix."""
-    mine = set()
-    for entry in (Path("/proc") / str(pid) / "fd").iterdir():
-        try:
-            if match := re.fullmatch(r"socket:\[(\d+)\]", str(entry.readlink())):
-                mine.add(match[1])
-        except FileNotFoundError:
-            continue
-    found = set()
-    net = Path("/proc") / str(pid) / "net"
-    for kind in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6"):
-        for line in (net / kind).read_text().splitlines()[1:] if (net / kind).exists() else ():
-            fields = line.split()
-            if fields[9] in mine and (fields[3] == LISTENING or not kind.startswith("tcp")):
-                address, port = fields[1].split(":")
-                found.add(Listener(kind.rstrip("6"), _address(address), int(port, 16)))
-    for line in (net / "unix").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[6] in mine and int(fields[3], 16) & UNIX_LISTENING:
-            found.add(Listener("unix", fields[7] if len(fields) > 7 else "", 0))
-    return found
-
-
-def _address(text):
-    words = [struct.pack("<I", int(text[i : i + 8], 16)) for i in range(0, len(text), 8)]
-    if len(words) == 1:
-        return ".".join(map(str, words[0]))
-    return ":".join(b"".join(words).hex()[i : i + 4] for i in range(0, 32, 4))
 
 
 def memory(pid: int):

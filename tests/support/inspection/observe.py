@@ -14,7 +14,6 @@ from policy.agreement import Terms, load_draft, load_kpis
 from tests.support.command import children
 from tests.support.inspection.evidence import (
     Evidence,
-    listeners,
     read_chain,
     read_files,
     read_messages,
@@ -22,6 +21,7 @@ from tests.support.inspection.evidence import (
     read_trail,
 )
 from tests.support.inspection.watched import folder_of
+from tests.support.sockets import listeners
 
 LOOK_SECONDS = 0.2
 PAGES = ("", "events", "runs", "state.json")

@@ -4,7 +4,6 @@ import signal
 import socket
 import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 
@@ -13,22 +12,9 @@ from infra.local.chain import DEV_KEY, EmbeddedChain, anvil_binary
 from infra.local.errors import LocalError
 from streams.broker import Broker, watch
 from streams.errors import BrokerError
+from tests.support.sockets import Listener, listeners
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def listeners(pid):
-    """(address, port) pairs on which a process listens, from /proc; addresses as the kernel writes them."""
-    targets = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-    inodes = {target[8:-1] for target in targets if target.startswith("socket:[")}
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/{pid}/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and fields[9] in inodes:
-                address, port = fields[1].split(":")
-                found.add((address, int(port, 16)))
-    return found
 
 
 def rpc(url, method, *parameters):
@@ -38,12 +24,9 @@ def rpc(url, method, *parameters):
         return json.load(answer)["result"]
 
 
-LOOPBACK = "0100007F"
-
-
 def test_the_chain_listens_on_loopback_makes_blocks_and_ends(tmp_path):
     with EmbeddedChain(tmp_path / "chain", 0.1) as chain:
-        assert listeners(chain.process.pid) == {(LOOPBACK, chain.port)}
+        assert listeners(chain.process.pid) == {Listener("tcp", "127.0.0.1", chain.port)}
         assert int(rpc(chain.url, "eth_chainId"), 16) == chain.chain_id
         limit = time.monotonic() + 5
         while int(rpc(chain.url, "eth_getBlockByNumber", "finalized", False)["number"], 16) < 2:
@@ -93,7 +76,7 @@ def test_the_death_of_the_chain_is_seen(tmp_path):
 
 async def test_the_broker_listens_on_loopback_and_its_death_is_seen(tmp_path):
     with EmbeddedBroker(tmp_path / "broker") as broker:
-        assert listeners(broker.process.pid) == {(LOOPBACK, broker.port)}
+        assert listeners(broker.process.pid) == {Listener("tcp", "127.0.0.1", broker.port)}
         watching = asyncio.create_task(watch(Broker(broker.address)))
         done, _ = await asyncio.wait({watching}, timeout=0.2)
         assert not done
