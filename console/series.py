@@ -16,7 +16,10 @@ REFERENCES: Final[dict[ValueUnit, int]] = {"ratio": 1, "EUR/patient-month": 0, "
 
 @dataclass(frozen=True)
 class Point:
-    """One window: a release, a refusal, or (both None) nothing yet."""
+    """One window: a release, a refusal, or (both None) nothing yet.
+
+    Of a provisional release the refusal is that of its full edition.
+    """
 
     window: DateWindow
     release: Release | None = None
@@ -79,22 +82,24 @@ def series(document: Document, kpi: Kpi, cell: Cell, expected: Sequence[DateWind
             known = released.get(release.window)
             if known is None or release.revision >= known.revision:
                 released[release.window] = release
-    refused: dict[DateWindow | None, tuple[int, Refusal]] = {}
+    refused: dict[tuple[DateWindow | None, int], tuple[int, Refusal]] = {}
     for refusal in document.refusals:
         if refusal.kpi in {None, kpi.id} and refusal.cell in (None, {}, cell):
             near = 2 if refusal.cell == cell else 1 if refusal.cell is None else 0
-            if near >= refused.get(refusal.window, (0, refusal))[0]:
-                refused[refusal.window] = (near, refusal)
-    everywhere = refused.get(None)
+            key = (refusal.window, refusal.revision)
+            if near >= refused.get(key, (0, refusal))[0]:
+                refused[key] = (near, refusal)
 
     def refusal_of(window: DateWindow) -> Refusal | None:
-        found = refused.get(window, everywhere)
+        known = released.get(window)
+        if known is not None and known.edition != "provisional":
+            return None
+        found = refused.get((window, 0 if known is None else 1), refused.get((None, 0)))
         return None if found is None else found[1]
 
     known_windows = sorted({*expected, *released}, key=lambda w: (w.end, w.start))
     return Series(kpi=kpi, cell=cell, points=tuple(
-        Point(window=w, release=released.get(w), refusal=None if w in released else refusal_of(w))
-        for w in known_windows
+        Point(window=w, release=released.get(w), refusal=refusal_of(w)) for w in known_windows
     ))
 
 

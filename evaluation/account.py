@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Literal
 
 from evaluation.answers import Answer, Answers
 from evaluation.document import AlertRow, DateWindow, Document, Refusal, Release, Run, Status, settled
@@ -53,7 +54,9 @@ class Account:
         self._recipient = recipient
         self._lattice = terms.draft.lattice
         self._scheduled = range(len(self._lattice.scheduled))
-        self._most_runs = 2 * len(self._scheduled) + sum(r.runs for r in terms.draft.requesters)
+        self._expected = frozenset(self._scheduled) | {w.index for w in self._lattice.full}
+        """Windows that run by themselves, in every edition."""
+        self._most_runs = 2 * len(self._expected) + sum(r.runs for r in terms.draft.requesters)
         """Runs that one node is believed to have done: more is a flood."""
         self._kpis = frozenset(p.kpi for p in terms.plans)
         self._mine = self._kpis.intersection(next(r.kpis for r in terms.draft.recipients if r.name == recipient))
@@ -128,10 +131,10 @@ class Account:
         ):
             return False
         ended = self._computed()
-        refused = [self._refused_all | self._refused_windows.get(w, set()) for w in self._scheduled]
         return all(
-            refused[w] | {j for j in everybody if ended.get((j, w), frozenset()) >= self._kpis} == everybody
-            for w in self._scheduled
+            self._refused_all | self._refused_windows.get(w, set())
+            | {j for j in everybody if ended.get((j, w), frozenset()) >= self._kpis} == everybody
+            for w in self._expected
         )
 
     @property
@@ -212,26 +215,27 @@ class Account:
             window = self._lattice.window(cell.window)
             if window is not None:
                 self._refuse(record.node, Refusal(
-                    kpi=cell.kpi, window=self._dates(window), cell=cell.cell, rule=cell.rule, required=cell.required,
+                    kpi=cell.kpi, window=self._dates(window), revision=self._lattice.edition(window.index),
+                    cell=cell.cell, rule=cell.rule, required=cell.required,
                 ))
 
     def _add_refused(self, record: Refused) -> None:
-        windows = [self._lattice.scheduled[w] for w in record.windows if w in self._scheduled]
-        every: list[DateWindow | None] = [self._dates(w) for w in windows] or [None]
+        windows = [self._window(w) for w in record.windows if w in self._expected]
         if not windows:
             self._refused_all.add(record.node)
+            self._refuse(record.node, Refusal(rule=record.rule, found=record.found, required=record.required))
         for window in windows:
             self._refused_windows.setdefault(window.index, set()).add(record.node)
-        for dates in every:
             self._refuse(record.node, Refusal(
-                window=dates, rule=record.rule, found=record.found, required=record.required,
+                window=self._dates(window), revision=self._lattice.edition(window.index), rule=record.rule,
+                found=record.found, required=record.required,
             ))
 
     def _refuse(self, node: int, refusal: Refusal) -> None:
         cell: _Cell | None = None if refusal.cell is None else tuple(sorted(refusal.cell.items()))
         window = refusal.window
         dates = None if window is None else (window.start.isoformat(), window.end.isoformat())
-        key = (refusal.kpi, dates, cell, refusal.rule, refusal.required)
+        key = (refusal.kpi, dates, cell, refusal.rule, refusal.required, refusal.revision)
         if key in self._refusals or len(self._refusals) < MAX_REFUSALS:
             self._refusals.setdefault(key, _RefusalAccount(refusal)).nodes.add(node)
 
@@ -293,17 +297,21 @@ class Account:
             for cell in cells:
                 if (kpis is not None and cell.kpi not in kpis) or (windows is not None and cell.window not in windows):
                     continue
-                dates, asked = self._dates(self._window(cell.window)), cell.window not in self._scheduled
+                dates, asked = self._dates(self._window(cell.window)), cell.window not in self._expected
+                revision = self._lattice.edition(cell.window)
+                edition = self._edition(cell.window)
                 order = (cell.window, cell.kpi, str(sorted(cell.cell.items())))
                 result = cell.result
                 if result.value is not None:
                     rows.append((order, Release(
-                        kpi=cell.kpi, window=dates, cell=cell.cell, output="value", value=result.value,
-                        low=result.low, high=result.high, unit=cell.unit, on_demand=asked,
+                        kpi=cell.kpi, window=dates, revision=revision, edition=edition, cell=cell.cell,
+                        output="value", value=result.value, low=result.low, high=result.high, unit=cell.unit,
+                        on_demand=asked,
                     )))
                 rows += [
-                    (order, Release(kpi=cell.kpi, window=dates, cell=cell.cell, output=f"sums.{name}",
-                                    value=value, unit=self._unit(cell.kpi, name), on_demand=asked))
+                    (order, Release(kpi=cell.kpi, window=dates, revision=revision, edition=edition, cell=cell.cell,
+                                    output=f"sums.{name}", value=value, unit=self._unit(cell.kpi, name),
+                                    on_demand=asked))
                     for name, value in result.sums.items()
                 ]
         return tuple(release for _, release in sorted(rows, key=lambda row: row[0]))
@@ -311,12 +319,15 @@ class Account:
     def refusals(self) -> tuple[Refusal, ...]:
         """What was refused or suppressed, by whom; in order."""
         done = self._ended()
-        over, ended = done.issuperset(self._scheduled), {self._dates(self._window(w)) for w in done}
+        over = done.issuperset(self._expected)
+        ended = {(self._dates(self._window(w)), self._lattice.edition(w)) for w in done}
         return tuple(
             a.refusal.model_copy(update={"nodes": tuple(sorted(a.nodes))})
             for _, a in sorted(self._refusals.items(), key=lambda item: str(item[0][1:2] + item[0]))
             # A rule is said to have stopped what all three nodes, the speaker too, say is done: it did not.
-            if a.refusal.suppression or not (over if a.refusal.window is None else a.refusal.window in ended)
+            if a.refusal.suppression or not (
+                over if a.refusal.window is None else (a.refusal.window, a.refusal.revision) in ended
+            )
         )
 
     def alert_rows(self) -> Iterable[AlertRow]:
@@ -332,6 +343,11 @@ class Account:
                 )
                 before = after
 
+    def _edition(self, window: int) -> Literal["provisional", "full"] | None:
+        if self._lattice.editions == 1:
+            return None
+        return "full" if self._lattice.edition(window) else "provisional"
+
     def _unit(self, kpi: str, quantity: str) -> str:
         plan = next(p for p in self._terms.plans if p.kpi == kpi)
         column = plan.time if quantity.endswith(".time") else plan.outcome[0]
@@ -343,6 +359,7 @@ class Account:
             released = sum(done.released > 0 for done in run.done.values()) >= BELIEVED
             yield Run(
                 id=run.id, windows=tuple(self._dates(self._window(w)) for w in run.windows),
+                revision=max(map(self._lattice.edition, run.windows), default=0),
                 outcome="linked" if not run.windows else "released" if released else "suppressed",
                 seconds={p: round(max(d.seconds.get(p, 0) for d in run.done.values()), 3) for p in phases},
             )

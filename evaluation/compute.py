@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from evaluation.results import AlertShares, KpiShares, ReleasedCell
 from mpc.aes import draw_key, expand_key
+from mpc.changes import changed
 from mpc.disclosure import atom_ranges, judge, opened
 from mpc.engine import Engine
 from mpc.linkage import LinkedShard, align, link, repeatable
@@ -64,7 +65,8 @@ class Computation:
         self._atoms = draft.lattice.atoms
         self._needed = frozenset(c.name for plan in plans for c in plan.columns)
         self._linked: dict[int, LinkedShard] = {}
-        self._statistics: dict[int, ShardStatistics] = {}
+        self._statistics: dict[int, dict[int, ShardStatistics]] = {}
+        """Edition → shard → its running totals."""
         self.linkage = ""
         """The attempt of which this node keeps the linkage, hexadecimal; empty before."""
         self.totals = ""
@@ -77,7 +79,7 @@ class Computation:
         registers.
         """
         panes = range(min(w.start for w in windows), max(w.stop for w in windows)) if windows else None
-        batches = self._store.commitments(panes)
+        batches = self._store.commitments(panes, self._edition(windows) if windows else 0)
         digest = hashlib.sha256()
         components = {c: hashlib.sha256() for c in (self._number, (self._number + 1) % NODES)}
         for batch_id in sorted(batches):
@@ -119,24 +121,35 @@ class Computation:
         self._linked, self.linkage = dict(linked), linkage
         self.forget_totals()
 
-    async def extend(self, engine: Engine, stop: int) -> None:
-        """Bring the running totals of all shards up to pane `stop` (exclusive)."""
+    async def extend(self, engine: Engine, windows: Sequence[Window]) -> None:
+        """Bring the running totals of all shards up to the windows' end; a full edition needs the first one's too."""
+        stop, last = max(w.stop for w in windows), self._edition(windows)
         try:
-            for shard, linked in self._linked.items():
-                if shard not in self._statistics:
-                    self._statistics[shard] = ShardStatistics(self._plans, self._atoms, linked.linked)
-                await self._extend_shard(engine, shard, stop)
+            for edition in range(last + 1):
+                statistics = self._statistics.setdefault(edition, {})
+                for shard, linked in self._linked.items():
+                    if shard not in statistics:
+                        statistics[shard] = ShardStatistics(self._plans, self._atoms, linked.linked)
+                    await self._extend_shard(engine, edition, shard, stop)
         except BaseException:
             self.forget_totals()
             raise
-        self.totals = hashlib.sha256(f"{self.totals} {engine.wire.attempt.hex()} {stop}".encode()).hexdigest()
+        self.totals = hashlib.sha256(f"{self.totals} {engine.wire.attempt.hex()} {last} {stop}".encode()).hexdigest()
+
+    def _edition(self, windows: Sequence[Window]) -> int:
+        """Of the windows of one run, which is the same for all of them."""
+        return max(self._terms.draft.lattice.edition(w.index) for w in windows)
+
+    def _totals(self, windows: Sequence[Window]) -> list[ShardStatistics]:
+        """All shards' running totals for the edition of these windows."""
+        return list(self._statistics[self._edition(windows)].values())
 
     def forget_totals(self) -> None:
         """Begin again at the first pane: after half an attempt, or when the nodes' totals do not belong together."""
         self._statistics, self.totals = {}, ""
 
-    async def _extend_shard(self, engine: Engine, shard: int, stop: int) -> None:
-        statistics, linked = self._statistics[shard], self._linked[shard]
+    async def _extend_shard(self, engine: Engine, edition: int, shard: int, stop: int) -> None:
+        statistics, linked = self._statistics[edition][shard], self._linked[shard]
         widest = max(linked.rows) * max(len(self._columns(p.name)) for p in self._terms.draft.parties)
         chunk = max(1, VALUES_AT_ONCE // widest)
         for first, last in self._steps(statistics.next_pane, stop, chunk):
@@ -145,7 +158,7 @@ class Computation:
                 columns = self._columns(party.name)
                 if not columns:
                     continue
-                stored = self._store.panes(party.name, shard, range(first, last), columns)
+                stored = self._store.panes(party.name, shard, range(first, last), columns, edition)
                 _, panes, count, slots = stored.shape
                 rows = await align(engine, linked, position, Share(stored.reshape(2, panes * count, slots)))
                 table = rows.reshape(panes, count, linked.linked)
@@ -174,19 +187,41 @@ class Computation:
         """Decide on shares what may come out of the run's plans and windows: (plans, windows, 2), opened by nobody."""
         draft = self._terms.draft
         counts = [
-            _total([statistics.contributors(plan) for statistics in self._statistics.values()]) for plan in plans
+            _total([statistics.contributors(plan) for statistics in self._totals(windows)]) for plan in plans
         ]
         cancelling = {
             position: await self._incomplete(engine, plan, windows)
             for position, plan in enumerate(plans) if plan.estimator == "completion"
         }
         ranges = atom_ranges(windows, self._atoms)
-        return await judge(engine, counts, ranges, draft.disclosure.minimum_cohort, cancelling)
+        changes = [await self._changes(engine, plan, ranges) for plan in plans] if self._edition(windows) else []
+        return await judge(engine, counts, ranges, draft.disclosure.minimum_cohort, cancelling, changes)
+
+    async def _changes(self, engine: Engine, plan: Plan, ranges: Sequence[tuple[int, int]]) -> Share:
+        """(atoms, counted cells, arms, sums) patients of all shards whom the last edition tells more of than the first.
+
+        Atoms in none of the ranges have zeros.
+        """
+        atoms = sorted({atom for first, last in ranges for atom in range(first, last)})
+        by_shard = []
+        for first, last in zip(self._statistics[0].values(), self._statistics[1].values(), strict=True):
+            step = max(1, VALUES_AT_ONCE // max(len(plan.strata) * len(plan.totals) * first.linked, 1))
+            by_shard.append(Share.concat([
+                await changed(engine, plan, *(
+                    Share.stack([each.window(plan, *self._atoms[atom]) for atom in atoms[start : start + step]])
+                    for each in (first, last)
+                ))
+                for start in range(0, len(atoms), step)
+            ]))
+        counted = _total(by_shard)
+        every = np.zeros((2, len(self._atoms), *counted.shape[1:]), np.uint64)
+        every[:, atoms] = counted.parts
+        return Share(every)
 
     async def _incomplete(self, engine: Engine, plan: Plan, windows: Sequence[Window]) -> Share:
         """(windows, counted cells, 1, 1) patients of all shards who did not do all that was due in a window."""
         by_shard = []
-        for statistics in self._statistics.values():
+        for statistics in self._totals(windows):
             step = max(1, VALUES_AT_ONCE // max(len(plan.strata) * len(plan.totals) * statistics.linked, 1))
             by_shard.append(Share.concat([
                 await incomplete(engine, _window_totals(statistics, plan, windows[start : start + step]))
@@ -252,7 +287,7 @@ class Computation:
     def _sums(self, plan: Plan, stratum: int, windows: Sequence[Window]) -> NDArray[np.uint64]:
         """(2, windows, q) sums over the patients of all shards."""
         panes = [(w.start, w.stop) for w in windows]
-        return _total([each.sums(plan, stratum, panes) for each in self._statistics.values()]).parts
+        return _total([each.sums(plan, stratum, panes) for each in self._statistics[0].values()]).parts
 
     @property
     def patients(self) -> int:
@@ -267,7 +302,7 @@ class Computation:
         sums = np.zeros((2, len(kept), quantities), np.uint64)
         gram = np.zeros((2, len(kept), quantities, quantities), np.uint64)
         strata, shown = len(plan.strata), list(dict.fromkeys(w for w, _ in kept))
-        for statistics in self._statistics.values():
+        for statistics in self._totals(windows):
             step = max(1, VALUES_AT_ONCE // max(strata * len(plan.totals) * statistics.linked, 1))
             for start in range(0, len(shown), step):
                 chosen = shown[start : start + step]

@@ -43,6 +43,8 @@ class Ready(Message):
     """Whether it could link."""
     panes: int = Field(ge=0)
     """Leading panes that are complete here."""
+    mature: int = Field(default=0, ge=0)
+    """Leading panes that are complete for the last edition of results."""
     open: bool
     """Whether it runs scheduled windows: no rule refused them."""
     requests: int = Field(ge=0)

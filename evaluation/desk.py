@@ -30,7 +30,7 @@ from evaluation.status import StatusLine
 from mpc.errors import ProtocolError
 from mpc.wire import Wire
 from policy.agreement import Terms
-from policy.gate import RunRequest, during
+from policy.gate import RunRequest, during, revisions_left
 from policy.plan import Plan
 from policy.request import demanded_window, missing_plans
 from policy.window import Window
@@ -51,6 +51,8 @@ class Inputs(Protocol):
     def registers_complete(self) -> bool: ...
     @property
     def complete_panes(self) -> int: ...
+    @property
+    def mature_panes(self) -> int: ...
 
 
 class Apart(EvaluationError):
@@ -106,12 +108,14 @@ class Desk:
             return False
         if not self.state.ledger.linkage:
             return self.inputs.registers_complete
-        return bool(self._due(self.inputs.complete_panes))
+        return bool(self._due(self.inputs.complete_panes, self.inputs.mature_panes))
 
     @property
     def over(self) -> bool:
-        """Whether no scheduled window is left to run."""
-        return self.stopped is not None or self.expected.following() == len(self.terms.draft.lattice.scheduled)
+        """Whether no scheduled window is left to run, in no edition."""
+        if self.stopped is not None:
+            return True
+        return self.expected.following() == len(self.terms.draft.lattice.scheduled) and not self._revisions()
 
     async def attempt(self, wire: Wire) -> bool:
         """One attempt; returns whether it got anything done.
@@ -143,10 +147,10 @@ class Desk:
             self.terms, self.chain, self.registry, self.computation, self.signing_key, self.status, wire, council, head,
             self.advance,
         )
-        panes = min(r.panes for r in ready)
+        panes, mature = min(r.panes for r in ready), min(r.mature for r in ready)
         await self.answering.catch_up(max(r.handled for r in ready))
         queue = self.intake.waiting(min(r.requests for r in ready))
-        due = self._due(panes) if all(r.open for r in ready) else ()
+        due = self._due(panes, mature) if all(r.open for r in ready) else ()
         if queue and not (due and linked and any(r.asked_last for r in ready)):
             return await self._serve(run, queue, panes, linked=linked)
         if not all(r.open for r in ready):
@@ -175,6 +179,7 @@ class Desk:
         self.state.update(sent=True)
         if mine.windows:
             self.status.say("windows", self.expected.following(), len(self.terms.draft.lattice.scheduled))
+            await self._tell_if_unrevised(mine)
 
     @property
     def place(self) -> str | None:
@@ -196,23 +201,45 @@ class Desk:
         return Ready(
             head=head, attempt=ledger.attempt if state.prepared is None else state.prepared.attempt,
             settled=state.settled, ledger=state.digest, linkage=ledger.linkage,
-            registers=self.inputs.registers_complete, panes=self.inputs.complete_panes, open=self.stopped is None,
+            registers=self.inputs.registers_complete, panes=self.inputs.complete_panes,
+            mature=self.inputs.mature_panes, open=self.stopped is None,
             requests=self.intake.read, handled=ledger.handled, asked_last=ledger.asked_last,
         )
 
     def _missing(self, window: Window) -> tuple[Plan, ...]:
         return tuple(p for p in self.plans if (p.hash, window.index) not in self.state.pairs)
 
-    def _due(self, panes: int) -> tuple[Window, ...]:
-        """The next scheduled windows that run together: complete, one after another, and missing the same plans."""
-        every = self.terms.draft.lattice.scheduled
-        following = self.expected.following()
+    def _due(self, panes: int, mature: int) -> tuple[Window, ...]:
+        """The next windows that run together: complete, one after another, of one edition, missing the same plans.
+
+        Full editions come when no first one is due.
+        """
+        first = self._together(self.terms.draft.lattice.scheduled[self.expected.following() :], panes)
+        return first or self._together(self._revisions(), mature)
+
+    def _together(self, left: Sequence[Window], panes: int) -> tuple[Window, ...]:
         found: list[Window] = []
-        for window in every[following : following + self.most_windows]:
-            if window.stop > panes or self._missing(window) != self._missing(every[following]):
+        for window in left[: self.most_windows]:
+            if window.stop > panes or self._missing(window) != self._missing(left[0]):
                 break
             found.append(window)
         return tuple(found)
+
+    def _unrevised(self) -> tuple[Window, ...]:
+        """Full editions that have not ended, in order."""
+        return tuple(w for w in self.terms.draft.lattice.full if self._missing(w))
+
+    def _revisions(self) -> tuple[Window, ...]:
+        """Those that may still run."""
+        return () if revisions_left(self.terms, self.state.revisions(self.terms.draft.lattice)) else self._unrevised()
+
+    async def _tell_if_unrevised(self, mine: Prepared) -> None:
+        """Say that no run of full editions is left, after the last one; those that are left never come."""
+        lattice = self.terms.draft.lattice
+        refusal = revisions_left(self.terms, self.state.revisions(lattice))
+        left = tuple(w.index for w in self._unrevised())
+        if lattice.edition(mine.windows[0]) and refusal is not None and left:
+            await self.outlets.say(self.answering.refused(refusal, left, None, None))
 
     async def _settle(self, council: Council) -> None:
         """Tell that the outcome is durable here; count it once all three have told so."""
@@ -318,6 +345,6 @@ class Desk:
         every = self.terms.draft.lattice.scheduled
         following = self.expected.following()
         self.stopped = error
-        left = tuple(w.index for w in every[following:])
+        left = tuple(w.index for w in (*every[following:], *self._unrevised()))
         await self.outlets.say(self.answering.refused(error.refusal, left, error.run, None))
         self.status.say("stopped", following, len(every), error.refusal.rule)

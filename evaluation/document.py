@@ -70,6 +70,9 @@ class Release(Frozen):
     kpi: str
     window: DateWindow
     revision: Count = 0
+    """1: the full edition of a window of which there was a provisional one; that one stays, superseded."""
+    edition: Literal["provisional", "full"] | None = None
+    """Without or with what came late; None where results come in one edition."""
     cell: dict[str, str] = {}
     """Dimension → category; empty for all patients."""
     output: str = Field(pattern=r"^(value|sums\.[a-z]+(\.[a-z]+)*)$")
@@ -96,6 +99,8 @@ class Refusal(Frozen):
 
     kpi: str | None = None
     window: DateWindow | None = None
+    revision: Count = 0
+    """1: only the window's full edition is kept in."""
     cell: dict[str, str] | None = None
     rule: Code
     found: Number | str | None = None
@@ -140,6 +145,8 @@ class Run(Frozen):
 
     id: str
     windows: tuple[DateWindow, ...] = ()
+    revision: Count = 0
+    """Of the windows; as in Release."""
     outcome: Code
     seconds: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
     """Phase → seconds, in the order of the phases."""

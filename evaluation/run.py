@@ -108,7 +108,7 @@ class NodeRun:
         return Outcome(self._done(plans, (), sequence), await self._attestation(engine, ()))
 
     async def windows(self, plans: Sequence[Plan], windows: Sequence[Window]) -> Outcome:
-        """Run these plans over these windows, whose panes all three nodes have.
+        """Run these plans over these windows of one edition, whose panes all three nodes have.
 
         Alerts are about scheduled windows; several of these follow each other.
 
@@ -123,7 +123,7 @@ class NodeRun:
         engine = Engine(self.wire)
         async with self._authorising(leader=first % NODES) as authorised:
             async with self._phase("aggregate"):
-                await self.computation.extend(engine, max(w.stop for w in windows))
+                await self.computation.extend(engine, windows)
                 judged = await self.computation.judge(engine, plans, (*before, *windows))
             async with self._timed("authorise"):
                 sequence = await authorised
@@ -140,9 +140,11 @@ class NodeRun:
         async with self._phase("release"):
             sealed = self._seal(plans, shares, alerts)
         minimum = draft.disclosure.minimum_cohort
+        changed = "; as many patients, or none, changed since the provisional edition"
+        late = changed if draft.lattice.edition(first) else ""
         suppressed = tuple(
             Suppressed(kpi=plan.kpi, window=window.index, cell=stratum.cell, rule=RULE_MINIMUM,
-                       required=f"at least {minimum} contributors in every atom")
+                       required=f"at least {minimum} contributors in every atom{late}")
             for p, plan in enumerate(plans)
             for w, window in enumerate(windows)
             for s, stratum in enumerate(plan.strata)

@@ -26,6 +26,7 @@ from evaluation.records import Answered, Done
 from mpc.linkage import LinkageError, LinkedShard
 from policy.canonical import canonical_bytes
 from policy.request import Pair
+from policy.window import Lattice
 
 MAX_NONCES = 4_096
 """Requests remembered, so that a copy is ignored; forgotten ones would be answered from the ledger, at no cost."""
@@ -139,6 +140,10 @@ class NodeState:
     def digest(self) -> str:
         """Of the settled runs: equal at nodes that can go on together."""
         return hashlib.sha256(canonical_bytes([r.model_dump(mode="json") for r in self.ledger.runs])).hexdigest()
+
+    def revisions(self, lattice: Lattice) -> int:
+        """Settled runs that made full editions."""
+        return sum(lattice.edition(run.windows[0]) for run in self.ledger.runs)
 
     @property
     def settled(self) -> bool:

@@ -7,6 +7,8 @@ below an atom.
   names: to its time, to its outcome, to what was missed.
 - table: the total is releasable, every stratum obeys the same rule, and so does the remainder (contributors outside
   all strata), which may also be empty: the total minus the strata tells about it.
+- a second edition of a window obeys all this by itself. What it says more than the first is about those who changed
+  (mpc.changes): in every atom, of each cell, arm and sum, these are nobody or at least the minimum.
 Sums that may cancel between atoms (of a completion: due minus completed) have to obey the rule over the whole window
 too. Every rule is evaluated for every atom and window, whatever the counts; one bit for each part is opened, all plans
 and windows at once.
@@ -45,7 +47,7 @@ async def opened(engine: Engine, judged: Share) -> NDArray[np.bool_]:
 
 async def judge(
     engine: Engine, counts: Sequence[Share], windows: Sequence[tuple[int, int]], minimum: int,
-    over_windows: Mapping[int, Share] | None = None,
+    over_windows: Mapping[int, Share] | None = None, changes: Sequence[Share] = (),
 ) -> Share:
     """Apply the rules; nothing opens.
 
@@ -57,6 +59,7 @@ async def judge(
         minimum: fewest contributors, ≥ 1.
         over_windows: plan's position → (windows, counted cells, arms, kinds), where contributors over whole windows
             count too.
+        changes: for second editions, per plan (atoms, counted cells, arms, sums) patients who changed (mpc.changes).
 
     Returns:
         (plans, windows, 2) shared 0/1: total, table.
@@ -67,22 +70,28 @@ async def judge(
     if minimum < 1:
         raise ValueError(f"the minimum is {minimum}; expected 1 or more")
     over_windows = over_windows or {}
-    for share in counts:
+    if changes and len(changes) != len(counts):
+        raise ValueError(f"changes of {len(changes)} plans, contributors of {len(counts)}; expected as many")
+    for share in (*counts, *changes):
         if len(share.shape) != 4 or any(not 0 <= first < last <= share.shape[0] for first, last in windows):
             raise ValueError(f"windows {list(windows)} do not fit counts of shape {share.shape}")
     for share in over_windows.values():
         if len(share.shape) != 4 or share.shape[0] != len(windows):
             raise ValueError(f"{len(windows)} windows do not fit counts over windows of shape {share.shape}")
-    everything = [*counts, *over_windows.values()]
+    everything = [*counts, *changes, *over_windows.values()]
     flat = Share.concat([share.reshape(-1) for share in everything])
     few, none = await engine.less(flat, minimum), await engine.equal_zero(flat)
     broken = []
     at = 0
-    for share in everything:
+    for place, share in enumerate(everything):
         too_few, empty = (bits[at : at + share.size].reshape(*share.shape) for bits in (few, none))
         at += share.size
-        broken.append(_broken(too_few, empty))
-    by_atom, by_window = broken[: len(counts)], dict(zip(over_windows, broken[len(counts) :], strict=True))
+        of_changes = len(counts) <= place < len(counts) + len(changes)
+        broken.append(_broken_by_changes(too_few - empty) if of_changes else _broken(too_few, empty))
+    by_atom = broken[: len(counts)]
+    by_window = dict(zip(over_windows, broken[len(counts) + len(changes) :], strict=True))
+    if changes:
+        by_atom = [a + b for a, b in zip(by_atom, broken[len(counts) : len(counts) + len(changes)], strict=True)]
     failures = []
     for plan, parts in enumerate(by_atom):
         for place, (first, last) in enumerate(windows):
@@ -98,3 +107,8 @@ def _broken(too_few: Share, empty: Share) -> Share:
     if cells > 1:
         table = table - empty[:, cells - 1].sum(axis=(1, 2))
     return Share.stack([too_few[:, :1].sum(axis=(1, 2, 3)), table])
+
+
+def _broken_by_changes(a_few: Share) -> Share:
+    """(2, atoms): how often a few changed, for the total and for the table."""
+    return Share.stack([a_few[:, :1].sum(axis=(1, 2, 3)), a_few.sum(axis=(1, 2, 3))])

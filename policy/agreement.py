@@ -199,7 +199,7 @@ class Draft(Frozen):
     @property
     def lattice(self) -> Lattice:
         """Every window of this agreement."""
-        return lattice_of(self.panes.count, self.windows, self.on_demand)
+        return lattice_of(self.panes.count, self.windows, self.on_demand, len(self.maturities.editions))
 
     def party(self, name: str) -> Party:
         """The party of that name.

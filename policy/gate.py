@@ -126,6 +126,15 @@ def quota_left(terms: Terms, facts: AgreementFacts, request: RunRequest) -> Refu
                    "agree on a higher quota in a new version")
 
 
+def revisions_left(terms: Terms, used: int) -> Refusal | None:
+    """Another run may make full editions; `used`: runs that made some."""
+    most = terms.draft.maturities.revisions or 0
+    if used < most:
+        return None
+    return Refusal("revision-quota", f"{used} runs of full editions", f"fewer than {most}",
+                   "agree on more in a new version; the provisional editions stay")
+
+
 def requester_known(terms: Terms, demand: Demand, facts: DemandFacts) -> Refusal | None:
     """The agreement names the requester."""
     names = [r.name for r in terms.requesters]

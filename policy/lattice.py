@@ -69,6 +69,12 @@ def _check_windows(plan: Plan, windows: Lattice) -> None:
             f"KPI {plan.kpi} has a cap, and windows that grow: one minus the one before would be about those alone who "
             "had not reached the cap yet, however few. Take tumbling or hopping windows, or the KPI without a cap."
         )
+    if windows.editions > 1 and (plan.cap is not None or plan.estimator == "completion"):
+        raise PlanError(
+            f"KPI {plan.kpi} {'has a cap' if plan.cap is not None else 'is about what was due and not done'}, and "
+            "results come in two editions: what the full one says more could be about a few patients, since such a "
+            'result is not the sum of what changed. Release at "seal" or at "maturity", or leave the KPI out.'
+        )
     if plan.estimator == "completion" and windows.spec.nested:
         raise PlanError(
             f"KPI {plan.kpi} is about what was due and not done, and windows grow: what one of them says more than an "

@@ -1,4 +1,4 @@
-"""Maturities: when what came late is shared, and which revision of a pane results are made of.
+"""Maturities: when what came late is shared, and which revisions of a pane results are made of.
 
 A pane is shared when it is sealed (revision 0). What comes later waits until the pane is one of the agreed numbers of
 days old, counted from its end and the party's grace, and is shared then, together with all else that was late.
@@ -23,11 +23,15 @@ class Maturities(BaseModel):
 
     days: tuple[Annotated[int, Field(ge=1, le=MAX_DAYS)], ...] = Field(default=(), max_length=MAX_MATURITIES)
     """After a pane's end and grace, ascending: one revision each."""
-    release: Literal["seal", "maturity"] = "seal"
-    """Results are made of panes as they were when first sealed; or of panes at their last maturity, and wait for it.
+    release: Literal["seal", "maturity", "both"] = "seal"
+    """Results are made of panes as they were when first sealed; or of panes at their last maturity, and wait for it; or
+    come in two editions, a provisional one at the seal and a full one at the last maturity.
 
-    Never of both: the difference of two releases over one pane would be about those alone of whom something was late.
+    The difference of two editions is about those alone of whom something was late: so the full one comes out only where
+    nobody or enough patients changed (mpc.changes).
     """
+    revisions: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Most runs that make full editions, for `both`; they count in the agreement's quota too."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -35,8 +39,13 @@ class Maturities(BaseModel):
             raise ValueError(
                 f"maturities {list(self.days)} do not ascend. Name each number of days once, the smallest first"
             )
-        if self.release == "maturity" and not self.days:
+        if self.release != "seal" and not self.days:
             raise ValueError("release at maturity, but no days after which panes are mature. Name them, or leave it")
+        if (self.release == "both") != (self.revisions is not None):
+            raise ValueError(
+                f"release {self.release!r} with revisions = {self.revisions}. Say how many runs may make full editions "
+                "if results come in two, and leave it out otherwise"
+            )
         return self
 
     @property
@@ -45,9 +54,9 @@ class Maturities(BaseModel):
         return len(self.days)
 
     @property
-    def released(self) -> int:
-        """The revision that results are made of."""
-        return self.last if self.release == "maturity" else 0
+    def editions(self) -> tuple[int, ...]:
+        """The revision of panes that each edition of a window is made of."""
+        return {"seal": (0,), "maturity": (self.last,), "both": (0, self.last)}[self.release]
 
     def check_calendar(self, last_day: date) -> None:
         """Refuse maturities after the year 9999; `last_day`: on which the panes end.

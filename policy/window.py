@@ -101,7 +101,7 @@ class PaneGrid(BaseModel):
 
 
 class Window(BaseModel):
-    """The panes start ≤ pane < stop; `index` is its number in the agreement's lattice."""
+    """The panes start ≤ pane < stop, in one edition; `index` is its number in the agreement's lattice."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -209,16 +209,30 @@ class Lattice:
     n + start · longest + length − 1, with `longest` what on-demand windows may measure. All of them begin and end where
     scheduled windows do, so that each is a union of the same atoms: what keeps atoms safe (mpc.disclosure) keeps
     every combination of these windows safe.
+    Where results come in two editions (policy.maturity), these numbers are those of the first; the full edition of
+    scheduled window i is n + panes · longest + i.
     """
 
     panes: int
     spec: WindowSpec
     on_demand: OnDemand | None = None
+    editions: int = 1
 
     @cached_property
     def scheduled(self) -> tuple[Window, ...]:
         """The windows that run by themselves, in order; their index is their place."""
         return self.spec.windows(self.panes)
+
+    @cached_property
+    def full(self) -> tuple[Window, ...]:
+        """The full editions of the scheduled windows, in order; none where results come in one edition."""
+        if self.editions == 1:
+            return ()
+        return tuple(w.model_copy(update={"index": self._full_from + w.index}) for w in self.scheduled)
+
+    def edition(self, index: int) -> int:
+        """Of the window of that number: 1 if it is a full edition beside a provisional one, else 0."""
+        return int(index >= self._full_from)
 
     @cached_property
     def atoms(self) -> tuple[tuple[int, int], ...]:
@@ -241,7 +255,7 @@ class Lattice:
         return max((w.stop - w.start for w in self.scheduled), default=0)
 
     def at(self, start: int, stop: int) -> Window | None:
-        """The window of the panes start ≤ pane < stop, or None if it is not agreed."""
+        """The window of the panes start ≤ pane < stop, in its first edition, or None if it is not agreed."""
         scheduled = self._by_panes.get((start, stop))
         if scheduled is not None:
             return scheduled
@@ -255,15 +269,21 @@ class Lattice:
         beyond = index - len(self.scheduled)
         if beyond < 0:
             return self.scheduled[index] if index >= 0 else None
-        if self._longest == 0:
-            return None
+        if self.edition(index):
+            place = index - self._full_from
+            return self.full[place] if place < len(self.full) else None
         start, length = beyond // self._longest, beyond % self._longest + 1
         found = self.at(start, start + length)
         return found if found is not None and found.index == index else None
 
     def is_scheduled(self, window: Window) -> bool:
-        """Whether the window runs by itself."""
+        """Whether the window runs by itself, in its first edition."""
         return window.index < len(self.scheduled)
+
+    @property
+    def _full_from(self) -> int:
+        """The number of the first full edition; above all others."""
+        return len(self.scheduled) + self.panes * self._longest
 
     @property
     def _longest(self) -> int:
@@ -284,6 +304,6 @@ def counted(number: int, unit: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def lattice_of(panes: int, spec: WindowSpec, on_demand: OnDemand | None) -> Lattice:
+def lattice_of(panes: int, spec: WindowSpec, on_demand: OnDemand | None, editions: int) -> Lattice:
     """The lattice of an agreement, made once: it is asked for again and again."""
-    return Lattice(panes, spec, on_demand)
+    return Lattice(panes, spec, on_demand, editions)

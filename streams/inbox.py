@@ -94,12 +94,12 @@ class Inbox:
         draft = terms.draft
         self._opener = Opener(terms, node, key)
         self._consumer = Consumer(broker, topics.inbox(node, draft.name), range(draft.shards), BATCH_WAIT_MS)
-        self._released = draft.maturities.released
+        self._awaited = draft.maturities.editions[0]
         self._log = structlog.get_logger()
         self.refused = 0
         """Messages left unused."""
         self.newest: dict[int, datetime] = {}
-        """Pane → when the latest batch that results are made of was sent."""
+        """Pane → when the latest batch that the first edition of results is made of was sent."""
 
     async def __aenter__(self) -> Self:
         await self._consumer.__aenter__()
@@ -126,7 +126,7 @@ class Inbox:
                 await asyncio.sleep(0)
 
     def _note(self, header: BatchHeader, milliseconds: int) -> None:
-        if header.revision > self._released:
+        if header.revision > self._awaited:
             return
         pane = header.pane
         with contextlib.suppress(OverflowError, OSError, ValueError):  # whoever sends may write any number

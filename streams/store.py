@@ -4,8 +4,8 @@ It holds this node's two components of everything and nothing of the third. File
 or a restart never sees half of one; they outlive the process. The first content of a batch id stays; another
 one under the same id is an incident.
 
-Shares are linear: a pane at a revision is the sum of all its revisions up to it. Results are made of one agreed
-revision of every pane (policy.maturity); what is later is kept.
+Shares are linear: a pane at a revision is the sum of all its revisions up to it. Each edition of results is made of
+one agreed revision of every pane (policy.maturity); what is later is kept.
 """
 
 from collections.abc import Iterable, Sequence
@@ -60,11 +60,11 @@ class ShareStore:
     def __init__(self, folder: Path, terms: Terms, number: int) -> None:
         self._folder, self._terms, self._number = folder, terms, number
         self._agreement = terms.hash
-        self._revisions = range(1 + terms.draft.maturities.released)
+        self._revisions = tuple(range(1 + last) for last in terms.draft.maturities.editions)
         self._held = (number, (number + 1) % NODES)
         self._index: dict[Key, _Entry] = {}
         self._blocks: dict[tuple[str, int], int] = {}
-        self._complete = 0
+        self._complete = [0] * len(self._revisions)
         self.incidents: list[Key] = []
         """Batches of which a second, different content came."""
         self._log = structlog.get_logger()
@@ -112,24 +112,24 @@ class ShareStore:
 
     @property
     def complete_panes(self) -> int:
-        """Leading panes of which every block of every party and shard is here, in the revision of results."""
-        if self.registers_complete:
-            while self._complete < self._terms.draft.panes.count and all(
-                self._has(side, self._complete, revision) for side in self._sides() for revision in self._revisions
-            ):
-                self._complete += 1
-        return self._complete
+        """Leading panes of which every block of every party and shard is here, for the first edition of results."""
+        return self._leading(0)
 
-    def commitments(self, panes: range | None) -> dict[str, dict[int, bytes]]:
-        """Batch id → component → commitment of all batches that results over `panes` are made of; of the registers for
-        None.
+    @property
+    def mature_panes(self) -> int:
+        """The same, for the last edition."""
+        return self._leading(len(self._revisions) - 1)
+
+    def commitments(self, panes: range | None, edition: int = 0) -> dict[str, dict[int, bytes]]:
+        """Batch id → component → commitment of all batches that an edition of results over `panes` is made of; of the
+        registers for None.
 
         Raises:
             StoreError: one is missing.
         """
         found: dict[str, dict[int, bytes]] = {}
         for side in self._sides():
-            wanted = [(REGISTER, 0)] if panes is None else [(p, r) for p in panes for r in self._revisions]
+            wanted = [(REGISTER, 0)] if panes is None else [(p, r) for p in panes for r in self._revisions[edition]]
             for pane, revision in wanted:
                 for block in range(self._count(side)):
                     entry = self._entry((*side, block, pane, revision))
@@ -146,9 +146,11 @@ class ShareStore:
             [self._load((party, shard, b, REGISTER, 0))[1][:, 0] for b in range(self._count((party, shard)))], axis=1
         )
 
-    def panes(self, party: str, shard: int, panes: range, columns: Sequence[str]) -> NDArray[np.uint64]:
-        """(2, panes, columns, slots) this node's components of some columns, all slots of the shard, as results are
-        made of them.
+    def panes(
+        self, party: str, shard: int, panes: range, columns: Sequence[str], edition: int = 0
+    ) -> NDArray[np.uint64]:
+        """(2, panes, columns, slots) this node's components of some columns, all slots of the shard, as an edition of
+        results is made of them.
 
         Raises:
             StoreError: a block or a column is missing.
@@ -157,7 +159,7 @@ class ShareStore:
         out = np.zeros((2, len(panes), len(columns), blocks * size), dtype=np.uint64)
         for place, pane in enumerate(panes):
             for block in range(blocks):
-                for revision in self._revisions:
+                for revision in self._revisions[edition]:
                     header, data = self._load((party, shard, block, pane, revision))
                     unknown = set(columns) - set(header.columns)
                     if unknown:
@@ -165,6 +167,15 @@ class ShareStore:
                     rows = [header.columns.index(c) for c in columns]
                     out[:, place, :, block * size : (block + 1) * size] += data[:, rows]
         return out
+
+    def _leading(self, edition: int) -> int:
+        if self.registers_complete:
+            while self._complete[edition] < self._terms.draft.panes.count and all(
+                self._has(side, self._complete[edition], revision)
+                for side in self._sides() for revision in self._revisions[edition]
+            ):
+                self._complete[edition] += 1
+        return self._complete[edition]
 
     def _sides(self) -> list[tuple[str, int]]:
         draft = self._terms.draft

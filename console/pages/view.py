@@ -47,8 +47,10 @@ def rows(shown: Series, lang: Lang) -> list[Row]:
             for n in (release.value, release.low, release.high)
         )
         note = t("released")
-        if release.revision:
-            note += f", {t('revision', number=release.revision)}"
+        if release.edition is not None:
+            note += f", {t('full') if release.edition == 'full' else t('provisional')}"
+        if point.refusal is not None:
+            note += f"; {t('edition_withheld')}"
         found.append(Row(label, "released", value, low, high, note))
     return found
 

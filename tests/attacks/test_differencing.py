@@ -202,6 +202,17 @@ def test_adherence_and_windows_that_grow_are_refused_together(spec):
     assert compiled(ADHERENCE, windows={"kind": "tumbling", "size": 2})
 
 
+@pytest.mark.parametrize("kpi", [CAPPED, ADHERENCE])
+def test_what_is_no_sum_of_atoms_is_refused_in_two_editions(kpi):
+    """One claim that came late moves a capped sum by less than itself, or not at all: its difference tells who is near."""
+    late = {"days": [30], "release": "both", "revisions": 5}
+    tumbling = {"kind": "tumbling", "size": 2}
+    with pytest.raises(PlanError, match="results come in two editions"):
+        compiled(kpi, maturities=late, windows=tumbling)
+    for release in ("seal", "maturity"):
+        assert compiled(kpi, maturities={"days": [30], "release": release}, windows=tumbling)
+
+
 def test_scheduled_windows_never_cancel():
     """No sum and difference of them is about no pane at all, so that none is about the cap alone."""
     sized = ((4, 1, 30), (4, 2, 31), (4, 3, 30), (3, 5, 40), (13, 13, 60), (6, 4, 50))

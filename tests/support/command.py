@@ -69,16 +69,17 @@ def compare(document, expected: Expected):
     """Every cell comes out exactly when it must, every sum is exact, every interval within 1e-6; returns counts."""
     found = {}
     for release in document["releases"]:
-        key = (release["kpi"], release["window"]["start"], release["window"]["end"],
+        key = (release["kpi"], release["window"]["start"], release["window"]["end"], release["revision"],
                tuple(sorted(release["cell"].items())))
         found.setdefault(key, {})[release["output"]] = release
     refused = {
-        (r["kpi"], r["window"]["start"], r["window"]["end"], tuple(sorted(r["cell"].items()))): r
+        (r["kpi"], r["window"]["start"], r["window"]["end"], r["revision"], tuple(sorted(r["cell"].items()))): r
         for r in document["refusals"]
     }
     sums = cells = 0
     for cell in expected.cells:
-        key = (cell.kpi, cell.start.isoformat(), cell.end.isoformat(), tuple(sorted(cell.cell.items())))
+        key = (cell.kpi, cell.start.isoformat(), cell.end.isoformat(), cell.revision,
+               tuple(sorted(cell.cell.items())))
         if not cell.released:
             assert key not in found, f"{key} came out, but must not"
             assert refused[key]["rule"] == "minimum-cohort"

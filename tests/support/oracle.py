@@ -12,6 +12,9 @@ Shares no code with Winnow. Definitions:
 - a capped outcome: in each category (and outside them all) a person's total over the window, at least 0 and at most
   the cap; for all patients the sum of those;
 - intervals are 95 % (the 0.975 quantile of the normal distribution);
+- of two editions the full one is made of all that came before the last maturity; it may be released if moreover, in
+  every atom of the window, those for whom an arm's time or outcome is another sum than in the provisional edition are
+  none or `minimum_cohort`; the strata if that holds of each of them too, and of the people outside all strata;
 - the total may be released if in every atom of the window each arm has `minimum_cohort` people with time, as many with
   outcome (not asked of a change), as many who missed something (of a completion, and over the whole window as many
   for whom due and completed differ); the strata if moreover each of them has, and the people outside all strata are
@@ -57,6 +60,8 @@ class Cell:
     high: float | None
     contributors: tuple[tuple[int, ...], ...]
     """Per atom: people with exposed time, exposed outcome (and exposed missed), comparator time, comparator outcome."""
+    revision: int = 0
+    """1: the full edition."""
 
 
 @dataclass(frozen=True)
@@ -80,22 +85,33 @@ class Expected:
 def expect(agreement: Path, folders: Mapping[str, Path]) -> Expected:
     """Work out what the evaluation of `agreement` on the parties' `folders` must give."""
     draft = tomllib.loads(agreement.read_text(encoding="utf-8"))
-    readers = {p["name"]: Reader(draft, p["name"], folders[p["name"]]) for p in draft["parties"]}
-    books = {name: reader.read() for name, reader in readers.items()}
-    grid = next(iter(readers.values())).grid
-    linked = sorted(set.intersection(*({p for p in r.books.known if r.linked(p)} for r in readers.values())))
-    table = _measures(draft["measures"], books, linked, grid.edges)
+    books, linked, table, edges = _read(draft, folders)
+    provisional = None
+    if draft.get("maturities", {}).get("release") == "both":
+        _, same, provisional, _ = _read({**draft, "maturities": {}}, folders)
+        assert same == linked
     cells: list[Cell] = []
     for name in draft["kpis"]:
         path = agreement.parent / name if name.endswith(".toml") else CATALOGUE / f"{name}.toml"
         kpi = tomllib.loads(path.read_text(encoding="utf-8"))
-        cells += _cells(kpi, draft, table, grid.edges)
+        if provisional is not None:
+            cells += _cells(kpi, draft, provisional, edges)
+        cells += _cells(kpi, draft, table, edges, provisional)
     events = {
         name: {"read": b.read, "accepted": b.accepted, "rejected": dict(b.rejected), "late_pending": b.late,
                "late_after_maturity": b.too_late}
         for name, b in books.items()
     }
     return Expected(len(linked), tuple(cells), events)
+
+
+def _read(draft: dict, folders: Mapping[str, Path]):
+    """Books by party, the linked people, their measures, the panes' edges."""
+    readers = {p["name"]: Reader(draft, p["name"], folders[p["name"]]) for p in draft["parties"]}
+    books = {name: reader.read() for name, reader in readers.items()}
+    edges = next(iter(readers.values())).grid.edges
+    linked = sorted(set.intersection(*({p for p in r.books.known if r.linked(p)} for r in readers.values())))
+    return books, linked, _measures(draft["measures"], books, linked, edges), edges
 
 
 def _measures(measures: list[dict], books: Mapping[str, Books], linked: list[str], edges: list[date]):
@@ -174,7 +190,11 @@ def _windows(spec: dict, panes: int) -> list[tuple[int, int]]:
     return found
 
 
-def _cells(kpi: dict, draft: dict, table: Mapping[str, np.ndarray], edges: list[date]) -> list[Cell]:
+def _cells(
+    kpi: dict, draft: dict, table: Mapping[str, np.ndarray], edges: list[date],
+    provisional: Mapping[str, np.ndarray] | None = None,
+) -> list[Cell]:
+    """Of the full edition if there was a provisional one."""
     windows = _windows(draft["windows"], len(edges) - 1)
     minimum = draft["disclosure"]["minimum_cohort"]
     arms = {"exposed": table[kpi["exposed"]]}
@@ -218,6 +238,27 @@ def _cells(kpi: dict, draft: dict, table: Mapping[str, np.ndarray], edges: list[
         """Of a completion, people whose due and completed differ over the window."""
         return int((vector("exposed", "time", mask, a, b) != vector("exposed", "outcome", mask, a, b)).sum())
 
+    def changed(stratum: np.ndarray, before: np.ndarray) -> dict[int, list[int]]:
+        """Atom's first pane → numbers of people of whom an arm's time or outcome changed."""
+        counts: dict[int, list[int]] = {}
+        for a, b in pairwise(cuts):
+            counts[a] = [
+                int(((table[arm] * stratum * table[column])[:, a:b].sum(axis=1)
+                     != (provisional[arm] * before * provisional[column])[:, a:b].sum(axis=1)).sum())
+                for arm in (kpi[k] for k in ("exposed", "comparator") if k in kpi)
+                for column in (kpi[k] for k in ("time", "outcome") if k in kpi)
+            ]
+        return counts
+
+    if provisional is not None:
+        earlier = [everybody, *(provisional[name] for _, _, name in _strata(kpi, draft))]
+        earlier_outside = everybody - sum(earlier[1:], np.zeros_like(everybody))
+        news = [changed(mask, was) for (_, mask), was in zip(masks, earlier, strict=True)]
+        other_news = changed(outside, earlier_outside)
+
+    def telling(news: dict[int, list[int]], atoms: list[int]) -> bool:
+        return any(0 < n < minimum for atom in atoms for n in news[atom])
+
     counts = [people(mask) for _, mask in masks]
     rest = people(outside)
     cells = []
@@ -232,13 +273,16 @@ def _cells(kpi: dict, draft: dict, table: Mapping[str, np.ndarray], edges: list[
             few = False
         total = enough[0]
         strata = not few and all(enough) and all(n == 0 or n >= minimum for atom in atoms for n in rest[atom])
+        if provisional is not None:
+            total = total and not telling(news[0], atoms)
+            strata = strata and not any(telling(of, atoms) for of in (*news, other_news))
         for (cell, mask), of in zip(masks, counts, strict=True):
             vectors = {f"{arm}.{column}": vector(arm, column, mask, a, b) for arm in arms for column in columns}
             cells.append(Cell(
                 kpi["id"], number, edges[a], edges[b], cell, strata if cell else total,
                 {name: int(v.sum()) for name, v in vectors.items()},
                 *_estimate(kpi["estimator"], list(vectors.values()), 1 / 100 if points else DAYS_PER_MONTH / 100),
-                tuple(of[atom] for atom in atoms),
+                tuple(of[atom] for atom in atoms), int(provisional is not None),
             ))
     return cells
 

@@ -108,8 +108,8 @@ class Reader:
         self.horizon = agreement.get("corrections", {}).get("horizon_panes")
         self.sources = spec["sources"]
         maturities = agreement.get("maturities", {})
-        if maturities.get("days") and maturities.get("release") != "maturity":
-            raise ValueError("this oracle knows results at maturity only, or agreements without")
+        if maturities.get("days") and maturities.get("release") not in {"maturity", "both"}:
+            raise ValueError("this oracle knows agreements with results at maturity, or without maturities")
         self.maturity = timedelta(days=max(maturities.get("days", []), default=0))
         self.closing = self.grid.midnight(agreement["linkage"]["date"])
         self.most_cents = max((m["bound"] for m in agreement["measures"] if m["aggregation"] == "sum"), default=2**63)

@@ -56,13 +56,17 @@ def run_terms(**changes):
 
 
 class Shares:
-    """One node's store: PATIENTS linked patients, half of them in each arm, five income groups."""
+    """One node's store: PATIENTS linked patients, half of them in each arm, five income groups.
 
-    def __init__(self, terms, number, seed=5):
+    `late`: column → what the full edition adds, (PANES, patients 0, 1, 2 …).
+    """
+
+    def __init__(self, terms, number, seed=5, late=()):
+        late = dict(late)
         rng = np.random.default_rng(seed)
         links = np.arange(SLOTS, dtype=np.uint64)
         self._number = number
-        self._registers, self._panes = {}, {}
+        self._registers, self._panes, self._late = {}, {}, {}
         for place, party in enumerate(terms.draft.parties, 1):
             order = rng.permutation(SLOTS)
             mine = np.where(links < PATIENTS, links, links + np.uint64(10_000 * place))[order]
@@ -71,18 +75,23 @@ class Shares:
                 for column in measure.columns:
                     values = np.broadcast_to(_values(column, order), (PANES, SLOTS))
                     self._panes[column] = deal(np.where(order < PATIENTS, values, 0), rng)[number].parts
+                    if column in late:
+                        more = np.zeros((PANES, SLOTS), np.int64)
+                        more[:, order < PATIENTS] = late[column][:, order[order < PATIENTS]]
+                        self._late[column] = self._panes[column] + deal(more, rng)[number].parts
 
     registers_complete = True
-    complete_panes = PANES
+    complete_panes = mature_panes = PANES
 
     def register(self, party, shard):
         return self._registers[party]
 
-    def panes(self, party, shard, panes, columns):
-        return np.stack([self._panes[c][:, panes.start : panes.stop] for c in columns], axis=2)
+    def panes(self, party, shard, panes, columns, edition=0):
+        held = {**self._panes, **self._late} if edition else self._panes
+        return np.stack([held[c][:, panes.start : panes.stop] for c in columns], axis=2)
 
-    def commitments(self, panes):
-        name = "register" if panes is None else f"panes {panes}"
+    def commitments(self, panes, edition=0):
+        name = "register" if panes is None else f"panes {panes} {edition}"
         return {name: {c: name.encode() + bytes([c]) for c in (self._number, (self._number + 1) % 3)}}
 
 
@@ -175,10 +184,10 @@ class Collected:
 class OneNode:
     """What one node keeps; `restart` is another process over the same folder."""
 
-    def __init__(self, terms, chain, number, folder, most_windows, ahead=False):
+    def __init__(self, terms, chain, number, folder, most_windows, ahead=False, late=()):
         self.terms, self.chain, self.number, self.folder = terms, chain, number, folder
         self.most_windows, self.ahead = most_windows, ahead
-        self.shares = Shares(terms, number)
+        self.shares = Shares(terms, number, late=late)
         self.sent, self.records = [], []
         self.restart()
 
@@ -203,12 +212,12 @@ class OneNode:
 class ThreeNodes:
     """What the three nodes keep between attempts."""
 
-    def __init__(self, terms=None, most_windows=26, ahead=False):
+    def __init__(self, terms=None, most_windows=26, ahead=False, late=()):
         self.terms = terms or run_terms()
         self.chain = MadeUpChain(self.terms)
         folder = Path(tempfile.mkdtemp(prefix="winnow-nodes-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self.nodes = [OneNode(self.terms, self.chain, j, folder / f"node-{j}", most_windows, ahead) for j in range(3)]
+        self.nodes = [OneNode(self.terms, self.chain, j, folder / f"node-{j}", most_windows, ahead, late) for j in range(3)]
 
     @property
     def computations(self):

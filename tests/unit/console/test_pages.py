@@ -85,11 +85,27 @@ def test_the_refusal_nearest_to_the_cell_is_shown():
     assert states(document)[0] == "refused"
 
 
-def test_the_latest_revision_is_shown():
-    document = Document(releases=(release(WINDOWS[0], 0.7, revision=1), release(WINDOWS[0], 0.9)))
-    shown = series(document, RATIO, {}, WINDOWS[:1])
-    assert shown.latest.value == 0.7
-    assert rows(shown, "en")[0].note == "Released, revision 1"
+def test_the_full_edition_is_shown_once_it_is_there():
+    first = release(WINDOWS[0], 0.9, edition="provisional")
+    full = release(WINDOWS[0], 0.7, revision=1, edition="full")
+    for found, value, en, nl in (
+        ((first,), 0.9, "Released, provisional", "Vrijgegeven, voorlopig"),
+        ((full, first), 0.7, "Released, full", "Vrijgegeven, volledig"),
+    ):
+        shown = series(Document(releases=found), RATIO, {}, WINDOWS[:1])
+        assert shown.latest.value == value
+        assert (rows(shown, "en")[0].note, rows(shown, "nl")[0].note) == (en, nl)
+
+
+def test_a_full_edition_that_is_withheld_is_said_to_be_so():
+    withheld = Refusal(kpi=RATIO.id, window=WINDOWS[0], revision=1, cell={}, rule="minimum-cohort")
+    first = release(WINDOWS[0], 0.9, edition="provisional")
+    shown = series(Document(releases=(first,), refusals=(withheld,)), RATIO, {}, WINDOWS[:2])
+    assert [p.state for p in shown.points] == ["released", "pending"]
+    assert rows(shown, "en")[1].note == "Released, provisional; the full edition is withheld"
+    neither = Refusal(kpi=RATIO.id, window=WINDOWS[0], cell={}, rule="minimum-cohort")
+    shown = series(Document(refusals=(neither, withheld)), RATIO, {}, WINDOWS[:1])
+    assert [p.state for p in shown.points] == ["suppressed"]
 
 
 # --- numbers, dates and words -------------------------------------------------------------------------------------

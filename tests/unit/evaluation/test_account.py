@@ -162,3 +162,49 @@ def test_releases_of_windows_asked_for_are_marked(terms):
     feed(account, shares(terms, "run", (1, asked.lattice.at(0, 5).index)))
     found = {(r.window.start.isoformat(), r.window.end.isoformat()): r.on_demand for r in account.document().releases}
     assert found == {("2024-01-08", "2024-02-05"): False, ("2024-01-01", "2024-02-05"): True}
+
+
+def in_two_editions(terms):
+    maturities = {"days": [7], "release": "both", "revisions": 5}
+    return terms.model_copy(update={"draft": make_terms(
+        panes={"zone": "UTC", "unit": "week", "start": "2024-01-01", "count": 5}, maturities=maturities,
+    ).draft})
+
+
+def test_a_full_edition_stands_beside_the_provisional_one(terms):
+    terms = in_two_editions(terms)
+    account, kpi = Account(terms, "innovation-team"), terms.plans[0].kpi
+    feed(account, everything(terms))
+    assert not account.complete
+    full = [w.index for w in terms.draft.lattice.full]
+    hidden = suppressed(terms, full, {(kpi, full[0], ())})
+    feed(account, [done(terms, j, "later", tuple(full), hidden, 1) for j in range(3)])
+    assert not account.complete
+    feed(account, shares(terms, "later", full[:1]))
+    assert account.complete
+    document = account.document()
+    assert document.status == "released"
+    found = {(r.window.start.isoformat(), r.revision, r.edition, r.on_demand) for r in document.releases}
+    assert found == {
+        ("2024-01-01", 0, "provisional", False), ("2024-01-08", 0, "provisional", False),
+        ("2024-01-01", 1, "full", False),
+    }
+    kept = {(r.window.start.isoformat(), r.revision) for r in document.refusals if r.kpi == kpi and r.cell == {}}
+    assert kept == {("2024-01-08", 1)}
+    assert [r.revision for r in document.runs] == [0, 1]
+
+
+def test_full_editions_beyond_their_quota_end_the_account_without_refusing_the_rest(terms):
+    terms = in_two_editions(terms)
+    account = Account(terms, "innovation-team")
+    feed(account, everything(terms))
+    left = tuple(w.index for w in terms.draft.lattice.full)
+    for node in range(3):
+        assert not account.complete
+        feed(account, [Refused(agreement=terms.hash, node=node, run=None, windows=left, rule="revision-quota",
+                               found="5", required="fewer than 5", next_step="agree on more")])
+    assert account.complete
+    refused = [r for r in account.document().refusals if r.rule == "revision-quota"]
+    assert [(r.window.start.isoformat(), r.revision, r.nodes) for r in refused] == [
+        ("2024-01-01", 1, (0, 1, 2)), ("2024-01-08", 1, (0, 1, 2)),
+    ]

@@ -155,8 +155,8 @@ async def test_a_request_that_runs_ahead_is_about_all_panes_that_its_states_are_
     nodes = nodes_with(monkeypatch, VISITS)
     await nodes.attempt()
 
-    def other(panes, honest=nodes.nodes[1].shares.commitments):
-        found = honest(panes)
+    def other(panes, edition, honest=nodes.nodes[1].shares.commitments):
+        found = honest(panes, edition)
         return {name: dict.fromkeys(held, b"other") for name, held in found.items()} if 0 in panes else found
 
     monkeypatch.setattr(nodes.nodes[1].shares, "commitments", other)

@@ -67,7 +67,7 @@ async def ready(wire, terms):
     engine = Engine(wire)
     computation = Computation(terms, terms.plans, Shares(terms, wire.number), wire.number, bytes([wire.number]) * 32)
     await computation.link(engine)
-    await computation.extend(engine, terms.draft.lattice.scheduled[-1].stop)
+    await computation.extend(engine, terms.draft.lattice.scheduled)
     return engine, computation
 
 

@@ -31,11 +31,12 @@ def test_the_document_has_the_agreed_keys():
     plain = json.loads(written.model_dump_json())
     assert list(plain) == ["status", "releases", "refusals", "events", "runs", "alerts", "schedule"]
     assert plain["releases"][0] == {
-        "kpi": "k", "window": {"start": "2025-01-06", "end": "2025-02-03"}, "revision": 0, "cell": {},
+        "kpi": "k", "window": {"start": "2025-01-06", "end": "2025-02-03"}, "revision": 0,
+        "edition": None, "cell": {},
         "output": "value", "value": 0.9, "low": 0.8, "high": 1.0, "unit": "ratio", "on_demand": False,
     }
     assert plain["refusals"][0] == {
-        "kpi": "k", "window": {"start": "2025-01-06", "end": "2025-02-03"}, "cell": {},
+        "kpi": "k", "window": {"start": "2025-01-06", "end": "2025-02-03"}, "revision": 0, "cell": {},
         "rule": "minimum-cohort", "found": None, "required": 10, "nodes": [0, 1, 2],
     }
     assert plain["events"]["hospital"] == {

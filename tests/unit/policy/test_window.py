@@ -177,3 +177,24 @@ def test_windows_on_demand_are_unions_of_atoms_whatever_the_kind(said, panes, lo
             assert (lattice.at(a, b) is not None) == agreed
             if agreed:
                 assert lattice.window(lattice.at(a, b).index) == lattice.at(a, b)
+
+
+@given(
+    panes=st.integers(1, 30), size=st.integers(1, 6), step=st.integers(1, 6), longest=st.none() | st.integers(1, 8),
+)
+def test_full_editions_have_numbers_of_their_own(panes, size, step, longest):
+    on_demand = None if longest is None else OnDemand(largest=longest)
+    spec = WindowSpec(kind="tumbling" if size == step else "hopping", size=size, step=step)
+    one, two = Lattice(panes, spec, on_demand), Lattice(panes, spec, on_demand, 2)
+    assert two.scheduled == one.scheduled
+    assert one.full == ()
+    assert [(w.start, w.stop) for w in two.full] == [(w.start, w.stop) for w in two.scheduled]
+    first = {w.index for a in two.edges for b in two.edges if (w := two.at(a, b)) is not None}
+    full = {w.index for w in two.full}
+    assert first >= {w.index for w in two.scheduled}
+    assert not first & full
+    for index in range(max(first | full, default=0) + 3):
+        assert two.window(index) == next((w for w in two.full if w.index == index), one.window(index))
+        assert (two.window(index) is None) == (index not in first | full)
+    assert {i for i in first | full if two.edition(i)} == full
+    assert not any(two.is_scheduled(w) for w in two.full)

@@ -285,5 +285,14 @@ def test_maturities_stay_within_the_calendar():
 def test_results_at_maturity_need_one():
     with pytest.raises(ValueError, match="no days after which panes are mature"):
         Draft.model_validate(kinds_data(maturities={"release": "maturity"}))
-    drafts = [Draft.model_validate(kinds_data(maturities={"days": [3, 9], "release": r})) for r in ("seal", "maturity")]
-    assert [(d.maturities.last, d.maturities.released) for d in drafts] == [(2, 0), (2, 2)]
+    kinds = ({"release": "seal"}, {"release": "maturity"}, {"release": "both", "revisions": 5})
+    drafts = [Draft.model_validate(kinds_data(maturities={"days": [3, 9], **kind})) for kind in kinds]
+    assert [(d.maturities.last, d.maturities.editions) for d in drafts] == [(2, (0,)), (2, (2,)), (2, (0, 2))]
+
+
+@pytest.mark.parametrize("said", [
+    {"days": [3], "release": "both"}, {"days": [3], "release": "maturity", "revisions": 5}, {"revisions": 5},
+])
+def test_only_two_editions_have_a_quota_of_their_own(said):
+    with pytest.raises(ValueError, match="how many runs may make full editions"):
+        Draft.model_validate(kinds_data(maturities=said))

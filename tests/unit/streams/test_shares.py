@@ -269,10 +269,13 @@ def test_the_first_content_stays_and_another_is_an_incident(stored):
     assert store.incidents[1:] == [other_count.key]
 
 
-@pytest.mark.parametrize(("release", "revisions", "complete"), [("seal", (0,), 3), ("maturity", (0, 1, 2), 1)])
-def test_results_are_made_of_one_agreed_revision_of_every_pane(tmp_path, release, revisions, complete):
+@pytest.mark.parametrize(("agreed", "revisions", "complete"), [
+    ({"release": "seal"}, ((0,),), (3, 3)), ({"release": "maturity"}, ((0, 1, 2),), (1, 1)),
+    ({"release": "both", "revisions": 9}, ((0,), (0, 1, 2)), (3, 1)),
+])
+def test_an_edition_is_made_of_one_agreed_revision_of_every_pane(tmp_path, agreed, revisions, complete):
     """Pane 0 is here in all revisions, pane 1 without the first of them, pane 2 without the last block of the last."""
-    terms = keyed_terms(maturities={"days": [30, 60], "release": release})
+    terms = keyed_terms(maturities={"days": [30, 60], **agreed})
     opener, sharer = Opener(terms, 1, KEYS[1]), Sharer(terms, SHARING_KEY, SIGNING)
     store, kept = ShareStore(tmp_path / "store", terms, 1), {}
     columns = party_columns(terms.draft, "insurer")
@@ -288,22 +291,23 @@ def test_results_are_made_of_one_agreed_revision_of_every_pane(tmp_path, release
             for head in heads:
                 kept[head.key] = opener.open(sharer.messages(head, block(head, seed=len(kept)))[1], 0)
                 store.add([kept[head.key]])
-    assert store.complete_panes == complete
+    assert (store.complete_panes, store.mature_panes) == complete
     assert (store.received, store.expected) == (len(kept), 9 * (1 + 3 * 12))
-    batches = [kept["insurer", 0, 0, 0, r] for r in revisions]
-    found = store.panes("insurer", 0, range(1), list(columns))
-    for place, component in enumerate((1, 2)):
-        expected = sum(b.components[component] for b in batches)
-        np.testing.assert_array_equal(found[place, 0, :, :64], expected)
-    commitments = store.commitments(range(1))
-    assert len(commitments) == 9 * len(revisions)
-    assert all(commitments[b.header.batch_id.hex()] == b.commitments for b in batches)
     again = ShareStore(tmp_path / "store", terms, 1)
-    assert (again.received, again.complete_panes) == (len(kept), complete)
-    np.testing.assert_array_equal(again.panes("insurer", 0, range(1), list(columns)), found)
-    if release == "maturity":
-        with pytest.raises(StoreError, match="revision 1 of block 0 of pane 1 of insurer"):
-            store.panes("insurer", 0, range(2), list(columns))
+    assert (again.received, again.complete_panes, again.mature_panes) == (len(kept), *complete)
+    for edition, numbers in enumerate(revisions):
+        batches = [kept["insurer", 0, 0, 0, r] for r in numbers]
+        found = store.panes("insurer", 0, range(1), list(columns), edition)
+        for place, component in enumerate((1, 2)):
+            expected = sum(b.components[component] for b in batches)
+            np.testing.assert_array_equal(found[place, 0, :, :64], expected)
+        commitments = store.commitments(range(1), edition)
+        assert len(commitments) == 9 * len(numbers)
+        assert all(commitments[b.header.batch_id.hex()] == b.commitments for b in batches)
+        np.testing.assert_array_equal(again.panes("insurer", 0, range(1), list(columns), edition), found)
+        if len(numbers) > 1:
+            with pytest.raises(StoreError, match="revision 1 of block 0 of pane 1 of insurer"):
+                store.panes("insurer", 0, range(2), list(columns), edition)
 
 
 def test_revisions_of_a_pane_have_different_masks_even_of_equal_content():
