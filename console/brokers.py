@@ -25,8 +25,7 @@ class LocalBrokers:
 
     def __init__(self, folder: Path, draft: Draft, kafka: int = 0) -> None:
         self._draft = draft
-        self.embedded = None if kafka else EmbeddedBroker(folder)
-        self.cluster = KafkaCluster(folder, kafka, users(draft)) if kafka else None
+        self.service = KafkaCluster(folder, kafka, users(draft)) if kafka else EmbeddedBroker(folder)
 
     def start(self) -> None:
         """Start all and wait until they serve.
@@ -34,15 +33,11 @@ class LocalBrokers:
         Raises:
             LocalError: one does not start; names the log.
         """
-        for service in (self.embedded, self.cluster):
-            if service is not None:
-                service.start()
+        self.service.start()
 
     def stop(self) -> None:
         """End all; safe to call twice."""
-        for service in (self.embedded, self.cluster):
-            if service is not None:
-                service.stop()
+        self.service.stop()
 
     async def prepare(self) -> None:
         """Make the agreement's topics, and let everyone at theirs.
@@ -51,23 +46,23 @@ class LocalBrokers:
             BrokerError: see streams.admin.
         """
         await create_topics(self.of(OPERATOR), all_topics(self._draft))
-        if self.cluster is not None:
+        if isinstance(self.service, KafkaCluster):
             await grant(self.of(OPERATOR), rules(self._draft))
 
     def of(self, user: str) -> Broker:
         """The brokers as a user meets them; the embedded one knows no users."""
-        if self.cluster is None:
-            assert self.embedded is not None
-            return Broker(self.embedded.address)
-        login = read_login(user, self.cluster.password_file(user), self.cluster.authority)
-        return Broker(self.cluster.address, APACHE if self.cluster.brokers > 1 else APACHE_SINGLE, login)
+        met = self.service
+        if isinstance(met, EmbeddedBroker):
+            return Broker(met.address)
+        login = read_login(user, met.password_file(user), met.authority)
+        return Broker(met.address, APACHE if met.brokers > 1 else APACHE_SINGLE, login)
 
     def settings(self, user: str) -> str | dict[str, Any]:
         """The same, as `broker` in a configuration (evaluation.config)."""
         met = self.of(user)
-        if self.cluster is None:
+        if isinstance(self.service, EmbeddedBroker):
             return met.address
         return {
             "address": met.address, "profile": met.profile.name, "user": user,
-            "password": self.cluster.password_file(user), "authority": self.cluster.authority,
+            "password": self.service.password_file(user), "authority": self.service.authority,
         }

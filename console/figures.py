@@ -48,12 +48,13 @@ WORDS: Final[dict[str, Words]] = {
     "rejected": Words(en="Rejected", nl="Afgewezen"),
     "sealed_until": Words(en="Sealed until", nl="Afgesloten tot"),
     "late": Words(en="Late", nl="Te laat"),
+    "late_after_maturity": Words(en="After maturity", nl="Na rijping"),
     "told": Words(en="Told (UTC)", nl="Gemeld (UTC)"),
     "totals": Words(
         en="In all: sealed until {sealed}; {behind} behind; unread {unread} events and {batches} batches; {late} late; "
-           "{rejected} rejected.",
+           "{too_late} after the last maturity; {rejected} rejected.",
         nl="In totaal: afgesloten tot {sealed}; {behind} achter; ongelezen {unread} gebeurtenissen en {batches} "
-           "pakketten; {late} te laat; {rejected} afgewezen.",
+           "pakketten; {late} te laat; {too_late} na de laatste rijping; {rejected} afgewezen.",
     ),
     "skew": Words(
         en="Apart: partitions {partitions}, shards {shards}; the fullest shard has {load} times the mean.",
@@ -114,16 +115,18 @@ def present_figures(found: PartyFigures, lang: Lang, console: Output) -> None:
         (Text(str(p.partition)), *_read_so_far(p, lang), Text(_waits_for(p, lang)), Text(_count(p.rejected, lang)),
          _told(p, lang)) for p in found.partitions
     ])
-    _table(console, lang, ("shard", "unread", "watermark", "behind", "sealed_until", "late", "told"), [
+    heads = ("shard", "unread", "watermark", "behind", "sealed_until", "late", "late_after_maturity", "told")
+    _table(console, lang, heads, [
         (Text(str(s.shard)), *_read_so_far(s, lang), Text(_day(s.sealed_until, lang)), Text(_count(s.late, lang)),
-         _told(s, lang)) for s in found.shards
+         Text(_count(s.late_after_maturity, lang)), _told(s, lang)) for s in found.shards
     ])
     parts: list[PartitionFigures | ShardFigures] = [*found.partitions, *found.shards]
     console.print(Text(_say(
         lang, "totals", sealed=_day(found.sealed_until, lang),
         behind=_age(found.lag_seconds, lang, ended=all(part.ended for part in parts)),
         unread=_count(found.source_lag_messages, lang), batches=_count(found.shard_lag_messages, lang),
-        late=_count(found.late, lang), rejected=_count(found.rejected, lang),
+        late=_count(found.late, lang), too_late=_count(found.late_after_maturity, lang),
+        rejected=_count(found.rejected, lang),
     )))
     load = _say(lang, "unknown") if found.load_ratio is None else number(found.load_ratio, lang)
     console.print(Text(_say(
@@ -196,5 +199,4 @@ def _age(seconds: float | None, lang: Lang, *, ended: bool = False) -> str:
 
 
 def _say(lang: Lang, key: str, **values: str) -> str:
-    words = WORDS[key]
-    return (words.nl if lang == "nl" else words.en).format(**values)
+    return WORDS[key].of(lang).format(**values)

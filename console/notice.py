@@ -74,7 +74,7 @@ def notice(
                  cell=one_line(cell_name(kpi, alert.cell, lang)), window=period(window, lang)),
             _say(lang, "bounds", alert=alert.id, bounds=one_line(bounds(row, kpi, lang))),
             _figure(message.figure, kpi, lang, reads=reads),
-            _say(lang, "agreement", title=one_line(draft.title.nl if lang == "nl" else draft.title.en)),
+            _say(lang, "agreement", title=one_line(draft.title.of(lang))),
             *(() if page is None else (_say(lang, "page", url=page),)),
             _say(lang, "reference", id=message.id),
         ))
@@ -106,8 +106,7 @@ def _figure(figure: Figure | None, kpi: Kpi, lang: Lang, *, reads: bool) -> str:
 
 
 def _say(lang: Lang, key: str, **names: str) -> str:
-    text = _TEXTS[key]
-    return (text.nl if lang == "nl" else text.en).format(**names)
+    return _TEXTS[key].of(lang).format(**names)
 
 
 def _both(key: str, between: str) -> str:

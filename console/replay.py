@@ -100,7 +100,7 @@ def _say(lines: list[str]) -> None:
 
 def _told(name: str, lang: Lang, **said: str | int | date) -> str:
     """A sentence, its numbers as the language writes them."""
-    return getattr(WORDS[name], lang).format(**{  # type: ignore[no-any-return]
+    return WORDS[name].of(lang).format(**{
         key: number(value, lang, 0) if isinstance(value, int) else value for key, value in said.items()
     })
 

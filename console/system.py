@@ -26,6 +26,7 @@ from evaluation.errors import Unreachable
 from evaluation.keys import private_folder
 from evaluation.status import ALIVE
 from infra.kafka.settings import OPERATOR
+from infra.local.broker import EmbeddedBroker
 from infra.local.chain import REPLAY_BLOCK_SECONDS, EmbeddedChain
 from infra.local.children import free_port, spawn_tied, stop, stop_all
 from policy.agreement import NODES, Draft
@@ -132,25 +133,25 @@ class LocalSystem:
         draft = drilled(self.draft, self.drill)
         self._say("keys", str(self.root))
         self.work = prepare(self.root, draft, self.kpis, tuple(free_port() for _ in range(NODES)))
-        self.brokers = LocalBrokers(self.root / "broker", draft, self.kafka)
+        brokers = self.brokers = LocalBrokers(self.root / "broker", draft, self.kafka)
         self._say("broker")
-        self.brokers.start()
+        brokers.start()
         # A cluster lives on without one of its brokers; its clients tell when it does not.
-        if self.brokers.embedded is not None and self.brokers.embedded.process is not None:
-            self._services["broker"] = Child("broker", self.brokers.embedded.process)
+        if isinstance(brokers.service, EmbeddedBroker) and brokers.service.process is not None:
+            self._services["broker"] = Child("broker", brokers.service.process)
         chain = EmbeddedChain(self.root / "chain", self.block_seconds)
         self._say("chain")
         chain.start()
         assert chain.process is not None
         self._services["chain"] = Child("chain", chain.process)
-        await self.brokers.prepare()
+        await brokers.prepare()
         self._say("agreement")
         self.onboarded = await onboard(
             self.work, chain.url, leave_out=draft.parties[-1].name if self.drill == "unsigned" else None
         )
         self._roles = {role.name: role for role in self._processes(self.work, self.onboarded)}
         self.work.configure_requesters(
-            lambda name: self._common(requester_user(name))["broker"], self.onboarded.settings()
+            lambda name: brokers.settings(requester_user(name)), self.onboarded.settings()
         )
 
     async def _end(self) -> None:

@@ -18,7 +18,7 @@ COMPARED: Final[dict[ValueUnit, str]] = {"ratio": "ratio", "EUR/patient-month": 
 
 def title(kpi: Kpi, lang: Lang) -> str:
     """The KPI's title."""
-    return kpi.title.nl if lang == "nl" else kpi.title.en
+    return kpi.title.of(lang)
 
 
 def cell_key(cell: Cell) -> str:
@@ -40,7 +40,7 @@ def cell_name(kpi: Kpi, cell: Cell, lang: Lang) -> str:
     if dimension != "income" or kpi.names:
         named = [kpi.names.get(key) for key in (dimension, f"{dimension}:{category}")]
         first, second = (
-            said if text is None else text.nl if lang == "nl" else text.en
+            said if text is None else text.of(lang)
             for said, text in zip((dimension, category), named, strict=True)
         )
         return f"{first}: {second}"

@@ -266,7 +266,6 @@ def translator(lang: Lang) -> Callable[..., str]:
     """A function from a key (and the values for its braces) to the text."""
 
     def translate(key: str, **values: object) -> str:
-        text = TEXTS[key]
-        return (text.nl if lang == "nl" else text.en).format(**values)
+        return TEXTS[key].of(lang).format(**values)
 
     return translate

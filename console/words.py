@@ -61,6 +61,10 @@ RULES: Final[dict[str, Text]] = {
         en="the requester's agreed number of new runs is used up",
         nl="het afgesproken aantal nieuwe berekeningen van de aanvrager is op",
     ),
+    "revision-quota": Text(
+        en="the agreed number of runs that make full editions is used up; provisional ones stay",
+        nl="het afgesproken aantal runs voor volledige uitgaven is op; de voorlopige blijven",
+    ),
     "quota": Text(en="the agreed number of runs is used up", nl="het afgesproken aantal runs is op"),
 }
 
@@ -112,7 +116,7 @@ def plain(table: Mapping[str, Text], code: str, lang: str = "en") -> str:
     text = table.get(code)
     if text is None:
         return code
-    return text.nl if lang == "nl" else text.en
+    return text.of(lang)
 
 
 def described(table: Mapping[str, Text], code: str, lang: str = "en") -> str:

@@ -51,14 +51,14 @@ class Advance:
         """Whether it is this node's turn to reserve it; if it does not, runs authorise themselves."""
         return self.state.ledger.places % NODES == self.number
 
-    async def seen(self, head: int) -> str:
-        """The next place, if it is reserved at block `head`; else "".
+    async def seen(self, head: int) -> tuple[str, str]:
+        """The next place and the manifest to which it is bound here; both empty if none is reserved at `head`.
 
         Raises:
             ChainError: see policy.chain.reader.
         """
         found = await self.registry.authorisation(self.agreement_id, self.run, head)
-        return "" if found is None else self.run
+        return ("", "") if found is None else (self.run, self.state.ledger.bound)
 
     async def reserve(self) -> None:
         """Have the next place reserved; what the contract or the endpoint refuses is told, and left."""

@@ -90,6 +90,8 @@ class NodeRun:
     """What the run is: H(agreement, plans, windows, data)."""
     _spent: bool = False
     """Whether the place that was reserved for the next run is spent by this one."""
+    _known: int | None = None
+    """Its sequence number, if it is authorised already."""
     _request: RunRequest = field(default_factory=lambda: RunRequest(plan_hashes=(), windows=()))
 
     async def link(self, plans: Sequence[Plan]) -> Outcome:
@@ -190,17 +192,14 @@ class NodeRun:
             plan_hashes=tuple(sorted(p.hash for p in plans)), windows=tuple((w.start, w.stop) for w in windows)
         )
         async with self._timed("agree"):
-            advance = self.advance if windows else None
-            block, place = await asyncio.gather(
-                self.registry.block(self.head), _nothing() if advance is None else advance.seen(self.head)
-            )
+            block, (place, bound) = await asyncio.gather(self.registry.block(self.head), self._place(windows))
             batches, components = self.computation.manifest(read)
             stances = await self.council.exchange(Stance(
                 windows=tuple(w.index for w in windows), plans=self._request.plan_hashes, batches=batches,
                 components=components, block_number=block.number, block_hash=block.hash,
                 linkage=self.computation.linkage if windows else "",
                 totals=self.computation.totals if windows else "",
-                place=place, bound=advance.state.ledger.bound if advance is not None and place else "",
+                place=place, bound=bound,
             ))
             differing = disagreement(stances)
             if differing is not None:
@@ -210,12 +209,16 @@ class NodeRun:
                 self.computation.forget_totals()
             self._manifest = run_id(self.terms.hash, stances)
             self._run, self._spent = taken(stances, self._manifest)
-            known, facts, latest = await asyncio.gather(
+            self._known, facts, latest = await asyncio.gather(
                 self.registry.authorisation(self.chain.agreement_id, self._run),
                 read_facts(self.registry, self.chain, self.terms, "finalized"), self._latest(),
             )
-            refusals = before(self.terms, facts, replace(self._request, already_authorised=known is not None))
+            refusals = before(self.terms, facts, replace(self._request, already_authorised=self._known is not None))
             await self.verdict("agree", refusals[0] if refusals else latest)
+
+    async def _place(self, windows: Sequence[Window]) -> tuple[str, str]:
+        """See Advance.seen; linkage takes no place."""
+        return ("", "") if self.advance is None or not windows else await self.advance.seen(self.head)
 
     @contextlib.asynccontextmanager
     async def _authorising(self, leader: int) -> AsyncIterator["asyncio.Task[int]"]:
@@ -230,10 +233,9 @@ class NodeRun:
     async def _authorise(self, leader: int) -> int:
         """Get the run onto the chain; returns its sequence number once that is final here."""
         assert self._run is not None
-        if self._run != self._manifest:
-            numbers = await self.registry.authorisations(self.chain.agreement_id, [self._run], self.head)
+        if self._known is not None:
             self.status.say("authorised", windows=len(self._request.windows), run=self._run)
-            return numbers[self._run]
+            return self._known
         if self.wire.number == leader:
             begin = time.perf_counter()
 
@@ -312,10 +314,6 @@ class NodeRun:
             windows=tuple(w.index for w in windows), sequence=sequence, seconds=self._seconds, suppressed=suppressed,
             released=cells - len(suppressed), alerts=alerts, kpis=tuple(p.kpi for p in plans) if windows else (),
         )
-
-
-async def _nothing() -> str:
-    return ""
 
 
 def _hashes(sealed: Mapping[str, bytes]) -> tuple[str, ...]:

@@ -51,6 +51,10 @@ class Text(BaseModel):
     en: str
     nl: str
 
+    def of(self, lang: str) -> str:
+        """The text in `nl`, or else English."""
+        return self.nl if lang == "nl" else self.en
+
 
 class Kpi(BaseModel):
     """A KPI program; every name refers to a measure of the agreement."""

@@ -14,7 +14,8 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streams.broker import MAX_MESSAGE_BYTES, Consumer, Producer, Record
-from streams.errors import BrokerError, StoreError
+from streams.errors import StoreError
+from streams.flow import to_the_end
 from streams.shard import Shard
 from streams.states import StateFolder
 
@@ -26,9 +27,6 @@ KEPT = 2
 """Checkpoints of a shard that stay: the latest, and the one before it."""
 SHARE_OF_TIME = 0.05
 """At most this part of a worker's time goes into checkpoints, however large states become."""
-READ_SECONDS = 60.0
-"""The state topic gives something within this time, or its end is reached."""
-POLL_SECONDS = 0.5
 POLL_RECORDS = 64
 
 
@@ -110,16 +108,10 @@ async def read_states(consumer: Consumer, shards: int) -> list[Held]:
     Raises:
         BrokerError: it cannot be read to its end.
     """
-    found, ends = [Held() for _ in range(shards)], [await consumer.end(shard) for shard in range(shards)]
-    limit = time.monotonic() + READ_SECONDS
-    while [shard for shard in range(shards) if await consumer.position(shard) < ends[shard]]:
-        records = await consumer.poll(POLL_SECONDS, POLL_RECORDS)
+    found = [Held() for _ in range(shards)]
+    async for records in to_the_end(consumer, range(shards), POLL_RECORDS):
         for record in records:
             found[record.partition].take(record)
-        if records:
-            limit = time.monotonic() + READ_SECONDS
-        elif time.monotonic() > limit:
-            raise BrokerError(f"{consumer.topic} gave nothing for {READ_SECONDS:g} s before its end")
     return found
 
 

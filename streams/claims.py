@@ -1,6 +1,5 @@
 """Claim lines of one shard that were accepted, a row each, by id."""
 
-import base64
 from array import array
 from collections.abc import Sequence
 
@@ -19,11 +18,6 @@ _SCHEMA = pa.schema([
     pa.field("cents", pa.int64(), nullable=False), pa.field("state", pa.uint8(), nullable=False),
 ])
 _NUMBERS = ("person", "occurred", "care", "cents")
-
-
-def id_bytes(event_id: str) -> bytes:
-    """16 bytes: an event id, decoded."""
-    return base64.urlsafe_b64decode(event_id + "==")
 
 
 class Claims:

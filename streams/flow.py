@@ -3,12 +3,12 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from streams.broker import Consumer, Producer, Record
-from streams.errors import StalledError
+from streams.errors import BrokerError, StalledError
 
 POLL_SECONDS = 0.5
 POLL_RECORDS = 4_000
@@ -17,6 +17,9 @@ TURN_RECORDS = 100
 """Records a stage handles between two awaits: some tens of milliseconds, even when each is sealed and the machine is
 busy. Without turns a connection to the broker would seem lost.
 """
+
+END_SECONDS = 60.0
+"""A topic gives something within this time, or its end is reached."""
 
 Progress = Callable[[str, int, int], None]
 """phase, done, total"""
@@ -82,6 +85,27 @@ async def polls(consumer: Consumer, pulse: Pulse, most: int = POLL_RECORDS) -> A
             yield records
         else:
             pulse.check(consumer.topic)
+
+
+async def to_the_end(consumer: Consumer, partitions: Sequence[int], most: int) -> AsyncIterator[list[Record]]:
+    """What partitions hold now, from where the consumer stands; it is left at their ends.
+
+    An end that was told too low is passed by reading on until nothing comes.
+
+    Raises:
+        BrokerError: no answer, or the topic gives nothing before its end.
+    """
+    ends = {partition: await consumer.end(partition) for partition in partitions}
+    limit = time.monotonic() + END_SECONDS
+    while any(ends.values()):
+        records = await consumer.poll(POLL_SECONDS, most)
+        if records:
+            limit = time.monotonic() + END_SECONDS
+            yield records
+        elif all([await consumer.position(partition) >= end for partition, end in ends.items()]):
+            return
+        elif time.monotonic() > limit:
+            raise BrokerError(f"{consumer.topic} gave nothing for {END_SECONDS:g} s before its end")
 
 
 class Outbox:

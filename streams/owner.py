@@ -9,13 +9,10 @@ re-keyed twice is dropped by its offset, and masks are bound to content.
 import asyncio
 import secrets
 import time
-from types import TracebackType
-from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streams import topics
-from streams.broker import Broker, Consumer, Producer, Record
+from streams.broker import Consumer, Producer, Record
 from streams.errors import BrokerError, SupersededError
 
 CLAIM_KEY = b"owner"
@@ -33,21 +30,18 @@ class _Claim(BaseModel):
 
 
 class Owner:
-    """Ours, from entering the context until somebody else claims; leaving it gives nothing back."""
+    """Ours, from our claim until somebody else's; nothing is given back.
 
-    def __init__(self, broker: Broker, party: str, agreement: str) -> None:
-        topic = topics.owner(party, agreement)
-        self._consumer, self._topic, self._party = Consumer(broker, topic, [0]), topic, party
+    Args:
+        consumer: of the party's owner topic, from its beginning.
+        party: for messages.
+    """
+
+    def __init__(self, consumer: Consumer, party: str) -> None:
+        self._consumer, self._party = consumer, party
+        self._token = ""
         self.epoch = -1
         """Offset of our claim; higher than every owner's before us."""
-
-    async def __aenter__(self) -> Self:
-        await self._consumer.__aenter__()
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                        trace: TracebackType | None) -> None:
-        await self._consumer.__aexit__(kind, error, trace)
 
     async def claim(self, producer: Producer) -> int:
         """Become the owner; returns the epoch.
@@ -56,19 +50,19 @@ class Owner:
             SupersededError: somebody else claimed right after us.
             BrokerError: no answer, or the claim cannot be read.
         """
-        token = secrets.token_hex(TOKEN_BYTES)
-        await producer.send(self._topic, 0, [(CLAIM_KEY, _Claim(token=token).model_dump_json().encode())])
+        self._token = secrets.token_hex(TOKEN_BYTES)
+        topic = self._consumer.topic
+        await producer.send(topic, 0, [(CLAIM_KEY, _Claim(token=self._token).model_dump_json().encode())])
         limit = time.monotonic() + CLAIM_SECONDS
         while self.epoch < 0:
             if time.monotonic() > limit:
-                raise BrokerError(f"our claim on {self._topic} was stored but cannot be read for {CLAIM_SECONDS:g} s")
+                raise BrokerError(f"our claim on {topic} was stored but cannot be read for {CLAIM_SECONDS:g} s")
             records = await self._consumer.poll(POLL_SECONDS, POLL_RECORDS)
             # Stored twice by a client that tries again, it is still one claim: the last of its records counts.
-            mine = [record.offset for record in records if _token(record) == token]
+            mine = [record.offset for record in records if _token(record) == self._token]
             if mine:
                 self.epoch = mine[-1]
-                self._check(records, token)
-        self._token = token
+                self._check(records)
         return self.epoch
 
     async def watch(self) -> None:
@@ -79,15 +73,15 @@ class Owner:
             BrokerError: see Consumer.poll.
         """
         while True:
-            self._check(await self._consumer.poll(POLL_SECONDS, POLL_RECORDS), self._token)
+            self._check(await self._consumer.poll(POLL_SECONDS, POLL_RECORDS))
             await asyncio.sleep(0)
 
-    def _check(self, records: list[Record], token: str) -> None:
+    def _check(self, records: list[Record]) -> None:
         for record in records:
-            if record.offset > self.epoch and _token(record) != token:
+            if record.offset > self.epoch and _token(record) != self._token:
                 raise SupersededError(
-                    f"another worker works for {self._party} since claim {record.offset} on {self._topic}; ours was "
-                    f"{self.epoch}. This one stops. If both were meant to run, run one: two take over from each other"
+                    f"another worker works for {self._party} since claim {record.offset} on {self._consumer.topic}; "
+                    f"ours was {self.epoch}. This one stops. Run one worker: two take over from each other"
                 )
 
 

@@ -146,11 +146,12 @@ class PartyPipeline:
         )
         async with (
             Producer(config.broker) as producer,
-            Owner(config.broker, party, draft.name) as owner,
+            Consumer(config.broker, topics.owner(party, draft.name), [0]) as claims,
             Consumer(config.broker, topics.source(party), shards) as incoming,
             Consumer(config.broker, topics.sharded(party, draft.name), shards) as accepted,
             Consumer(config.broker, topics.panes(party, draft.name), shards) as sealed,
         ):
+            owner = Owner(claims, party)
             try:
                 async with asyncio.TaskGroup() as group:
                     watchers = [group.create_task(watch(config.broker))]
@@ -206,9 +207,6 @@ class PartyPipeline:
             partition: min((shard.seen[partition] for shard in self._shards), key=lambda header: header.next)
             for partition in range(self._config.terms.draft.shards)
         }
-        self.counts.accepted = sum(shard.accepted for shard in self._shards)
-        self.counts.late_pending = sum(shard.panes.late_pending for shard in self._shards)
-        self.counts.late_after_maturity = sum(shard.panes.late_after_maturity for shard in self._shards)
         self.counts.rejected = Counter()
         for header in self._headers.values():
             self.counts.rejected.update(header.refused)

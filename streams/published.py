@@ -1,6 +1,5 @@
 """What a party's source topic holds already of its files: where a replay that was interrupted goes on."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -8,14 +7,12 @@ from pydantic import ValidationError
 
 from streams.broker import Consumer
 from streams.envelope import Heartbeat, parse
-from streams.errors import BrokerError
+from streams.flow import to_the_end
 from streams.numbering import number_of, position_of
 
 TAIL_RECORDS = 600
 """Looked at from the end of a partition: its last heartbeats, one a source, and the line before them."""
-POLL_SECONDS = 0.5
 POLL_RECORDS = 1_000
-READ_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -40,26 +37,17 @@ async def published(consumer: Consumer, partitions: Sequence[int]) -> dict[int, 
     Raises:
         BrokerError: no answer, or the topic gives nothing before its end.
     """
-    found, ends = dict.fromkeys(partitions, Published()), {}
+    found = dict.fromkeys(partitions, Published())
     for partition in partitions:
-        ends[partition] = await consumer.end(partition)
-        await consumer.seek(partition, max(0, ends[partition] - TAIL_RECORDS))
-    limit = time.monotonic() + READ_SECONDS
-    while True:
-        records = await consumer.poll(POLL_SECONDS, POLL_RECORDS)
+        await consumer.seek(partition, max(0, await consumer.end(partition) - TAIL_RECORDS))
+    async for records in to_the_end(consumer, partitions, POLL_RECORDS):
         for record in records:
             before = found[record.partition]
             if (number := number_of(record.key)) > before.line:
                 found[record.partition] = replace(before, line=number, position=position_of(record.key or b""))
             elif record.key is None and (source := _final(record.value)) is not None:
                 found[record.partition] = replace(before, ended=before.ended | {source})
-        if records:
-            limit = time.monotonic() + READ_SECONDS
-        # An end that was told too low is passed by reading on until nothing comes.
-        elif all([await consumer.position(partition) >= end for partition, end in ends.items()]):
-            return found
-        elif time.monotonic() > limit:
-            raise BrokerError(f"{consumer.topic} gave nothing for {READ_SECONDS:g} s before its end")
+    return found
 
 
 def _final(value: bytes) -> str | None:

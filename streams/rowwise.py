@@ -72,6 +72,11 @@ def event_name(found: bytes) -> str:
     return base64.urlsafe_b64encode(found).rstrip(b"=").decode()
 
 
+def id_bytes(event_id: str) -> bytes:
+    """16 bytes: an event id, decoded."""
+    return base64.urlsafe_b64decode(event_id + "==")
+
+
 def row_of(event: PatientEvent) -> Row:
     """An envelope as a row."""
     code: str | None = None
@@ -93,9 +98,9 @@ def row_of(event: PatientEvent) -> Row:
         case WithdrawalEvent():
             pass
     return Row(
-        kind=KINDS.index(event.kind), event=_id_bytes(event.event_id),
+        kind=KINDS.index(event.kind), event=id_bytes(event.event_id),
         patient=encrypted(event.patient),
-        corrects=None if event.corrects is None else _id_bytes(event.corrects),
+        corrects=None if event.corrects is None else id_bytes(event.corrects),
         occurred=micros(event.occurred_at), recorded=micros(event.recorded_at), source=event.source, code=code,
         value=value, detail=detail, until=None if until is None else micros(until), flag=flag,
     )
@@ -136,7 +141,3 @@ def event_of(row: Row) -> PatientEvent:
 
 def _given(name: str | None) -> str:
     return "" if name is None else name
-
-
-def _id_bytes(event_id: str) -> bytes:
-    return base64.urlsafe_b64decode(event_id + "==")

@@ -76,6 +76,7 @@ class PaneStage:
             if not records:
                 pulse.check(consumer.topic)
             await self._take(records, outbox, counts, pulse)
+        self._count(counts)
 
     async def run(
         self, consumer: Consumer, producer: Producer, counts: Counts, progress: Progress, pulse: Pulse
@@ -111,11 +112,14 @@ class PaneStage:
         for record in records:
             await self._fold(record, outbox, counts)
             pulse.beat()
-            counts.accepted = sum(shard.accepted for shard in self._shards)
-            counts.late_pending = sum(shard.panes.late_pending for shard in self._shards)
-            counts.late_after_maturity = sum(shard.panes.late_after_maturity for shard in self._shards)
+            self._count(counts)
             if self._checkpoints is not None:
                 await self._checkpoints.keep_if_due(record.partition, self._shards[record.partition])
+
+    def _count(self, counts: Counts) -> None:
+        counts.accepted = sum(shard.accepted for shard in self._shards)
+        counts.late_pending = sum(shard.panes.late_pending for shard in self._shards)
+        counts.late_after_maturity = sum(shard.panes.late_after_maturity for shard in self._shards)
 
     async def _fold(self, record: Record, outbox: Outbox, counts: Counts) -> None:
         shard = self._shards[record.partition]

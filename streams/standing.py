@@ -38,6 +38,7 @@ async def standing(
     folded = [
         shard_stand(
             number, max(position, end), position, shard.panes.watermark, shard.panes.sealed, shard.panes.late_pending,
+            shard.panes.late_after_maturity,
         )
         for number, (shard, position, end) in enumerate(zip(shards, [s.position for s in shards], logged, strict=True))
     ]

@@ -15,7 +15,7 @@ import pyarrow as pa
 from policy.agreement import Draft
 from policy.window import MAX_PANES
 from streams.chest import Tables, table
-from streams.claims import CANCELLED, CREDIT, ID_BYTES, STANDS, Claims, id_bytes
+from streams.claims import CANCELLED, CREDIT, ID_BYTES, STANDS, Claims
 from streams.columns import NEVER
 from streams.debits import Debits, Enrolments, persons
 from streams.envelope import (
@@ -36,7 +36,7 @@ from streams.people import NOBODY, People
 from streams.pseudonym import PATIENT_BYTES, encrypted
 from streams.rejects import Reason
 from streams.revisions import Revisions
-from streams.rowwise import MICROSECOND, micros, moment
+from streams.rowwise import MICROSECOND, id_bytes, micros, moment
 from streams.sources.agreed import programmes
 from streams.totals import Totals
 

@@ -65,7 +65,7 @@ class _Pages:
             lang=lang, t=translator(lang), link=link, path=request.url.path,
             kept={k: v[:LONGEST_CELL_KEY] for k, v in request.query_params.items() if k == "cell"},
             draft=self._draft, document=self._store.current(), version=self._store.version,
-            moment=self._time, agreement=self._draft.title.nl if lang == "nl" else self._draft.title.en,
+            moment=self._time, agreement=self._draft.title.of(lang),
             updated=self._time(self._store.updated, lang), **values,
         )
         return HTMLResponse(html, status_code=status, headers={"Content-Language": lang, "Vary": "Accept-Language"})

@@ -28,7 +28,7 @@ async def test_a_party_a_node_and_a_broker_are_killed_in_the_middle(tmp_path, fo
     draft = load_draft(AGREEMENT)
     system = LocalSystem(draft, load_kpis(draft, AGREEMENT.parent), folders, tmp_path / "work", kafka=3)
     async with system:
-        cluster = system.brokers.cluster
+        cluster = system.brokers.service
         system.start()
         await system.wait_for("insurer", "ingest", LIMIT_SECONDS)
         system.kill("insurer")

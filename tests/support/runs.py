@@ -130,9 +130,6 @@ class MadeUpChain:
     async def authorisation(self, agreement, run, at="finalized"):
         return self.runs.get(run)
 
-    async def authorisations(self, agreement, runs, at="finalized"):
-        return {run: self.runs[run] for run in runs if run in self.runs}
-
     async def authorise(self, agreement, runs, sent=lambda: None):
         for run in runs:
             self.runs.setdefault(run, len(self.runs) + 1)

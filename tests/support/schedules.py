@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from evaluation.results import combine, open_result
 from policy.agreement import load_draft
 from streams import inbox as inboxes
-from streams import owner as owners
 from streams import pipeline as pipelines
 from streams import topics
 from streams.broker import Broker
@@ -64,7 +63,6 @@ class Evaluation:
         with (
             mock.patch.object(pipelines, "Producer", lambda *a: LIVES.get().producer(*a)),
             mock.patch.object(pipelines, "Consumer", lambda *a: LIVES.get().consumer(*a)),
-            mock.patch.object(owners, "Consumer", lambda *a: LIVES.get().consumer(*a)),
             mock.patch.object(inboxes, "Consumer", lambda *a: LIVES.get().consumer(*a)),
             mock.patch.object(pipelines, "watch", _for_ever),
             # Threads would make a schedule another one each time.

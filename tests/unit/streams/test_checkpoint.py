@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from policy.agreement import Draft
-from streams import owner as owners
-from streams.broker import Broker
+from streams import topics
 from streams.checkpoint import KEPT, PIECE_BYTES, Checkpoints, read_states, restore
 from streams.errors import BrokerError, StoreError, SupersededError
 from streams.owner import Owner
@@ -165,7 +164,7 @@ async def test_records_that_no_checkpoint_has_are_passed_over():
 
 
 async def test_a_state_topic_that_ends_too_early_is_an_error(monkeypatch):
-    monkeypatch.setattr("streams.checkpoint.READ_SECONDS", 0.05)
+    monkeypatch.setattr("streams.flow.END_SECONDS", 0.05)
     consumer = life().consumer(None, TOPIC, [0])
     consumer.end = _far
     with pytest.raises(BrokerError, match=r"state gave nothing for 0\.05 s before its end"):
@@ -186,18 +185,16 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
         folder.write(0, b"x")
 
 
-async def test_the_last_claim_counts_and_the_one_before_stops(monkeypatch):
+async def test_the_last_claim_counts_and_the_one_before_stops():
     world = World(Random(2), hides=0.2, repeats=0.0)
     process = life(world)
-    monkeypatch.setattr(owners, "Consumer", process.consumer)
-    producer, broker = process.producer(None), Broker("127.0.0.1:1")
-    async with Owner(broker, "hospital", "small") as first, Owner(broker, "hospital", "small") as second:
-        one = await first.claim(producer)
-        assert await second.claim(producer) > one
-        with pytest.raises(SupersededError, match="another worker works for hospital since claim 1 .* ours was 0"):
-            await first.watch()
-        await producer.send("hospital.small.owner", 0, [(b"owner", b"not a claim")])
-        async with Owner(broker, "hospital", "small") as third:
-            await third.claim(producer)
-            with pytest.raises(SupersededError):
-                await second.watch()
+    producer, topic = process.producer(None), topics.owner("hospital", "small")
+    first, second, third = (Owner(process.consumer(None, topic, [0]), "hospital") for _ in range(3))
+    one = await first.claim(producer)
+    assert await second.claim(producer) > one
+    with pytest.raises(SupersededError, match="another worker works for hospital since claim 1 .* ours was 0"):
+        await first.watch()
+    await producer.send("hospital.small.owner", 0, [(b"owner", b"not a claim")])
+    await third.claim(producer)
+    with pytest.raises(SupersededError):
+        await second.watch()

@@ -9,7 +9,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from policy.agreement import Draft
-from streams import published as tails
 from streams import replay as replays
 from streams.envelope import Heartbeat, encode, parse
 from streams.errors import BrokerError, SourceError
@@ -171,7 +170,7 @@ async def test_a_tail_tells_the_last_line_and_the_sources_that_ended(monkeypatch
     await send(SOURCE, 0, [(None, final)])
     assert (await published(consumer, [0]))[0] == Published(9, b"b c", frozenset({"claims"}))
     assert not parse(alive).final
-    monkeypatch.setattr(tails, "READ_SECONDS", 0.05)
+    monkeypatch.setattr("streams.flow.END_SECONDS", 0.05)
 
     async def far(*_):
         return 9
