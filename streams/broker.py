@@ -222,10 +222,19 @@ class Consumer:
         Raises:
             BrokerError: no answer.
         """
-        at = TopicPartition(self.topic, partition)
+        return (await self.ends([partition]))[partition]
+
+    async def ends(self, partitions: Sequence[int]) -> dict[int, int]:
+        """The same of several partitions, asked for together: each question may wait for a fetch that is under way.
+
+        Raises:
+            BrokerError: no answer.
+        """
+        at = {partition: TopicPartition(self.topic, partition) for partition in partitions}
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                return int((await self._client.end_offsets([at]))[at])
+                found = await self._client.end_offsets(list(at.values()))
+                return {partition: int(found[place]) for partition, place in at.items()}
         except (KafkaError, OSError, TimeoutError) as error:
             raise lost(self._broker, f"reading {self.topic}", error) from error
 

@@ -95,7 +95,7 @@ async def to_the_end(consumer: Consumer, partitions: Sequence[int], most: int) -
     Raises:
         BrokerError: no answer, or the topic gives nothing before its end.
     """
-    ends = {partition: await consumer.end(partition) for partition in partitions}
+    ends = await consumer.ends(partitions)
     limit = time.monotonic() + END_SECONDS
     while any(ends.values()):
         records = await consumer.poll(POLL_SECONDS, most)

@@ -69,7 +69,7 @@ class PaneStage:
         """
         for number, shard in enumerate(self._shards):
             await consumer.seek(number, shard.position)
-        ends = [await consumer.end(number) for number in range(len(self._shards))]
+        ends = (await consumer.ends(range(len(self._shards)))).values()
         outbox = Outbox(producer)
         while any(shard.position < end for shard, end in zip(self._shards, ends, strict=True)):
             records = await consumer.poll(POLL_SECONDS, LOG_RECORDS)

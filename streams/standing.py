@@ -1,5 +1,6 @@
 """How a running pipeline stands, for the party's operator."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from policy.agreement import Party
@@ -25,21 +26,21 @@ async def standing(
         BrokerError: the broker does not say where a partition ends.
     """
     # Ends first: what is read of a part after them is of one moment, with nothing awaited in between.
-    read = [await source.end(number) for number in sorted(headers)]
-    logged = [await log.end(number) for number in range(len(shards))]
+    read, logged = await asyncio.gather(source.ends(sorted(headers)), log.ends(range(len(shards))))
     partitions = [
         partition_stand(
             number, max(header.next, end), header.next, header.marks, party.sources,
             sum(header.refused.values()) + sum(shard.refused_of[number] for shard in shards),
         )
-        for end, (number, header) in zip(read, sorted(headers.items()), strict=True)
+        for end, (number, header) in zip(read.values(), sorted(headers.items()), strict=True)
     ]
     # A shard folds in a thread: its position is read once.
+    folds = [shard.position for shard in shards]
     folded = [
         shard_stand(
             number, max(position, end), position, shard.panes.watermark, shard.panes.sealed, shard.panes.late_pending,
             shard.panes.late_after_maturity,
         )
-        for number, (shard, position, end) in enumerate(zip(shards, [s.position for s in shards], logged, strict=True))
+        for number, (shard, position, end) in enumerate(zip(shards, folds, logged.values(), strict=True))
     ]
     return tuple(partitions), tuple(folded)

@@ -139,8 +139,11 @@ class SimulatedConsumer(_Client):
         self._next[partition] = offset
 
     async def end(self, partition):
+        return (await self.ends([partition]))[partition]
+
+    async def ends(self, partitions):
         await self._world.operation(self._process)
-        return len(self._world.log(self.topic, partition))
+        return {partition: len(self._world.log(self.topic, partition)) for partition in partitions}
 
     async def position(self, partition):
         return self._next[partition]

@@ -166,13 +166,13 @@ async def test_records_that_no_checkpoint_has_are_passed_over():
 async def test_a_state_topic_that_ends_too_early_is_an_error(monkeypatch):
     monkeypatch.setattr("streams.flow.END_SECONDS", 0.05)
     consumer = life().consumer(None, TOPIC, [0])
-    consumer.end = _far
+    consumer.ends = _far
     with pytest.raises(BrokerError, match=r"state gave nothing for 0\.05 s before its end"):
         await read_states(consumer, 1)
 
 
-async def _far(_partition):
-    return 5
+async def _far(partitions):
+    return dict.fromkeys(partitions, 5)
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
