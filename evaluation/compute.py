@@ -140,7 +140,7 @@ class Computation:
         """Of the windows of one run, which is the same for all of them."""
         return max(self._terms.draft.lattice.edition(w.index) for w in windows)
 
-    def _totals(self, windows: Sequence[Window]) -> list[ShardStatistics]:
+    def _shards(self, windows: Sequence[Window]) -> list[ShardStatistics]:
         """All shards' running totals for the edition of these windows."""
         return list(self._statistics[self._edition(windows)].values())
 
@@ -187,7 +187,7 @@ class Computation:
         """Decide on shares what may come out of the run's plans and windows: (plans, windows, 2), opened by nobody."""
         draft = self._terms.draft
         counts = [
-            _total([statistics.contributors(plan) for statistics in self._totals(windows)]) for plan in plans
+            _total([statistics.contributors(plan) for statistics in self._shards(windows)]) for plan in plans
         ]
         cancelling = {
             position: await self._incomplete(engine, plan, windows)
@@ -205,7 +205,7 @@ class Computation:
         atoms = sorted({atom for first, last in ranges for atom in range(first, last)})
         by_shard = []
         for first, last in zip(self._statistics[0].values(), self._statistics[1].values(), strict=True):
-            step = max(1, VALUES_AT_ONCE // max(len(plan.strata) * len(plan.totals) * first.linked, 1))
+            step = _at_once(plan, first)
             by_shard.append(Share.concat([
                 await changed(engine, plan, *(
                     Share.stack([each.window(plan, *self._atoms[atom]) for atom in atoms[start : start + step]])
@@ -221,8 +221,8 @@ class Computation:
     async def _incomplete(self, engine: Engine, plan: Plan, windows: Sequence[Window]) -> Share:
         """(windows, counted cells, 1, 1) patients of all shards who did not do all that was due in a window."""
         by_shard = []
-        for statistics in self._totals(windows):
-            step = max(1, VALUES_AT_ONCE // max(len(plan.strata) * len(plan.totals) * statistics.linked, 1))
+        for statistics in self._shards(windows):
+            step = _at_once(plan, statistics)
             by_shard.append(Share.concat([
                 await incomplete(engine, _window_totals(statistics, plan, windows[start : start + step]))
                 for start in range(0, len(windows), step)
@@ -302,8 +302,8 @@ class Computation:
         sums = np.zeros((2, len(kept), quantities), np.uint64)
         gram = np.zeros((2, len(kept), quantities, quantities), np.uint64)
         strata, shown = len(plan.strata), list(dict.fromkeys(w for w, _ in kept))
-        for statistics in self._totals(windows):
-            step = max(1, VALUES_AT_ONCE // max(strata * len(plan.totals) * statistics.linked, 1))
+        for statistics in self._shards(windows):
+            step = _at_once(plan, statistics)
             for start in range(0, len(shown), step):
                 chosen = shown[start : start + step]
                 totals = _window_totals(statistics, plan, [windows[w] for w in chosen])
@@ -316,6 +316,11 @@ class Computation:
                 sums[:, at] += cell_sums.parts
                 gram[:, at] += cell_gram.parts
         return sums, gram
+
+
+def _at_once(plan: Plan, statistics: ShardStatistics) -> int:
+    """Windows or atoms of a shard whose totals are worked on together."""
+    return max(1, VALUES_AT_ONCE // max(len(plan.strata) * len(plan.totals) * statistics.linked, 1))
 
 
 def _window_totals(statistics: ShardStatistics, plan: Plan, windows: Sequence[Window]) -> Share:

@@ -5,15 +5,15 @@ changed, or enough did (mpc.disclosure); so they are counted as contributors are
 """
 
 from mpc.engine import Engine
+from mpc.parts import by_sum, with_outside
 from mpc.share import Share
-from policy.measure import LIMB_BITS
 from policy.plan import Plan
 
 
 async def changed(engine: Engine, plan: Plan, before: Share, after: Share) -> Share:
     """Numbers of patients whose part in a sum is not what it was.
 
-    9 rounds; 32 bytes a patient, atom, counted cell, arm and kind from node 0, 16 from the others; nothing opens.
+    9 rounds; 32 bytes a patient, atom, counted cell, arm and sum from node 0, 16 from the others; nothing opens.
 
     Args:
         engine: the ring engine.
@@ -22,19 +22,7 @@ async def changed(engine: Engine, plan: Plan, before: Share, after: Share) -> Sh
         after: the same of the other edition.
 
     Returns:
-        (atoms, counted cells, arms, kinds): cells as in `plan.strata`, then those outside all strata if there are any;
-        kinds are time, then outcome if the plan has one.
+        (atoms, counted cells, arms, sums): see mpc.parts.
     """
-    difference = after - before
-    atoms, cells, _, linked = difference.shape
-    arms, limbs = len(plan.arms), len(plan.outcome)
-    by_arm = difference.reshape(atoms, cells, arms, 1 + limbs, linked)
-    sums = [by_arm[:, :, :, 0]]
-    if limbs:
-        amounts = by_arm[:, :, :, limbs]
-        sums.append(amounts if limbs == 1 else amounts + by_arm[:, :, :, 1] * (1 << LIMB_BITS))
-    by_kind = Share.stack(sums, axis=3)
-    if cells > 1:
-        outside = by_kind[:, 0] - by_kind[:, 1:].sum(axis=1)
-        by_kind = Share.concat([by_kind, outside.reshape(atoms, 1, arms, len(sums), linked)], axis=1)
-    return linked - (await engine.equal_zero(by_kind)).sum()
+    difference = with_outside(by_sum(plan, after - before))
+    return difference.shape[-1] - (await engine.equal_zero(difference)).sum()

@@ -81,17 +81,15 @@ async def judge(
     everything = [*counts, *changes, *over_windows.values()]
     flat = Share.concat([share.reshape(-1) for share in everything])
     few, none = await engine.less(flat, minimum), await engine.equal_zero(flat)
-    broken = []
-    at = 0
-    for place, share in enumerate(everything):
-        too_few, empty = (bits[at : at + share.size].reshape(*share.shape) for bits in (few, none))
+    bits, at = [], 0
+    for share in everything:
+        bits.append([found[at : at + share.size].reshape(*share.shape) for found in (few, none)])
         at += share.size
-        of_changes = len(counts) <= place < len(counts) + len(changes)
-        broken.append(_broken_by_changes(too_few - empty) if of_changes else _broken(too_few, empty))
-    by_atom = broken[: len(counts)]
-    by_window = dict(zip(over_windows, broken[len(counts) + len(changes) :], strict=True))
-    if changes:
-        by_atom = [a + b for a, b in zip(by_atom, broken[len(counts) : len(counts) + len(changes)], strict=True)]
+    judged = iter(bits)
+    by_atom = [_broken(*next(judged)) for _ in counts]
+    for plan in range(len(changes)):
+        by_atom[plan] = by_atom[plan] + _broken_by_changes(*next(judged))
+    by_window = {plan: _broken(*next(judged)) for plan in over_windows}
     failures = []
     for plan, parts in enumerate(by_atom):
         for place, (first, last) in enumerate(windows):
@@ -109,6 +107,7 @@ def _broken(too_few: Share, empty: Share) -> Share:
     return Share.stack([too_few[:, :1].sum(axis=(1, 2, 3)), table])
 
 
-def _broken_by_changes(a_few: Share) -> Share:
+def _broken_by_changes(too_few: Share, empty: Share) -> Share:
     """(2, atoms): how often a few changed, for the total and for the table."""
+    a_few = too_few - empty
     return Share.stack([a_few[:, :1].sum(axis=(1, 2, 3)), a_few.sum(axis=(1, 2, 3))])

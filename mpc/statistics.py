@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from mpc.engine import Engine
 from mpc.errors import MpcError
+from mpc.parts import by_sum, with_outside
 from mpc.share import Share
-from policy.measure import LIMB_BITS
 from policy.plan import Column, Plan
 
 VALUES_PER_STEP = 1 << 20
@@ -266,21 +266,17 @@ async def capped(engine: Engine, plan: Plan, totals: Share) -> Share:
     if plan.cap is None:
         raise StatisticsError(f"KPI {plan.kpi} has no cap")
     windows, cells, _, linked = totals.shape
-    by_arm = totals.reshape(windows, cells, len(plan.arms), -1, linked)
-    amounts = by_arm[:, :, :, -1]
-    if len(plan.outcome) > 1:
-        amounts = amounts + by_arm[:, :, :, 1] * (1 << LIMB_BITS)
+    sums = by_sum(plan, totals)
+    amounts = sums[:, :, :, 1]
     if cells > 1:
-        named = amounts[:, 1:]
-        outside = amounts[:, 0] - named.sum(axis=1)
-        amounts = Share.concat([named, outside.reshape(windows, 1, len(plan.arms), linked)], axis=1)
+        amounts = with_outside(amounts)[:, 1:]
     sides = await engine.less(Share.stack([plan.cap - amounts, amounts]), 0)
     above, below = sides[0], sides[1]
     kept = await engine.multiply(amounts, 1 - above - below) + above * plan.cap
     if cells > 1:
         whole = kept.sum(axis=1).reshape(windows, 1, len(plan.arms), linked)
         kept = Share.concat([whole, kept[:, :-1]], axis=1)
-    return Share.stack([by_arm[:, :, :, 0], kept], axis=3).reshape(windows, cells, -1, linked)
+    return Share.stack([sums[:, :, :, 0], kept], axis=3).reshape(windows, cells, -1, linked)
 
 
 async def incomplete(engine: Engine, totals: Share) -> Share:
@@ -296,11 +292,8 @@ async def incomplete(engine: Engine, totals: Share) -> Share:
     Returns:
         (windows, counted cells, 1, 1), as `ShardStatistics.contributors` has it for atoms.
     """
-    windows, cells, _, linked = totals.shape
-    missed = totals[:, :, 0] - totals[:, :, 1]
-    if cells > 1:
-        outside = missed[:, 0] - missed[:, 1:].sum(axis=1)
-        missed = Share.concat([missed, outside.reshape(windows, 1, linked)], axis=1)
+    windows, _, _, linked = totals.shape
+    missed = with_outside(totals[:, :, 0] - totals[:, :, 1])
     return (linked - (await engine.equal_zero(missed)).sum()).reshape(windows, -1, 1, 1)
 
 
