@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Literal
 
 from evaluation.answers import Answer, Answers
@@ -297,21 +298,19 @@ class Account:
             for cell in cells:
                 if (kpis is not None and cell.kpi not in kpis) or (windows is not None and cell.window not in windows):
                     continue
-                dates, asked = self._dates(self._window(cell.window)), cell.window not in self._expected
-                revision = self._lattice.edition(cell.window)
-                edition = self._edition(cell.window)
+                release = partial(
+                    Release, kpi=cell.kpi, window=self._dates(self._window(cell.window)),
+                    revision=self._lattice.edition(cell.window), edition=self._edition(cell.window), cell=cell.cell,
+                    on_demand=cell.window not in self._expected,
+                )
                 order = (cell.window, cell.kpi, str(sorted(cell.cell.items())))
                 result = cell.result
                 if result.value is not None:
-                    rows.append((order, Release(
-                        kpi=cell.kpi, window=dates, revision=revision, edition=edition, cell=cell.cell,
+                    rows.append((order, release(
                         output="value", value=result.value, low=result.low, high=result.high, unit=cell.unit,
-                        on_demand=asked,
                     )))
                 rows += [
-                    (order, Release(kpi=cell.kpi, window=dates, revision=revision, edition=edition, cell=cell.cell,
-                                    output=f"sums.{name}", value=value, unit=self._unit(cell.kpi, name),
-                                    on_demand=asked))
+                    (order, release(output=f"sums.{name}", value=value, unit=self._unit(cell.kpi, name)))
                     for name, value in result.sums.items()
                 ]
         return tuple(release for _, release in sorted(rows, key=lambda row: row[0]))

@@ -115,7 +115,7 @@ class Desk:
         """Whether no scheduled window is left to run, in no edition."""
         if self.stopped is not None:
             return True
-        return self.expected.following() == len(self.terms.draft.lattice.scheduled) and not self._revisions()
+        return self.expected.following() == len(self.terms.draft.lattice.scheduled) and not self._revisable()
 
     async def attempt(self, wire: Wire) -> bool:
         """One attempt; returns whether it got anything done.
@@ -215,7 +215,7 @@ class Desk:
         Full editions come when no first one is due.
         """
         first = self._together(self.terms.draft.lattice.scheduled[self.expected.following() :], panes)
-        return first or self._together(self._revisions(), mature)
+        return first or self._together(self._revisable(), mature)
 
     def _together(self, left: Sequence[Window], panes: int) -> tuple[Window, ...]:
         found: list[Window] = []
@@ -229,16 +229,18 @@ class Desk:
         """Full editions that have not ended, in order."""
         return tuple(w for w in self.terms.draft.lattice.full if self._missing(w))
 
-    def _revisions(self) -> tuple[Window, ...]:
+    def _revisable(self) -> tuple[Window, ...]:
         """Those that may still run."""
         return () if revisions_left(self.terms, self.state.revisions(self.terms.draft.lattice)) else self._unrevised()
 
     async def _tell_if_unrevised(self, mine: Prepared) -> None:
         """Say that no run of full editions is left, after the last one; those that are left never come."""
         lattice = self.terms.draft.lattice
+        if not lattice.edition(mine.windows[0]):
+            return
         refusal = revisions_left(self.terms, self.state.revisions(lattice))
         left = tuple(w.index for w in self._unrevised())
-        if lattice.edition(mine.windows[0]) and refusal is not None and left:
+        if refusal is not None and left:
             await self.outlets.say(self.answering.refused(refusal, left, None, None))
 
     async def _settle(self, council: Council) -> None:
