@@ -38,8 +38,8 @@ async def published(consumer: Consumer, partitions: Sequence[int]) -> dict[int, 
         BrokerError: no answer, or the topic gives nothing before its end.
     """
     found = dict.fromkeys(partitions, Published())
-    for partition in partitions:
-        await consumer.seek(partition, max(0, await consumer.end(partition) - TAIL_RECORDS))
+    for partition, end in (await consumer.ends(partitions)).items():
+        await consumer.seek(partition, max(0, end - TAIL_RECORDS))
     async for records in to_the_end(consumer, partitions, POLL_RECORDS):
         for record in records:
             before = found[record.partition]

@@ -172,15 +172,18 @@ async def test_a_tail_tells_the_last_line_and_the_sources_that_ended(monkeypatch
     assert not parse(alive).final
     monkeypatch.setattr("streams.flow.END_SECONDS", 0.05)
 
-    async def far(*_):
-        return 9
+    async def far(partitions):
+        return dict.fromkeys(partitions, 9)
+
+    async def anywhere(*_):
+        return None
 
     async def at(_partition):
         return 5
 
     consumer.position = at
-    consumer.end = far
-    consumer.seek = far
+    consumer.ends = far
+    consumer.seek = anywhere
     with pytest.raises(BrokerError, match=r"insurer\.source gave nothing for 0\.05 s before its end"):
         await published(consumer, [0])
 
