@@ -10,9 +10,9 @@ import pytest
 from evaluation.intake import MAX_STRANGERS
 from evaluation.records import Answered, Done, Refused, Skipped
 from policy.chain.signing import new_key
-from tests.attacks.test_resume import by_hand, released, until_idle
+from tests.attacks.test_resume import by_hand, until_idle
 from tests.support.asking import KPIS, Asking
-from tests.support.runs import CHAIN, PANES
+from tests.support.runs import CHAIN, PANES, released
 
 COUNCIL = 2
 SCHEDULED = PANES - 1

@@ -10,31 +10,12 @@ import pytest
 from evaluation.desk import Apart, Desk
 from evaluation.errors import ConfigError
 from evaluation.records import Done
-from evaluation.results import combine, open_result
 from evaluation.state import NodeState
 from mpc.errors import PeerLost
-from tests.support.runs import CHAIN, PANES, PATIENTS, RECIPIENT_KEY, Killed, ThreeNodes
+from tests.support.runs import CHAIN, PANES, PATIENTS, Killed, ThreeNodes, released
 
 COUNCIL = 2
-READER = "innovation-team"
 WINDOWS = range(PANES - 1)
-
-
-def released(nodes):
-    """What the recipient recombines from every message, the first of each node and run: (KPI, window, cell) → sums."""
-    first = {}
-    for node in nodes.nodes:
-        for recipient, sealed in node.sent:
-            assert recipient == READER
-            shares = open_result(sealed, READER, RECIPIENT_KEY, nodes.terms)
-            first.setdefault(shares.run, {}).setdefault(shares.node, shares)
-    found = {}
-    for run in first.values():
-        for cell in combine(list(run.values()), nodes.terms.plans):
-            key = (cell.kpi, cell.window, tuple(cell.cell.items()))
-            assert key not in found, f"{key} was released twice"
-            found[key] = cell.result.sums
-    return found
 
 
 def by_hand():

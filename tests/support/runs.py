@@ -18,6 +18,7 @@ from evaluation.coordination import Council
 from evaluation.desk import Desk, Extras
 from evaluation.expected import Expected
 from evaluation.intake import Intake
+from evaluation.results import combine, open_result
 from evaluation.run import NodeRun
 from evaluation.state import NodeState
 from evaluation.status import StatusLine
@@ -29,6 +30,7 @@ from tests.support.wires import three_wires
 
 RECORD_KEYS = [Ed25519PrivateKey.generate() for _ in range(3)]
 RECIPIENT_KEY = X25519PrivateKey.generate()
+READER = "innovation-team"
 PATIENTS, SLOTS, PANES = 40, 64, 6
 CHAIN = ChainSettings(
     url="", deployment=Deployment(address="0x" + "1" * 40, chain_id=1, code_hash="2" * 64), agreement_id="a" * 64
@@ -270,3 +272,20 @@ class ThreeNodes:
                     return error
 
             return await asyncio.gather(*(at(wire) for wire in wires))
+
+
+def released(nodes):
+    """What the recipient recombines from every message, the first of each node and run: (KPI, window, cell) → sums."""
+    first = {}
+    for node in nodes.nodes:
+        for recipient, sealed in node.sent:
+            assert recipient == READER
+            shares = open_result(sealed, READER, RECIPIENT_KEY, nodes.terms)
+            first.setdefault(shares.run, {}).setdefault(shares.node, shares)
+    found = {}
+    for run in first.values():
+        for cell in combine(list(run.values()), nodes.terms.plans):
+            key = (cell.kpi, cell.window, tuple(cell.cell.items()))
+            assert key not in found, f"{key} was released twice"
+            found[key] = cell.result.sums
+    return found

@@ -11,7 +11,6 @@ from unittest import mock
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from evaluation.results import combine, open_result
 from policy.agreement import load_draft
 from streams import inbox as inboxes
 from streams import pipeline as pipelines
@@ -24,7 +23,7 @@ from streams.pipeline import PartyPipeline
 from streams.store import ShareStore
 from tests.support.parties import BATCH_KEY, NODE_KEYS, keyed_terms
 from tests.support.pipelines import PARTIES, party_config
-from tests.support.runs import RECIPIENT_KEY, RECORD_KEYS, ThreeNodes
+from tests.support.runs import RECIPIENT_KEY, RECORD_KEYS, ThreeNodes, released
 from tests.support.world import Killed, Process, World
 
 AGREEMENT = Path(__file__).parent / "agreements" / "schedules.toml"
@@ -128,15 +127,7 @@ class Evaluation:
             assert node.shares.incidents == []
             node.restart()
         await nodes.work_on()
-        results = {}
-        for node in nodes.nodes:
-            for recipient, sealed in node.sent:
-                shares = open_result(sealed, recipient, RECIPIENT_KEY, nodes.terms)
-                results.setdefault(shares.run, []).append(shares)
-        return {
-            (cell.kpi, cell.window, tuple(cell.cell.items())): cell.result.sums
-            for run in results.values() for cell in combine(run, nodes.terms.plans)
-        }
+        return released(nodes)
 
     def masks(self):
         """Seed of a mask → what was ever sent under it, as far as the nodes together can tell."""
