@@ -8,6 +8,7 @@ Shares are linear: a pane at a revision is the sum of all its revisions up to it
 one agreed revision of every pane (policy.maturity); what is later is kept.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from streams.errors import StoreError
 FORMAT = b"1"
 MAX_INCIDENTS = 1_000
 """Incidents remembered; the count goes on."""
+RECENT_BYTES = 64 << 20
+"""Of components that came last and are kept in memory too: a run that follows at once opens no files."""
 _FORMAT, _HEADER, _COMMITMENTS = b"winnow.format", b"winnow.header", b"winnow.commitments"
 
 Key = tuple[str, int, int, int, int]
@@ -65,6 +68,8 @@ class ShareStore:
         self._index: dict[Key, _Entry] = {}
         self._blocks: dict[tuple[str, int], int] = {}
         self._complete = [0] * len(self._revisions)
+        self._recent: OrderedDict[Key, tuple[BatchHeader, NDArray[np.uint64]]] = OrderedDict()
+        self._recent_bytes = 0
         self.incidents: list[Key] = []
         """Batches of which a second, different content came."""
         self._log = structlog.get_logger()
@@ -85,6 +90,7 @@ class ShareStore:
             if known is None and (header.blocks is None or blocks in (None, header.blocks)):
                 self._write(batch)
                 self._enter(header, batch.commitments)
+                self._remember(batch)
             elif known is None or known.commitments != batch.commitments or known.batch_id != header.batch_id.hex():
                 if len(self.incidents) < MAX_INCIDENTS:
                     self.incidents.append(header.key)
@@ -225,8 +231,18 @@ class ShareStore:
             writer.write_batch(table)
         draft.replace(path)
 
+    def _remember(self, batch: ShareBatch) -> None:
+        data = np.stack([batch.components[c] for c in self._held])
+        self._recent[batch.header.key] = batch.header, data
+        self._recent_bytes += data.nbytes
+        while self._recent_bytes > RECENT_BYTES:
+            _, (_, oldest) = self._recent.popitem(last=False)
+            self._recent_bytes -= oldest.nbytes
+
     def _load(self, key: Key) -> tuple[BatchHeader, NDArray[np.uint64]]:
         self._entry(key)
+        if (recent := self._recent.get(key)) is not None:
+            return recent
         header, _, data = self._read(self._path(key))
         return header, data
 

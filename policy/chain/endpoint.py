@@ -149,11 +149,6 @@ class Endpoint:
         )
 
 
-def pinned(block: Block) -> dict[str, Any]:
-    """The block parameter that reads at this block and no other of the same height (EIP-1898)."""
-    return {"blockHash": "0x" + block.hash, "requireCanonical": True}
-
-
 def _revert_data(failure: Any) -> bytes | None:
     """What a reverted call returned; None when the failure is the endpoint's own.
 

@@ -5,7 +5,7 @@ Every read checks chain, code and freshness, and is pinned to one block's hash.
 
 import asyncio
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Self, TypeVar
 
@@ -51,6 +51,8 @@ class RegistryReader:
         self._good_code: bytes | None = None
         self._good_blocks: deque[str] = deque(maxlen=KNOWN_BLOCKS)
         """Hashes of blocks at which chain and code were the pinned ones; what a hash stands for does not change."""
+        self._views: OrderedDict[tuple[str, str], AgreementView] = OrderedDict()
+        """(agreement, block hash) → what was read there, for the same reason; the oldest go first."""
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
@@ -89,6 +91,8 @@ class RegistryReader:
             ChainError: see policy.chain.errors.
         """
         block = await self.block(at)
+        if (known := self._views.get((agreement, block.hash))) is not None:
+            return known
         terms_hash, parties, attestors, valid_from, valid_until, quota, used, signed, state = await self._read(
             block, "agreement", to_bytes32(agreement)
         )
@@ -106,6 +110,9 @@ class RegistryReader:
                 f"the contents under agreement {agreement[:16]} do not hash to its id; the endpoint answers wrongly, "
                 "do not use it."
             )
+        self._views[agreement, block.hash] = view
+        while len(self._views) > KNOWN_BLOCKS:
+            self._views.popitem(last=False)
         return view
 
     async def authorisations(self, agreement: str, runs: Sequence[str], at: At = "finalized") -> dict[str, int]:

@@ -65,6 +65,24 @@ async def test_an_agreement_lives_from_proposal_to_revocation(world):
     await refused("AgreementNotInState", world.node[0].authorise(agreement, [some_hash()]))
 
 
+async def test_what_a_block_holds_is_asked_for_once_and_a_new_block_is_asked_again(world, monkeypatch):
+    agreement = await world.active()
+    asked, call = [], Endpoint.call
+
+    async def counted(endpoint, method, *parameters):
+        asked.append(method)
+        return await call(endpoint, method, *parameters)
+
+    monkeypatch.setattr(Endpoint, "call", counted)
+    block = (await world.relay.view(agreement, "latest")).block_number
+    asked.clear()
+    again = await world.relay.view(agreement, block)
+    assert (again.block_number, asked) == (block, ["eth_getBlockByNumber"])
+    await (await world.open(world.parties[1])).revoke(agreement)
+    assert (await world.relay.view(agreement, "latest")).state == "revoked"
+    assert (await world.relay.view(agreement, block)).state == "active"
+
+
 async def test_the_chain_knows_nothing_that_was_not_proposed(world):
     view = await world.relay.view(some_hash(), "latest")
     assert (view.state, view.parties, view.run_quota) == ("unknown", (), 0)

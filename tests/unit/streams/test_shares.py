@@ -255,6 +255,20 @@ def test_a_store_is_read_again_after_a_restart_and_is_private(stored, tmp_path):
     assert not list(tmp_path.glob("store/**/*.tmp"))
 
 
+def test_what_came_last_is_read_from_memory_within_a_bound_and_the_rest_from_files(tmp_path, monkeypatch):
+    heads = [register(block=0, blocks=1), header(pane=0), header(pane=1), header(pane=2)]
+    size = sum(values.nbytes for values in batch(1, heads[1]).components.values())
+    monkeypatch.setattr("streams.store.RECENT_BYTES", 2 * size)
+    store = ShareStore(tmp_path / "store", TERMS, 1)
+    store.add([batch(1, head) for head in heads])
+    opened, read = [], ShareStore._read
+    monkeypatch.setattr(ShareStore, "_read", lambda self, path: opened.append(path.name) or read(self, path))
+    found = store.panes("insurer", 0, range(3), COLUMNS)
+    assert opened == ["pane-00000-00.arrow"]
+    again = ShareStore(tmp_path / "store", TERMS, 1)
+    np.testing.assert_array_equal(found, again.panes("insurer", 0, range(3), COLUMNS))
+
+
 def test_the_first_content_stays_and_another_is_an_incident(stored):
     store, contents = stored
     head = contents["insurer", 0, 0, 2, 0].header
