@@ -7,11 +7,14 @@ the chain's block interval.
 
 - `winnow`: from when the last party's snapshots (all shards) are handed to its share stage until the three nodes'
   shares of the window are recombined and decoded. All gates are on: chain, disclosure, alerts.
-- `plaintext`: the same window, panes, machine, broker, chain and idle processes, under the same gates and with an
-  authorisation and an attestation of its own, but the snapshots go in the clear to one process that has everything.
-- `plaintext-ungated`: the same without asking any chain (benchmarks.plaintext).
+- `plaintext`: the same window and panes in the same processes, but the snapshots go in the clear to three nodes that
+  compute with numpy (benchmarks.clear_node). What they tell each other, compare, ask the gate, note, attest and
+  send is the same: the ratio to it is the price of secrecy. It has a broker and a chain of its own.
+- `one-process`: no three nodes: one process has everything, asks the gate and the chain, attests, and tells the result
+  (benchmarks.plaintext). The ratio to it is the price of three organisations that need not trust each other, too.
+- `one-process-ungated`: the same, asking nobody.
 
-The first two wait until the run's authorisation is final: the next block, and two more.
+All but the last run under an authorisation that is on the chain before.
 
 Cases: 8 measures (a ratio of visit rates, in all and by two incomes, an alert) with the embedded chain's block times
 for replays and for live operation, and the demonstration's agreement (13 measures, two KPIs, in all and by five
@@ -38,9 +41,10 @@ from benchmarks.cohort import Blocks, Cell, Cohort
 from benchmarks.plaintext import GATED, UNGATED
 from benchmarks.report import case
 from console.cohort.agreement import demo_agreement
+from console.onboarding import Onboarded
 from console.reader import AccountReader
-from console.system import LocalSystem
-from console.workdir import BATCH, SHARING
+from console.system import LocalSystem, Role
+from console.workdir import BATCH, SHARING, WorkDir
 from evaluation.document import DateWindow
 from evaluation.keys import read_secret
 from infra.local.chain import LIVE_BLOCK_SECONDS, REPLAY_BLOCK_SECONDS
@@ -104,38 +108,70 @@ def measure_latency(patients: int, runs: int) -> list[dict[str, Any]]:
 
 async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> list[dict[str, Any]]:
     draft = _draft(folder, setting, runs)
-    system = LocalSystem(
-        draft, load_kpis(draft, folder), {p.name: folder for p in draft.parties}, folder / "work",
-        block_seconds=setting.block_seconds,
-    )
-    seconds: dict[str, list[float]] = {"winnow": [], GATED: [], UNGATED: []}
-    async with system, AsyncExitStack() as stack:
-        work, broker, recipient = system.work, Broker(system.broker), draft.recipients[0].name
-        await create_topics(broker, [topics.Topic(name, 1, 1) for name in (GATED, UNGATED)])
-        system.start(*(r.name for r in draft.recipients), *(f"node-{j}" for j in range(NODES)))
-        plain = spawn_tied(
-            [sys.executable, "-m", "benchmarks.plaintext", str(work.configuration("node-0"))],
-            folder / "plaintext.log", Path.cwd(), env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        )
-        stack.callback(stop, plain)
-        producer = await stack.enter_async_context(Producer(broker))
-        reader = await stack.enter_async_context(
-            AccountReader(broker, work.terms, recipient, work.keys(recipient))
-        )
-        results = {
-            name: await stack.enter_async_context(Consumer(broker, name, [0])) for name in (GATED, UNGATED)
-        }
-        parties = Parties(system, Cohort(draft, work.terms.hash, patients), producer, reader, results)
-        await parties.begin()
+    kpis, data = load_kpis(draft, folder), {p.name: folder for p in draft.parties}
+    seconds: dict[str, list[float]] = {"winnow": [], "plaintext": [], GATED: [], UNGATED: []}
+    async with AsyncExitStack() as stack:
+        system, clear = [
+            await stack.enter_async_context(
+                kind(draft, kpis, data, folder / kind.__name__, block_seconds=setting.block_seconds)
+            ) for kind in (LocalSystem, ClearSystem)
+        ]
+        secret = await _parties(stack, system, Parties, patients)
+        open_ = await _parties(stack, clear, ClearParties, patients)
+        one = await _one_process(stack, folder, system, secret)
         for number, window in enumerate(draft.lattice.scheduled):
-            taken = {"winnow": await parties.evaluate(window)} | await parties.evaluate_plain(window)
+            taken = {
+                "winnow": await secret.evaluate(window), "plaintext": await open_.evaluate(window),
+                **await one.evaluate(window),
+            }
             for contender, took in taken.items():
                 sys.stderr.write(f"{setting.words}, window {number} of {runs}, {contender}: {took:.3f} s\n")
                 if number:
                     seconds[contender].append(took)
-            sys.stderr.write(f"  phases: {parties.phases(window)}\n")
+            sys.stderr.write(f"  phases: {secret.phases(window)}\n  in the clear: {open_.phases(window)}\n")
     rows = [case(setting.words, contender, patients, taken) for contender, taken in seconds.items()]
-    return [{**row, "ratio_to_plaintext": round(row["seconds"] / rows[1]["seconds"], 2)} for row in rows]
+    took = {row["contender"]: row["seconds"] for row in rows}
+    return [
+        {**row, "ratio_to_plaintext": round(row["seconds"] / took["plaintext"], 2),
+         "ratio_to_one_process": round(row["seconds"] / took[GATED], 2)} for row in rows
+    ]
+
+
+class ClearSystem(LocalSystem):
+    """The same processes, with nodes that compute in the clear."""
+
+    def _processes(self, work: WorkDir, onboarded: Onboarded) -> list[Role]:
+        return [
+            role._replace(module="benchmarks.clear_node") if role.module == "evaluation.node" else role
+            for role in super()._processes(work, onboarded)
+        ]
+
+
+async def _parties(stack: AsyncExitStack, system: LocalSystem, kind: "type[Parties]", patients: int) -> "Parties":
+    """Start nodes and recipients, and feed them until they have linked."""
+    work, broker, draft = system.work, Broker(system.broker), system.work.terms.draft
+    system.start(*(r.name for r in draft.recipients), *(f"node-{j}" for j in range(NODES)))
+    producer = await stack.enter_async_context(Producer(broker))
+    recipient = draft.recipients[0].name
+    reader = await stack.enter_async_context(AccountReader(broker, work.terms, recipient, work.keys(recipient)))
+    parties = kind(system, Cohort(draft, work.terms.hash, patients), producer, reader)
+    await parties.begin()
+    return parties
+
+
+async def _one_process(stack: AsyncExitStack, folder: Path, system: LocalSystem, parties: "Parties") -> "OneProcess":
+    broker = Broker(system.broker)
+    await create_topics(broker, [topics.Topic(name, 1, 1) for name in (GATED, UNGATED)])
+    process = spawn_tied(
+        [sys.executable, "-m", "benchmarks.plaintext", str(system.work.configuration("node-0"))],
+        folder / "plaintext.log", Path.cwd(), env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )
+    stack.callback(stop, process)
+    one = OneProcess(parties, {
+        name: await stack.enter_async_context(Consumer(broker, name, [0])) for name in (GATED, UNGATED)
+    })
+    await one.begin()
+    return one
 
 
 def _draft(folder: Path, setting: Setting, runs: int) -> Draft:
@@ -155,20 +191,16 @@ def _draft(folder: Path, setting: Setting, runs: int) -> Draft:
 
 
 class Parties:
-    """All parties, by their keys, and the recipient."""
+    """All parties, by their keys, and the recipient of what the nodes make of their panes."""
 
-    def __init__(
-        self, system: LocalSystem, cohort: Cohort, producer: Producer, reader: AccountReader,
-        results: Mapping[str, Consumer],
-    ) -> None:
-        self._system, self._cohort, self._producer = system, cohort, producer
-        self._reader, self._results = reader, results
+    def __init__(self, system: LocalSystem, cohort: Cohort, producer: Producer, reader: AccountReader) -> None:
+        self._system, self._cohort, self._producer, self._reader = system, cohort, producer, reader
         self._terms = system.work.terms
         self._draft = self._terms.draft
-        self._names = [party.name for party in self._draft.parties]
+        self.names = [party.name for party in self._draft.parties]
         self._sent = 0
         """Batches that every node has to get."""
-        keys = {name: system.work.keys(name) for name in self._names}
+        keys = {name: system.work.keys(name) for name in self.names}
         self._sharers = {
             name: Sharer(
                 self._terms, read_secret(folder / SHARING),
@@ -176,23 +208,27 @@ class Parties:
             ) for name, folder in keys.items()
         }
 
+    @property
+    def first(self) -> Window:
+        """The first window that is measured."""
+        return self._draft.lattice.scheduled[0]
+
     async def begin(self) -> None:
         """Share registers and all panes before the first window's last; wait for the linkage."""
-        for pane in range(-1, self._draft.lattice.scheduled[0].stop - 1):
-            for party in self._names:
-                await self._share(party, self._blocks(party, pane))
-                await self._show(party, self._blocks(party, pane))
+        for pane in range(-1, self.first.stop - 1):
+            for party in self.names:
+                await self._share(party, self.blocks(party, pane))
         await self._reader.wait(
             lambda: self._reader.account.document().runs or None, LINK_SECONDS, lambda: "the nodes have not linked"
         )
 
     async def evaluate(self, window: Window) -> float:
         """Seconds from the last party's seal to the released window, which is checked."""
-        *others, last = self._names
+        *others, last = self.names
         for party in others:
-            await self._share(party, self._blocks(party, window.stop - 1))
-        blocks = self._blocks(last, window.stop - 1)
-        await self._idle()
+            await self._share(party, self.blocks(party, window.stop - 1))
+        blocks = self.blocks(last, window.stop - 1)
+        await self.idle()
         begin = time.perf_counter()
         await self._share(last, blocks)
         releases = await self._reader.wait(
@@ -204,33 +240,11 @@ class Parties:
             (plan.kpi, tuple(stratum.cell.items())): place
             for plan in self._terms.plans for place, stratum in enumerate(plan.strata)
         }
-        self._check(window, {
+        self.check(window, {
             (r.kpi, strata[r.kpi, tuple(r.cell.items())]): Cell(r.value, r.low or math.nan, r.high or math.nan)
             for r in releases
         })
         return seconds
-
-    async def evaluate_plain(self, window: Window) -> dict[str, float]:
-        """The same of the plaintext process, by contender."""
-        *others, last = self._names
-        for party in others:
-            await self._show(party, self._blocks(party, window.stop - 1))
-        blocks = self._blocks(last, window.stop - 1)
-        await self._idle()
-        begin = time.perf_counter()
-        await self._show(last, blocks)
-
-        async def came(consumer: Consumer) -> float:
-            while not (records := await consumer.poll(1.0, 1)):
-                pass
-            seconds = time.perf_counter() - begin
-            cells = json.loads(records[0].value)["cells"]
-            self._check(window, {(kpi, stratum): Cell(**cell) for kpi, stratum, cell in cells})
-            return seconds
-
-        async with asyncio.timeout(RESULT_SECONDS):
-            seconds = await asyncio.gather(*(came(consumer) for consumer in self._results.values()))
-        return dict(zip(self._results, seconds, strict=True))
 
     def phases(self, window: Window) -> dict[str, float]:
         """Seconds of the window's run at the slowest node, as far as the nodes have said."""
@@ -239,24 +253,18 @@ class Parties:
             self._draft.panes, window.start, window.stop
         )), {})
 
-    def _blocks(self, party: str, pane: int) -> Blocks:
+    def blocks(self, party: str, pane: int) -> Blocks:
+        """A pane of a party; its register for −1."""
         return self._cohort.register(party) if pane < 0 else self._cohort.pane(party, pane)
 
-    async def _share(self, party: str, blocks: Blocks) -> None:
-        outbox = Outbox(self._producer)
-        for header, content in blocks:
-            for node, message in enumerate(self._sharers[party].messages(header, content)):
-                outbox.put(topics.inbox(node, self._draft.name), header.shard, None, message)
-        await outbox.send()
-        self._sent += len(blocks)
-
-    async def _show(self, party: str, blocks: Blocks) -> None:
+    async def show(self, party: str, blocks: Blocks) -> None:
+        """Put snapshots on the party's own topic, in the clear."""
         outbox = Outbox(self._producer)
         for header, content in blocks:
             outbox.put(topics.panes(party, self._draft.name), header.shard, None, snapshot(header, content))
         await outbox.send()
 
-    async def _idle(self) -> None:
+    async def idle(self) -> None:
         """Wait until every node has what was shared so far, and for a random part of a block interval more."""
         def there() -> bool:
             told = [self._system.lines(f"node-{j}", "shares") for j in range(NODES)]
@@ -265,7 +273,7 @@ class Parties:
         await self._system.wait("the nodes to get all batches", there, RESULT_SECONDS)
         await asyncio.sleep(IDLE_SECONDS + random.random() * LIVE_BLOCK_SECONDS)
 
-    def _check(self, window: Window, found: Mapping[tuple[str, int], Cell]) -> None:
+    def check(self, window: Window, found: Mapping[tuple[str, int], Cell]) -> None:
         """Refuse results that are not numpy's."""
         expected = self._cohort.expected(self._terms.plans, window.start, window.stop)
         if found.keys() != expected.keys() or not expected:
@@ -275,3 +283,54 @@ class Parties:
             for one, other in ((got.value, cell.value), (got.low, cell.low), (got.high, cell.high)):
                 if not math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE * width):
                     raise RuntimeError(f"window {window.index}, {place}: found {got}, expected {cell}")
+
+    async def _share(self, party: str, blocks: Blocks) -> None:
+        outbox = Outbox(self._producer)
+        for header, content in blocks:
+            for node, message in enumerate(self._sharers[party].messages(header, content)):
+                outbox.put(topics.inbox(node, self._draft.name), header.shard, None, message)
+        await outbox.send()
+        self._sent += len(blocks)
+
+
+class ClearParties(Parties):
+    """Parties that hide nothing from three nodes."""
+
+    async def _share(self, party: str, blocks: Blocks) -> None:
+        await self.show(party, blocks)
+        self._sent += len(blocks)
+
+
+class OneProcess:
+    """The parties show everything to one process instead."""
+
+    def __init__(self, parties: Parties, results: Mapping[str, Consumer]) -> None:
+        self._parties, self._results = parties, results
+
+    async def begin(self) -> None:
+        """Show registers and all panes before the first window's last."""
+        for pane in range(-1, self._parties.first.stop - 1):
+            for party in self._parties.names:
+                await self._parties.show(party, self._parties.blocks(party, pane))
+
+    async def evaluate(self, window: Window) -> dict[str, float]:
+        """Contender → seconds from the last party's seal to the window, which is checked."""
+        *others, last = self._parties.names
+        for party in others:
+            await self._parties.show(party, self._parties.blocks(party, window.stop - 1))
+        blocks = self._parties.blocks(last, window.stop - 1)
+        await self._parties.idle()
+        begin = time.perf_counter()
+        await self._parties.show(last, blocks)
+
+        async def came(consumer: Consumer) -> float:
+            while not (records := await consumer.poll(1.0, 1)):
+                pass
+            seconds = time.perf_counter() - begin
+            cells = json.loads(records[0].value)["cells"]
+            self._parties.check(window, {(kpi, stratum): Cell(**cell) for kpi, stratum, cell in cells})
+            return seconds
+
+        async with asyncio.timeout(RESULT_SECONDS):
+            seconds = await asyncio.gather(*(came(consumer) for consumer in self._results.values()))
+        return dict(zip(self._results, seconds, strict=True))

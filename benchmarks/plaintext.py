@@ -1,4 +1,4 @@
-"""What a window costs without secrets: one process that has everything, `python -m benchmarks.plaintext NODE.toml`.
+"""What a window costs in one process that has everything, in the clear: `python -m benchmarks.plaintext NODE.toml`.
 
 It reads the parties' own panes topics, which hold registers and panes in the clear, matches the registers, applies
 the same disclosure rules and computes the same KPIs with numpy. For every window it sends the recipient two records:
@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,22 +18,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.cohort import Table, window_cells
+from benchmarks.cohort import Blocks, Cell, Table, window_cells
 from evaluation.agreement import open_registry, read_facts
 from evaluation.config import ChainSettings, NodeSettings, load_settings, load_terms
 from evaluation.keys import read_secret
-from policy.agreement import Terms
+from policy.agreement import Draft, Terms
 from policy.gate import Refusal, RunRequest, before, during
 from policy.window import Window
 from streams import topics
 from streams.batch import LINK_COLUMN, BatchHeader, open_snapshot, party_columns
-from streams.broker import Consumer, Producer
+from streams.broker import Broker, Consumer, Producer
 from streams.inbox import BATCH_WAIT_MS, POLL_MESSAGES, POLL_SECONDS
 
 if TYPE_CHECKING:
     from policy.chain.registry import Registry
 
-UNGATED, GATED = "plaintext-ungated", "plaintext"
+UNGATED, GATED = "one-process-ungated", "one-process"
 """Topics of the two records, and names of the contenders."""
 
 
@@ -63,10 +64,24 @@ class Aggregator:
                 found.append(window)
         return found
 
+    @property
+    def linked(self) -> bool:
+        """Whether all registers are here."""
+        return self._has(-1)
+
+    @property
+    def panes(self) -> int:
+        """Leading panes that are here, of everybody, in one order of patients."""
+        return len(self._tables)
+
+    def cells(self, window: Window) -> dict[tuple[str, int], Cell]:
+        """(KPI, stratum) → what a window releases."""
+        tables, minimum = self._tables[window.start : window.stop], self.terms.draft.disclosure.minimum_cohort
+        return window_cells(self.terms.plans, tables, minimum)
+
     def record(self, window: Window) -> bytes:
         """A window's cells."""
-        tables, minimum = self._tables[window.start : window.stop], self.terms.draft.disclosure.minimum_cohort
-        cells = window_cells(self.terms.plans, tables, minimum)
+        cells = self.cells(window)
         return json.dumps({
             "window": window.index, "cells": [[kpi, stratum, asdict(cell)] for (kpi, stratum), cell in cells.items()],
         }).encode()
@@ -152,17 +167,23 @@ async def aggregate(settings: NodeSettings) -> None:
     ):
         governed = Governed(aggregator, settings.chain, registry, producer)
 
-        async def follow(party: str) -> None:
-            name = topics.panes(party, draft.name)
-            async with Consumer(broker, name, range(draft.shards), BATCH_WAIT_MS) as consumer:
-                while True:
-                    for record in await consumer.poll(POLL_SECONDS, POLL_MESSAGES):
-                        for window in aggregator.take(*open_snapshot(record.value)):
-                            group.create_task(governed.run(window, group))
-                            await producer.send(UNGATED, 0, [(None, aggregator.record(window))])
+        async def take(party: str) -> None:
+            async for blocks in follow(broker, draft, party):
+                for header, content in blocks:
+                    for window in aggregator.take(header, content):
+                        group.create_task(governed.run(window, group))
+                        await producer.send(UNGATED, 0, [(None, aggregator.record(window))])
 
         for party in draft.parties:
-            group.create_task(follow(party.name))
+            group.create_task(take(party.name))
+
+
+async def follow(broker: Broker, draft: Draft, party: str) -> AsyncIterator[Blocks]:
+    """What a party's panes topic gets, in the clear, as it comes; never ends by itself."""
+    async with Consumer(broker, topics.panes(party, draft.name), range(draft.shards), BATCH_WAIT_MS) as consumer:
+        while True:
+            if records := await consumer.poll(POLL_SECONDS, POLL_MESSAGES):
+                yield [open_snapshot(record.value) for record in records]
 
 
 if __name__ == "__main__":

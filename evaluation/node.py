@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from evaluation.agreement import in_words, open_registry, read_facts
 from evaluation.compute import Computation
 from evaluation.config import NodeSettings, load_settings, load_terms
-from evaluation.desk import Apart, Desk
+from evaluation.desk import Apart, Desk, Inputs
 from evaluation.errors import Refused, Unreachable
 from evaluation.expected import Expected
 from evaluation.intake import Intake
@@ -71,6 +71,7 @@ class Node:
         self._plans = (*terms.plans, *extra)
         self._signing = Ed25519PrivateKey.from_private_bytes(read_secret(settings.keys / "records"))
         self._store = ShareStore(settings.store, terms, settings.number)
+        self._inputs: Inputs = self._store
         noise_key = hmac.digest(read_secret(settings.keys / "records"), b"winnow noise", "sha256")
         self._computation = Computation(terms, self._plans, self._store, settings.number, noise_key)
         self._broker = settings.broker
@@ -102,7 +103,7 @@ class Node:
             )
             self._desk = Desk(
                 self._terms, self._plans, self._number, self._settings.chain, registry, self._computation,
-                self._store, self._signing, self._status, self._state, self._intake, self._expected, self._outlets,
+                self._inputs, self._signing, self._status, self._state, self._intake, self._expected, self._outlets,
                 self._settings.batch_windows, self._settings.live,
             )
             await self._admission(registry)
@@ -136,7 +137,7 @@ class Node:
         self._desk.resume()
         last, now = self._state.last_alive(), datetime.now(UTC)
         self._expected.was("this node was down" if last else "this node had not started", last, now)
-        self._expected.note(self._store.complete_panes, {})
+        self._expected.note(self._inputs.complete_panes, {})
         if last is not None:
             ledger = self._state.ledger
             self._status.say(
