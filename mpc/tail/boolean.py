@@ -46,11 +46,16 @@ class Boolean:
         """Bitwise product, one round."""
         return await self.reshare(x[0] & y[0] ^ x[0] & y[1] ^ x[1] & y[0])
 
-    async def add(self, summands: Planes) -> tuple[Planes, Planes]:
-        """Sum of three k-bit numbers, of which each component holds one.
+    async def add(self, summands: Planes, *, at: Sequence[int] = ()) -> tuple[Planes, Planes]:
+        """Sum of three k-bit numbers, of which each component holds one; 2 + ⌈log2 k⌉ rounds.
+
+        Args:
+            summands: (2, k, w).
+            at: numbers of low bits, 1..k, of which to count the wraps; all k when none is named.
 
         Returns:
-            (2, k, w): the sum modulo 2^k; (2, 2, w): two bits whose sum, 0..2, counts the wraps.
+            (2, k, w): the sum modulo 2^k; (2, 2 · len(at), w): of each, two bits whose sum, 0..2, says how often the
+            three low parts pass 2^at.
         """
         k = summands.shape[1]
         majority = await self.reshare(summands[0] & summands[1])  # node i knows summands i and i + 1: one term each
@@ -73,20 +78,27 @@ class Boolean:
                 through[:, step:] = both[:, k - step:]
             step *= 2
         total[:, 1:] ^= carry[:, :-1]
-        return total, np.stack((majority[:, -1], carry[:, -1]), axis=1)
+        last = [low - 1 for low in at or (k,)]
+        wraps = np.stack((majority[:, last], carry[:, last]), axis=2)
+        return total, wraps.reshape(2, 2 * len(last), -1)
+
+    async def reached(self, x: Planes) -> Planes:
+        """(2, k, w): in plane j whether the k-bit number is at least 2^j; ⌈log2 k⌉ rounds."""
+        found = x.copy()
+        step = 1
+        while step < x.shape[1]:
+            both = await self.conjunction(found[:, :-step], found[:, step:])
+            found[:, :-step] ^= found[:, step:] ^ both
+            step *= 2
+        return found
 
     async def leading(self, x: Planes) -> tuple[Planes, Planes]:
-        """Position of the highest 1 of k-bit numbers.
+        """Position of the highest 1 of k-bit numbers; ⌈log2 k⌉ rounds.
 
         Returns:
             (2, ⌈log2 k⌉, w): the position's bits, 0 for the number 0; (2, 1, w): whether the number is not 0.
         """
-        below = x.copy()
-        k, step = x.shape[1], 1
-        while step < k:
-            both = await self.conjunction(below[:, :-step], below[:, step:])
-            below[:, :-step] ^= below[:, step:] ^ both
-            step *= 2
+        below, k = await self.reached(x), x.shape[1]
         top = below.copy()
         top[:, :-1] ^= below[:, 1:]
         position = np.stack([

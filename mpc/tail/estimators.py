@@ -28,13 +28,10 @@ from mpc.tail.field import PRIME, Residues
 from mpc.tail.session import Session
 from mpc.tail.vectors import FRACTION_BITS, Vectors
 from mpc.wire import Wire
-from policy.plan import LEAST_SIGNIFICANT_BITS, MOST_SIGNIFICANT_BITS
 
 __all__ = ["CellBatch", "estimate"]
 
 PAIRS = tuple(combinations_with_replacement(range(4), 2))
-QUOTIENT_BITS = FRACTION_BITS + 5
-"""A variance's quotient lies in [1/2, 16]."""
 Flags = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
@@ -168,8 +165,8 @@ async def _derived(vectors: Vectors, cells: Cells) -> dict[str, Residues]:
     variance_exponent = second.exponent - 2 * (first_exponent + bottom.exponent[varied]) - 3 - f
 
     declared = np.array([plan.significant_bits for plan in plans], dtype=object)
-    mantissa, shift = await _rounded(
-        vectors, np.concatenate((value, variance)), np.concatenate((declared, declared[varied])),
+    mantissa, shift = await vectors.rounded(
+        np.concatenate((value, variance)), np.concatenate((declared, declared[varied])),
     )
     exponent = np.concatenate((value_exponent, variance_exponent)) + shift
 
@@ -229,15 +226,3 @@ async def _take_signs(
         for number, found, place, part in zip(numbers, signs, places, (slice(cut), slice(cut, None)), strict=True):
             number[place], found[place] = size[part], sign[part]
     return signs[0], signs[1]
-
-
-async def _rounded(vectors: Vectors, quotient: Residues, significant: Residues) -> tuple[Residues, Residues]:
-    """Round to the declared numbers of bits: quotient ≈ mantissa · 2^shift, 2^(s−1) ≤ mantissa ≤ 2^s.
-
-    Exact rounding, so that the same quotient always gives the same mantissa and nothing below it leaves.
-    """
-    scaled, exponent, _ = await vectors.normalise(quotient, QUOTIENT_BITS)
-    drop = QUOTIENT_BITS - LEAST_SIGNIFICANT_BITS
-    lifted = scaled * 2 ** (significant - LEAST_SIGNIFICANT_BITS) + (1 << (drop - 1))
-    most = QUOTIENT_BITS + MOST_SIGNIFICANT_BITS - LEAST_SIGNIFICANT_BITS + 1
-    return await vectors.floor(lifted % PRIME, drop, most), exponent + 1 - significant

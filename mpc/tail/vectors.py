@@ -16,14 +16,18 @@ from mpc.tail.boolean import Boolean, Planes, planes_of, unpacked
 from mpc.tail.cage import field_array
 from mpc.tail.field import PRIME, RESIDUE_BYTES, ROOM_BITS, Residues, at_zero, decode, encode, on_a_line
 from mpc.tail.session import KEY_BYTES, Session
-from policy.plan import MASK_BITS
+from policy.plan import LEAST_SIGNIFICANT_BITS, MASK_BITS, MOST_SIGNIFICANT_BITS
 
-FRACTION_BITS = 56
-"""Bits of a working mantissa; errors of a few units in the last place stay below 2^-50."""
-NEWTON_STEPS = 4
+FRACTION_BITS = 58
+"""Bits of a working mantissa; errors of up to 90 units in the last place stay below 2^-51."""
+RECIPROCAL_STEPS = 4
 """The first guess of 1/b is off by 0.0858 at most, so four squarings leave 2^-56."""
-NEWTON_START = 2.9142135623731
+RECIPROCAL_START = 2.9142135623731
 """1/b ≈ 2.914… − 2b on [1/2, 1): least largest error."""
+OCTAVES = range(FRACTION_BITS - 2, FRACTION_BITS + 5)
+"""⌊log2⌋ of a quotient to be rounded: a variance's lies in [1/2, 16], and some units beside."""
+CUTS = [octave + 1 - LEAST_SIGNIFICANT_BITS for octave in OCTAVES]
+"""Low bits that go when a quotient of each octave keeps LEAST_SIGNIFICANT_BITS."""
 RING_BITS = 64
 TOP_BITS = 4
 """Of each ring component; with |x| < 2^62 they settle how often the three wrap."""
@@ -220,10 +224,57 @@ class Vectors:
         return await self.truncate(scaled, bits - FRACTION_BITS, bits)
 
     async def reciprocal(self, b: Residues) -> Residues:
-        """1/b for 1/2 ≤ b < 1 (within 2 units), both with FRACTION_BITS bits; within 16 units."""
+        """1/b for 1/2 ≤ b < 1 (within 2 units), both with FRACTION_BITS bits; within 64 units.
+
+        Goldschmidt (IBM J. Res. Dev. 11, 1967): 1/b = g·(1 + e)·(1 + e²)·(1 + e⁴)·… with e = 1 − g·b. A step's two
+        products do not wait for each other: 10 rounds.
+        """
         f = FRACTION_BITS
-        guess: Residues = (round(NEWTON_START * 2**f) - 2 * b) % PRIME
-        for _ in range(NEWTON_STEPS):
-            near_one = await self.truncate(await self.multiply(guess, b), f, 2 * f + 2)
-            guess = await self.truncate(await self.multiply(guess, (2 << f) - near_one), f, 2 * f + 3)
+        guess: Residues = (round(RECIPROCAL_START * 2**f) - 2 * b) % PRIME
+        error = ((1 << f) - await self.truncate(await self.multiply(guess, b), f, 2 * f + 2)) % PRIME
+        for _ in range(RECIPROCAL_STEPS):
+            products = await self.multiply(np.concatenate((guess, error)), np.concatenate((error, error)))
+            # The first error may be below 0, and only what is not is truncated.
+            grown, squared = np.split(await self.truncate(products + (1 << 2 * f), f, 2 * f + 1), 2)
+            guess, error = (guess + grown - (1 << f)) % PRIME, (squared - (1 << f)) % PRIME
         return guess
+
+    async def rounded(self, quotient: Residues, significant: Residues) -> tuple[Residues, Residues]:
+        """Round halves up to s significant bits: quotient ≈ mantissa · 2^shift, 2^(s−1) ≤ mantissa ≤ 2^s.
+
+        Exact, so that the same quotient always gives the same mantissa and nothing below it leaves. Where a quotient is
+        cut depends on its octave, which nobody may know: one addition of what lies under the masks gives what is
+        carried over every cut, and bits choose. 16 rounds.
+
+        Args:
+            quotient: (n,) integers, ⌊log2⌋ in OCTAVES.
+            significant: (n,) s, public, LEAST_SIGNIFICANT_BITS..MOST_SIGNIFICANT_BITS.
+        """
+        n, k = quotient.size, OCTAVES.stop
+        # Lifted, a quotient of a given octave is cut at the same place whatever its s.
+        lifted = quotient * 2 ** (significant - LEAST_SIGNIFICANT_BITS) % PRIME
+        most = k + MOST_SIGNIFICANT_BITS - LEAST_SIGNIFICANT_BITS
+        opened, masks = await self._masked(np.concatenate((quotient, lifted)), most)
+        summands = [np.split(values, 2) for values in self._summands(opened, masks, k)]
+        planes = [np.stack([planes_of(part[at].tolist(), k) for part in summands]) for at in (0, 1)]
+        w = planes[0].shape[2]
+        total, wraps = await self._boolean.add(np.concatenate(planes, axis=2), at=CUTS)
+        reached = (await self._boolean.reached(total[:, OCTAVES.start:, :w]))[:, 1:]
+
+        # By octave: twice what is carried over the cut, and the bit below it, which rounds.
+        carried = np.concatenate(
+            (wraps[:, :, w:].reshape(2, len(CUTS), 2, w), total[:, [cut - 1 for cut in CUTS], None, w:]), axis=2,
+        )
+        change = (carried[:, 1:] ^ carried[:, :-1]).reshape(2, -1, w)
+        kept = await self._boolean.conjunction(np.repeat(reached, 3, axis=1), change)
+        chosen = carried[:, 0] ^ np.bitwise_xor.reduce(kept.reshape(2, -1, 3, w), axis=1)
+        bits = await self.from_bits(np.concatenate((chosen, reached), axis=1), n)
+        up, above = bits[:3].sum(axis=0), bits[3:]
+
+        first, second = summands[0][1], summands[1][1]
+        cut = np.stack([
+            (lifted - self.lift(first & ((1 << low) - 1), second & ((1 << low) - 1))) * pow(2, -low, PRIME)
+            for low in CUTS
+        ])
+        mantissa = await self.reshare(cut[0] + (above * (cut[1:] - cut[:-1])).sum(axis=0))
+        return (mantissa + up) % PRIME, (OCTAVES.start + above.sum(axis=0) + 1 - significant) % PRIME

@@ -1,6 +1,7 @@
 """The steps of the field arithmetic, each against integers."""
 
 import itertools
+import statistics
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from mpc.tail.boolean import Boolean, planes_of, unpacked
 from mpc.tail.field import PRIME, ROOM_BITS
 from mpc.tail.recombine import recombine
 from mpc.tail.session import Session, mpyc_label
-from mpc.tail.vectors import FRACTION_BITS, Vectors
+from mpc.tail.vectors import FRACTION_BITS, OCTAVES, Vectors
+from policy.plan import LEAST_SIGNIFICANT_BITS, MOST_SIGNIFICANT_BITS
 from tests.support.dealing import deal
 from tests.support.wires import run_three
 
@@ -106,7 +108,32 @@ async def test_reciprocals_are_within_a_few_units_over_the_octave():
     f = FRACTION_BITS
     values = [2 ** (f - 1), 2 ** (f - 1) + 1, 2**f - 1, *(2 ** (f - 1) + k * 2 ** (f - 8) for k in range(128))]
     found = await recombined(values, lambda vectors, x: vectors.reciprocal(x))
-    assert max(abs(c - 2 ** (2 * f) / b) for c, b in zip(found, values, strict=True)) < 64
+    # Integers: a float near 2^58 is itself off by tens of units.
+    assert all(abs(c * b - 2 ** (2 * f)) < 64 * b for c, b in zip(found, values, strict=True))
+    assert statistics.mean(abs(c * b - 2 ** (2 * f)) / b for c, b in zip(found, values, strict=True)) < 16
+
+
+@pytest.mark.parametrize("significant", [LEAST_SIGNIFICANT_BITS, 9, 20, MOST_SIGNIFICANT_BITS])
+async def test_rounding_is_exact_at_the_edges_of_every_octave_and_at_halves(significant):
+    rng = np.random.default_rng(significant)
+    values = []
+    for octave in OCTAVES:
+        unit = 2 ** (octave + 1 - significant)
+        some = [2**octave + int(x) * unit for x in rng.integers(0, 2 ** (significant - 1), 4)]
+        values += [2**octave, 2**octave + 1, 2 ** (octave + 1) - 1, 2 ** (octave + 1) - unit // 2]
+        values += [x + off for x in some for off in (0, unit // 2 - 1, unit // 2, unit - 1)]
+    declared = np.full(len(values), significant, dtype=object)
+    mantissas, shifts = await recombined(values, lambda vectors, x: vectors.rounded(x, declared))
+    for value, mantissa, shift in zip(values, mantissas, shifts, strict=True):
+        unit = 2 ** (value.bit_length() - significant)
+        assert (mantissa, 2**shift) == ((value + unit // 2) // unit, unit)
+
+
+async def test_rounding_takes_each_number_to_its_own_bits():
+    value, declared = 2**FRACTION_BITS + 2**40 + 2**20 + 1, np.array([8, 20, 44, 33, 21], dtype=object)
+    mantissas, shifts = await recombined([value] * 5, lambda vectors, x: vectors.rounded(x, declared))
+    for bits, mantissa, shift in zip(declared, mantissas, shifts, strict=True):
+        assert (mantissa, shift) == ((value + 2**shift // 2) >> shift, FRACTION_BITS + 1 - bits)
 
 
 async def test_a_number_too_wide_for_its_mask_is_refused():
@@ -121,13 +148,13 @@ async def test_the_adder_and_the_leading_bit(bits):
         [0, 2**bits - 1, 2**bits - 1] + [int.from_bytes(rng.bytes(26), "little") % 2**bits for _ in range(30)]
         for _ in range(3)
     ]
-    n = len(summands[0])
+    n, places = len(summands[0]), sorted({1, bits // 2, bits})
     held = split(np.stack([planes_of(values, bits) for values in summands]))
 
     async def node(wire):
         async def program(session):
             boolean = Boolean(session)
-            total, wraps = await boolean.add(held[wire.number])
+            total, wraps = await boolean.add(held[wire.number], at=places)
             return total, wraps, *(await boolean.leading(total))
         return await Session(wire).run(program, 20)
 
@@ -137,7 +164,9 @@ async def test_the_adder_and_the_leading_bit(bits):
     )
     for at, values in enumerate(zip(*summands, strict=True)):
         found = sum(int(bit) << k for k, bit in enumerate(total[:, at]))
-        assert found + (int(wraps[:, at].sum()) << bits) == sum(values)
+        assert found + (int(wraps[-2:, at].sum()) << bits) == sum(values)
+        for low, twice in zip(places, wraps[:, at].reshape(-1, 2), strict=True):
+            assert int(twice.sum()) == sum(value % 2**low for value in values) >> low
         assert sum(int(bit) << k for k, bit in enumerate(position[:, at])) == max(found.bit_length() - 1, 0)
         assert nonzero[0, at] == int(found > 0)
 
