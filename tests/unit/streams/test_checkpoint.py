@@ -88,7 +88,8 @@ async def test_another_owners_pieces_between_ours_harm_neither():
     for offset, record in enumerate(mixed):
         record.offset = offset
     log[:] = mixed
-    states = (await read_states(process.consumer(None, TOPIC, [0]), 1))[0].states()
+    (held,) = await read_states(process.consumer(None, TOPIC, [0]), KEY, [shard(0).purpose])
+    states = held.states()
     assert len(states) == 2
     assert (await start(process, 3))[0] == 6
 
@@ -168,7 +169,7 @@ async def test_a_state_topic_that_ends_too_early_is_an_error(monkeypatch):
     consumer = life().consumer(None, TOPIC, [0])
     consumer.ends = _far
     with pytest.raises(BrokerError, match=r"state gave nothing for 0\.05 s before its end"):
-        await read_states(consumer, 1)
+        await read_states(consumer, KEY, [shard(0).purpose])
 
 
 async def _far(partitions):

@@ -165,7 +165,7 @@ def test_forgetting_is_never_seen(seed, cuts, horizon):
     assert (forgets.accepted, forgets.refused, forgets.panes.late_pending) == (
         remembers.accepted, remembers.refused, remembers.panes.late_pending
     )
-    remembered, kept = (dict(chest.unlock(KEY, s._purpose, s.dump(KEY))[1]._found) for s in (remembers, forgets))
+    remembered, kept = (dict(chest.unlock(KEY, s.purpose, s.dump(KEY))[1]._found) for s in (remembers, forgets))
     assert all(len(remembered[name]) > 0 == len(kept[name]) for name in ("said", "uses"))
     assert len(kept["standing"]) == 0
 

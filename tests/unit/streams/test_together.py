@@ -107,7 +107,7 @@ def folded(agreement, log, *, enrolled=True):
 
 def state(shard):
     """All that a shard's dump holds, people by name, in an order that does not depend on that of events."""
-    facts, tables = chest.unlock(KEY, shard._purpose, shard.dump(KEY))
+    facts, tables = chest.unlock(KEY, shard.purpose, shard.dump(KEY))
     found = {name: batch.to_pylist() for name, batch in tables._found.items()}
     names = {
         "history": [written(row["patient"]) for row in found.pop("people")],
