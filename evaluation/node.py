@@ -158,7 +158,8 @@ class Node:
     async def _take_requests(self) -> None:
         """Take requests into the queue, as far as it has room."""
         async with Consumer(self._broker, REQUESTS, [0], REQUEST_WAIT_MS) as consumer:
-            await consumer.seek(0, self._intake.read)
+            # Requests that left the topic unread are nobody's any more.
+            await consumer.seek(0, max(self._intake.read, (await consumer.begins([0]))[0]))
             while True:
                 for record in await consumer.poll(POLL_SECONDS, POLL_REQUESTS):
                     while self._intake.full:

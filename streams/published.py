@@ -38,8 +38,9 @@ async def published(consumer: Consumer, partitions: Sequence[int]) -> dict[int, 
         BrokerError: no answer, or the topic gives nothing before its end.
     """
     found = dict.fromkeys(partitions, Published())
-    for partition, end in (await consumer.ends(partitions)).items():
-        await consumer.seek(partition, max(0, end - TAIL_RECORDS))
+    begins, ends = await consumer.begins(partitions), await consumer.ends(partitions)
+    for partition, end in ends.items():
+        await consumer.seek(partition, max(begins[partition], end - TAIL_RECORDS))
     async for records in to_the_end(consumer, partitions, POLL_RECORDS):
         for record in records:
             before = found[record.partition]
