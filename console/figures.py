@@ -96,7 +96,7 @@ async def _read(broker: Broker, topic: str, stands: Stands) -> None:
                 for message in await consumer.poll(POLL_SECONDS, MOST_MESSAGES):
                     read = message.offset + 1
                     try:
-                        stands.add(message.value)
+                        stands.add(message.value, datetime.now(UTC))
                     except Tampered as error:
                         sys.stderr.write(f"winnow: {topic}: {error}.\n")
     except TimeoutError as error:
