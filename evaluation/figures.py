@@ -136,8 +136,8 @@ class Stands:
         stand = open_stand(message, self._terms, self._party.name)
         if stand.at > now + AHEAD:
             raise Tampered(
-                f"a stand of worker {stand.worker} of {stand.at:%Y-%m-%d %H:%M:%S}, which is still to come; it is ignored. "
-                "Set that worker's clock, or this one's"
+                f"a stand of worker {stand.worker} of {stand.at:%Y-%m-%d %H:%M:%S}, which is still to come; it is "
+                "ignored. Set that worker's clock, or this one's"
             )
         known = self._last.get(stand.worker)
         if known is not None and known.at > stand.at:

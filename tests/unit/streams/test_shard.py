@@ -55,7 +55,7 @@ def story(seed, length=60, people=(1, 2, 3)):
 def log_of(events, cuts, partition=0):
     """Records of the shard's log, the source's records re-keyed in stretches that end at `cuts`."""
     rekeyer = Rekeyer(DRAFT, "hospital", NAMES, SECRET.public_key())
-    records = [SimpleNamespace(partition=partition, offset=n, key=None, value=encode(e)) for n, e in enumerate(events)]
+    records = [SimpleNamespace(partition=partition, offset=n, timestamp=0, key=None, value=encode(e)) for n, e in enumerate(events)]
     header, log, start = beginning(partition), [], 0
     for end in [*sorted(cuts), len(records)]:
         if end > start:
