@@ -116,7 +116,9 @@ class Rekeyer:
     ) -> tuple["_Sharded", list[_Refusal]]:
         """The events that may enter, under the completed header after them, and what may not."""
         values, offsets = [record.value for record in records], [record.offset for record in records]
-        columns, broken, heartbeats = parse_batch(values, offsets, [r.key for r in records], self._names, header)
+        columns, broken, heartbeats = parse_batch(
+            values, offsets, [None if r.key is None else position_of(r.key) for r in records], self._names, header
+        )
         # A clock that is ahead would take the watermark along, and seal panes of which nothing has come.
         latest = _latest(records)
         judged = self._judge.judge(columns, latest[np.searchsorted(offsets, columns.offset)])

@@ -262,7 +262,7 @@ def test_lines_that_stand_there_twice_are_passed_over_the_second_time():
     events = [encode(encounter(1, f"e{i}", 3, 4)) for i in range(8)]
 
     def lines(numbers):
-        return [SimpleNamespace(partition=0, offset=i, timestamp=0, key=numbered(n, b"f:%d:1:1" % n) if n else b"own",
+        return [SimpleNamespace(partition=0, offset=i, timestamp=0, key=numbered(n, b"mark", b"f:%d:1:1" % n) if n else b"own",
                                 value=events[n]) for i, n in enumerate(numbers)]
 
     once, twice = lines([1, 2, 0, 3, 4, 5]), lines([1, 2, 0, 1, 3, 2, 3, 4, 5, 4, 5])
