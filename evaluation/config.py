@@ -192,5 +192,7 @@ def load_terms(path: Path) -> Terms:
     """
     try:
         return Terms.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+    except OSError as error:
         raise ConfigError(f"terms {path}: {error}") from error
+    except ValidationError as error:
+        raise ConfigError(f"terms {path}: {_lines(error)}. Expected the signed terms, as JSON") from error

@@ -11,7 +11,7 @@ from infra.local.broker import EmbeddedBroker
 from streams import pipeline, topics
 from streams.broker import create_topics
 from streams.envelope import parse
-from streams.errors import BrokerError
+from streams.errors import BrokerError, ConfigurationError
 from streams.inbox import Opener
 from streams.pipeline import PartyPipeline
 from streams.rejects import open_rejected
@@ -62,6 +62,16 @@ async def test_a_party_says_how_it_stands_while_it_works_and_in_the_end(broker, 
     rejected, words = sum(stand.rejected for stand in partitions), sum(len(stand.sources) for stand in partitions)
     assert counts.accepted + rejected + words == kept[0]
     assert rejected > 5
+
+
+async def test_a_worker_that_cannot_work_does_not_take_over_from_one_that_can(broker, cohort, tmp_path):
+    terms = quick_terms()
+    await broker.prepare(terms.draft)
+    (tmp_path / "state").write_text("")
+    wrong = config(broker, terms, "insurer", cohort / "insurer", state=tmp_path / "state")
+    with pytest.raises(ConfigurationError, match="cannot make the state folder"):
+        await PartyPipeline(wrong, lambda *_: None).run()
+    assert await records(broker, topics.owner("insurer", "quick"), 1) == []
 
 
 async def test_no_topic_holds_an_identifier_and_rejects_open_for_their_party(broker, cohort):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evaluation.config import RecipientSettings, load_settings
+from evaluation.config import RecipientSettings, load_settings, load_terms
 from evaluation.errors import ConfigError
 from infra.kafka.certificates import make_certificates
 from streams.cluster import APACHE, APACHE_SINGLE, EMBEDDED, Broker
@@ -57,3 +57,14 @@ def test_what_cannot_work_is_named_and_no_secret_is(read, broker, said):
         read(broker)
     assert said in str(error.value)
     assert SECRET not in str(error.value)
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    ("[]", "Input should be an object"), ("{}", "draft: Field required"), ("no JSON", "Invalid JSON"),
+])
+def test_a_file_that_holds_no_terms_is_told_in_one_line(tmp_path, content, said):
+    (tmp_path / "terms.json").write_text(content)
+    with pytest.raises(ConfigError, match=said) as error:
+        load_terms(tmp_path / "terms.json")
+    assert "\n" not in str(error.value)
+    assert "https://" not in str(error.value)

@@ -8,7 +8,7 @@ import pytest
 from policy.agreement import Draft
 from streams import topics
 from streams.checkpoint import KEPT, PIECE_BYTES, Checkpoints, read_states, restore
-from streams.errors import BrokerError, StoreError, SupersededError
+from streams.errors import BrokerError, ConfigurationError, StoreError, SupersededError
 from streams.owner import Owner
 from streams.shard import Shard
 from streams.states import StateFolder
@@ -178,7 +178,7 @@ async def _far(partitions):
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot make the state folder"):
+    with pytest.raises(ConfigurationError, match=r"cannot make the state folder .* Name another one, or none"):
         StateFolder(tmp_path / "file" / "state")
     folder = StateFolder(tmp_path / "state")
     (tmp_path / "state" / "shard-0.state").mkdir()
