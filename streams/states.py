@@ -30,8 +30,8 @@ class StateFolder:
                 left.unlink(missing_ok=True)  # a worker died while it wrote
         except OSError as error:
             raise ConfigurationError(
-                f"cannot make the state folder {folder}: {error.strerror}. Name another one, or none: the state topic has "
-                "the same"
+                f"cannot make the state folder {folder}: {error.strerror}. Name another one, or none: the state topic "
+                "has the same"
             ) from error
 
     def read(self, shard: int) -> bytes | None:
