@@ -9,7 +9,7 @@ Manifests are sealed as states are: whoever else writes to the topic can take ch
 import asyncio
 import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Self
 
 import structlog
@@ -141,7 +141,8 @@ async def read_states(consumer: Consumer, key: bytes, purposes: Sequence[str]) -
 
 
 async def restore(
-    make: Callable[[int], Shard], shards: int, key: bytes, folder: StateFolder | None, consumer: Consumer
+    make: Callable[[int], Shard], shards: int, key: bytes, folder: StateFolder | None, consumer: Consumer,
+    fits: Callable[[int, Shard], Awaitable[bool]],
 ) -> tuple[list[Shard], list[Held]]:
     """Every shard where it was: from the newest state that can be read, or new.
 
@@ -151,23 +152,32 @@ async def restore(
         key: under which states are sealed.
         folder: local copies.
         consumer: of the state topic, all partitions, from the beginning.
+        fits: whether a shard's state is of this log. A folder may outlive topics, the state topic does not.
 
     Raises:
         BrokerError: see read_states.
     """
     read = await read_states(consumer, key, [make(number).purpose for number in range(shards)])
-    return [
-        await asyncio.to_thread(_newest, make, number, key, [
-            *([] if folder is None else [folder.read(number)]), *read[number].states()
-        ]) for number in range(shards)
-    ], read
+    found = []
+    for number in range(shards):
+        best = await asyncio.to_thread(_newest, make, number, key, read[number].states())
+        copy = None if folder is None else await asyncio.to_thread(folder.read, number)
+        if copy is not None:
+            local = await asyncio.to_thread(_newest, make, number, key, [copy])
+            if local.position > best.position:
+                if await fits(number, local):
+                    best = local
+                else:
+                    structlog.get_logger().warning(
+                        "a local copy of a state is not used", shard=number, reason="it is of another log"
+                    )
+        found.append(best)
+    return found, read
 
 
-def _newest(make: Callable[[int], Shard], number: int, key: bytes, states: Sequence[bytes | None]) -> Shard:
+def _newest(make: Callable[[int], Shard], number: int, key: bytes, states: Sequence[bytes]) -> Shard:
     best = make(number)
     for state in states:
-        if state is None:
-            continue
         shard = make(number)
         try:
             shard.load(key, state)

@@ -30,7 +30,7 @@ from streams.rekey import Rekeyer, rekey
 from streams.replay import replay, span_of
 from streams.shard import Shard
 from streams.share import Sharer, share
-from streams.snapshots import PaneStage
+from streams.snapshots import PaneStage, is_of
 from streams.sources.agreed import check_sources, open_sources
 from streams.sources.lines import IndexedFile
 from streams.standing import standing
@@ -199,8 +199,12 @@ class PartyPipeline:
             return Shard(draft, party, number, seed, draft.shards)
 
         key = hmac.digest(config.sharing_key, STATE_LABEL, "sha256")
+        async def fits(number: int, state: Shard) -> bool:
+            async with Consumer(config.broker, topics.sharded(party, draft.name), [number]) as log:
+                return await is_of(log, number, state)
+
         async with Consumer(config.broker, topic, range(draft.shards)) as consumer:
-            self._shards, held = await restore(new, draft.shards, key, folder, consumer)
+            self._shards, held = await restore(new, draft.shards, key, folder, consumer, fits)
         return Checkpoints(topic, key, epoch, config.checkpoint_seconds, folder, held, producer)
 
     def _go_on(self) -> None:

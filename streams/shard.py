@@ -47,6 +47,7 @@ class _Facts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     position: int = Field(ge=0)
+    latest: str = Field(pattern=r"^([0-9a-f]{64})?$")
     accepted: int = Field(ge=0)
     refused: dict[Reason, int] = Field(strict=False)
     refused_of: dict[int, int] = Field(strict=False)
@@ -78,6 +79,8 @@ class Shard:
         """Source partition → the header of its latest stretch."""
         self.position = 0
         """The next offset of the log."""
+        self.latest = ""
+        """SHA-256 of the log's record before it, hexadecimal; empty if nobody noted it. The fold does not touch it."""
         self.accepted = 0
         self._forgotten = NEVER
         """Events of before this instant are no longer remembered."""
@@ -216,7 +219,7 @@ class Shard:
         """The whole state, sealed under a key of the party's."""
         progress, tables = self.panes.dump()
         facts = _Facts(
-            position=self.position, accepted=self.accepted, refused=dict(self.refused),
+            position=self.position, latest=self.latest, accepted=self.accepted, refused=dict(self.refused),
             refused_of=dict(self.refused_of), shared=self.shared, seen=self.seen, panes=progress,
         )
         return chest.lock(key, self.purpose, facts.model_dump_json(), {**self._history.dump(), **tables})
@@ -239,7 +242,7 @@ class Shard:
         self._forgotten = self.panes.horizon.at(self.panes.watermark)
         self.seen, self.position, self.accepted = facts.seen, facts.position, facts.accepted
         self.refused, self.refused_of = Counter(facts.refused), Counter(facts.refused_of)
-        self.shared = facts.shared
+        self.shared, self.latest = facts.shared, facts.latest
 
 
 def _place(columns: EventColumns, row: int) -> str:

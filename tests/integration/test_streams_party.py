@@ -126,6 +126,19 @@ async def test_a_party_that_lost_its_state_shares_the_same_again_and_with_anothe
     np.testing.assert_array_equal(store.register("statistics", 0), before)
 
 
+async def test_a_state_folder_that_outlived_its_topics_is_passed_over(cohort, tmp_path):
+    terms, found = quick_terms(), []
+    for number in range(2):
+        with EmbeddedBroker(tmp_path / f"broker-{number}") as embedded:
+            served = Served(embedded, secured=False)
+            await served.prepare(terms.draft)
+            settings = config(served, terms, "statistics", cohort / "statistics", state=tmp_path / "state")
+            counts = await PartyPipeline(settings, lambda *_: None).run()
+            found.append((counts.summary(), len(await records(served, topics.inbox(1, "quick"), 2))))
+    assert found[0] == found[1]
+    assert found[0][1] > 10
+
+
 async def test_a_lost_broker_ends_the_pipeline_at_once(embedded_broker, cohort):
     broker = embedded_broker
     terms = quick_terms()
