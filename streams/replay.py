@@ -181,7 +181,8 @@ def check_there(
         beat: called now and then; this may take a minute for each ten million lines.
 
     Raises:
-        SourceError: it is of other files, lines between it and the span are missing, or the span begins before it.
+        SourceError: it is of other files, lines between it and the span are missing, or the span begins before it, or
+            goes on after an end.
     """
     topic, latest = topics.source(party), max(before.line for before in there.values())
     wanted = {before.line: before for before in there.values() if before.line}
@@ -215,7 +216,27 @@ def check_there(
             f"{topic} begins with later lines than this replay: {early} of its events can no longer come before them. "
             "Begin later, or start with new topics"
         )
+    if after := _after_end(files, span, there, pseudonyms):
+        raise SourceError(
+            f"sources have ended on {topic}, and {after} events of this replay would come after that, where nobody "
+            "reads them. Start with new topics; while files still grow, replay with --to, which ends no source"
+        )
     return before_span
+
+
+def _after_end(
+    files: Sequence[IndexedFile], span: Span, there: Mapping[int, Published], pseudonyms: Pseudonyms
+) -> int:
+    """Events of a span that are not there, in partitions in which their source has ended."""
+    if not any(before.ended for before in there.values()):
+        return 0
+    first = max(span.first, 1 + min(before.line for before in there.values()))
+    found = 0
+    for number, (file, _, event, _) in enumerate(read_events(files, first, span.last), first):
+        if not isinstance(event, Reason):
+            before = there[pseudonyms.shard(event.patient, len(there))]
+            found += number > before.line and file.form.source in before.ended
+    return found
 
 
 def _before(

@@ -154,6 +154,20 @@ async def test_a_period_before_the_first_one_is_refused(folder):
     await run(late, folder, day(9), None)
 
 
+async def test_what_would_come_after_an_end_is_refused(folder):
+    """Files grew after a replay that ended their sources: nobody would read the new lines, and they would count as sent."""
+    ended = process()
+    await run(ended, folder)
+    with (folder / "members.csv").open("a") as file:
+        file.write("m99,P0099,2024-02-28,,2024-03-05\nm98,P0001,2024-02-28,,2024-03-06\n")
+    for start in (None, day(9)):
+        with pytest.raises(SourceError, match=r"sources have ended on insurer\.source, and 2 events .* where nobody reads"):
+            await run(ended, folder, start)
+    assert not any(b"2024-03-05" in r.value for n in range(2) for r in ended.world.log(SOURCE, n))
+    counts = await run(ended, folder, None, day(29))
+    assert counts.read == LINES
+
+
 async def test_an_outlook_counts_and_sends_nothing(folder):
     looked = process()
     files, nothing = sources(folder), {0: Published(), 1: Published()}
