@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from streams import topics
 from streams.broker import Producer
-from streams.envelope import Heartbeat, encode
+from streams.envelope import Heartbeat, PatientEvent, encode
 from streams.errors import SourceError
 from streams.flow import POLL_RECORDS, TURN_RECORDS, Counts, Outbox, Progress, Pulse
 from streams.numbering import MARK_BYTES, numbered
@@ -204,19 +204,17 @@ def check_there(
             f"{topic} holds line {min(wanted)} of a replay, and in these files that, or a line before, is another. "
             "A replay goes on with the same files only: put them back, or start with new topics"
         )
-    # Refused lines are not there, and are not missing.
-    between = read_events(files, latest + 1, span.first - 1) if latest else iter(())
-    if left := sum(not isinstance(event, Reason) for _, _, event, _ in between):
+    if left := sum(1 for _ in _events(files, latest + 1, span.first - 1, beat)) if latest else 0:
         raise SourceError(
             f"{topic} holds lines up to number {latest}, and this replay would begin with {span.first}: "
             f"{left} events between them would be left out. Begin earlier"
         )
-    if early := _before(files, span, there, pseudonyms):
+    if early := _before(files, span, there, pseudonyms, beat):
         raise SourceError(
             f"{topic} begins with later lines than this replay: {early} of its events can no longer come before them. "
             "Begin later, or start with new topics"
         )
-    if after := _after_end(files, span, there, pseudonyms):
+    if after := _after_end(files, span, there, pseudonyms, beat):
         raise SourceError(
             f"sources have ended on {topic}, and {after} events of this replay would come after that, where nobody "
             "reads them. Start with new topics; while files still grow, replay with --to, which ends no source"
@@ -224,32 +222,41 @@ def check_there(
     return before_span
 
 
+def _events(
+    files: Sequence[IndexedFile], first: int, last: int, beat: Callable[[], None]
+) -> Iterator[tuple[int, str, PatientEvent]]:
+    """Number, source and event of some lines. Refused ones are left out: they are not there, and are not missing."""
+    if first > last:
+        return
+    for number, (file, _, event, _) in enumerate(read_events(files, 1, last), 1):
+        if number % POLL_RECORDS == 0:
+            beat()
+        if number >= first and not isinstance(event, Reason):
+            yield number, file.form.source, event
+
+
 def _after_end(
-    files: Sequence[IndexedFile], span: Span, there: Mapping[int, Published], pseudonyms: Pseudonyms
+    files: Sequence[IndexedFile], span: Span, there: Mapping[int, Published], pseudonyms: Pseudonyms,
+    beat: Callable[[], None],
 ) -> int:
     """Events of a span that are not there, in partitions in which their source has ended."""
     if not any(before.ended for before in there.values()):
         return 0
-    first = max(span.first, 1 + min(before.line for before in there.values()))
-    found = 0
-    for number, (file, _, event, _) in enumerate(read_events(files, first, span.last), first):
-        if not isinstance(event, Reason):
-            before = there[pseudonyms.shard(event.patient, len(there))]
-            found += number > before.line and file.form.source in before.ended
+    first, found = max(span.first, 1 + min(before.line for before in there.values())), 0
+    for number, source, event in _events(files, first, span.last, beat):
+        before = there[pseudonyms.shard(event.patient, len(there))]
+        found += number > before.line and source in before.ended
     return found
 
 
 def _before(
-    files: Sequence[IndexedFile], span: Span, there: Mapping[int, Published], pseudonyms: Pseudonyms
+    files: Sequence[IndexedFile], span: Span, there: Mapping[int, Published], pseudonyms: Pseudonyms,
+    beat: Callable[[], None],
 ) -> int:
     """Events of a span that should stand before what their partitions begin with."""
     begun = min((before.first for before in there.values() if before.line), default=0)
     # Of the batch with which a topic begins, some partitions may have nothing yet.
     batch = (begun - 1) // POLL_RECORDS * POLL_RECORDS + 1 if begun else 0
     first = {partition: before.first if before.line else batch for partition, before in there.items()}
-    last = min(span.last, max(first.values()) - 1)
-    lines = read_events(files, span.first, last) if span.first <= last else iter(())
-    return sum(
-        number < first[pseudonyms.shard(event.patient, len(there))]
-        for number, (_, _, event, _) in enumerate(lines, span.first) if not isinstance(event, Reason)
-    )
+    events = _events(files, span.first, min(span.last, max(first.values()) - 1), beat)
+    return sum(number < first[pseudonyms.shard(event.patient, len(there))] for number, _, event in events)
