@@ -21,6 +21,7 @@ from infra.local.errors import LocalError
 from streams.access import node_user, party_user
 from streams.broker import Consumer, Producer, create_topics, watch
 from streams.errors import BrokerError
+from streams.numbering import numbered
 from streams.published import published
 from streams.topics import Topic, all_topics
 from tests.support.brokers import STRANGER, USERS, Served
@@ -167,7 +168,9 @@ async def test_what_retention_deleted_is_not_passed_over_in_silence(apache):
     """A party goes on from its state after a long outage: the records between are gone, and it says so."""
     await create_topics(apache.of(), [Topic("hospital.source", 1, 1)])
     async with Producer(apache.of()) as producer:
-        await producer.send("hospital.source", 0, [(b"#%d f:1:1:1" % n, b"%d" % n) for n in range(1, 11)])
+        await producer.send("hospital.source", 0, [
+            (numbered(n, b"mark", b"f:1:1:1"), b"%d" % n) for n in range(1, 11)
+        ])
     async with administered(apache.of()) as admin:
         await admin.delete_records({TopicPartition("hospital.source", 0): RecordsToDelete(before_offset=6)})
     async with Consumer(apache.of(), "hospital.source", [0]) as consumer:
