@@ -21,13 +21,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from console.notice import notice
 from console.series import expected_windows
-from console.workdir import KPIS
 from evaluation.account import Account
-from evaluation.config import AlertsSettings, load_settings, load_terms
+from evaluation.config import AlertsSettings, load_kpis, load_settings, load_terms, recipient_identity
 from evaluation.courier import Target, carry, check_targets, load_targets
 from evaluation.delivery import Errand
 from evaluation.errors import Tampered
-from evaluation.keys import read_secret
+from evaluation.keys import agreed_secret, sealing_public
 from evaluation.outbox import (
     Figure,
     Message,
@@ -256,10 +255,12 @@ async def watch_alerts(settings: AlertsSettings, status: StatusLine) -> None:
         evaluation.errors.ConfigError: the addresses.
         evaluation.errors.Tampered, mpc.errors.IntegrityError: results or the own table do not fit.
     """
-    terms, secret = load_terms(settings.terms), read_secret(settings.keys / "sealing")
+    terms = load_terms(settings.terms)
+    agreed = recipient_identity(terms, settings.recipient).sealing_key
+    secret = agreed_secret(settings.keys / "sealing", sealing_public, agreed)
     targets = load_targets(settings.notify, row_seal(secret, terms))
     await check_targets(settings.notify, targets)
-    watcher = Watcher(settings, terms, KPIS.validate_json(settings.kpis.read_bytes()), secret, targets, status)
+    watcher = Watcher(settings, terms, load_kpis(settings.kpis), secret, targets, status)
     async with asyncio.TaskGroup() as group:
         group.create_task(watch(settings.broker))
         group.create_task(watcher.stream.run(watcher))

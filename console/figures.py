@@ -96,7 +96,7 @@ async def _read(broker: Broker, topic: str, stands: Stands) -> None:
                 for message in await consumer.poll(POLL_SECONDS, MOST_MESSAGES):
                     read = message.offset + 1
                     try:
-                        stands.add(message.value)
+                        stands.add(message.value, datetime.now(UTC))
                     except Tampered as error:
                         sys.stderr.write(f"winnow: {topic}: {error}.\n")
     except TimeoutError as error:
@@ -138,7 +138,8 @@ def present_figures(found: PartyFigures, lang: Lang, console: Output) -> None:
 def _table(console: Output, lang: Lang, headings: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     for heading in headings:
-        table.add_column(Text(_say(lang, heading)), no_wrap=True)
+        # On a narrow terminal a word goes on below: a number that is cut off says another number.
+        table.add_column(Text(_say(lang, heading)), overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print(table)

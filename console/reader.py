@@ -11,8 +11,9 @@ from typing import Self, TypeVar
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from evaluation.account import Account
+from evaluation.config import recipient_identity
 from evaluation.errors import Tampered, Unreachable
-from evaluation.keys import read_secret
+from evaluation.keys import agreed_secret, sealing_public
 from evaluation.records import AnyRecord, open_record
 from evaluation.results import ResultShares, open_result
 from policy.agreement import Terms
@@ -45,7 +46,8 @@ class AccountReader:
     ) -> None:
         self._broker = broker
         self._terms, self._recipient = terms, recipient
-        self._key = X25519PrivateKey.from_private_bytes(read_secret(keys / "sealing"))
+        agreed = recipient_identity(terms, recipient).sealing_key
+        self._key = X25519PrivateKey.from_private_bytes(agreed_secret(keys / "sealing", sealing_public, agreed))
         self._wait_ms, self._ignored = wait_ms, ignored
         self.account = Account(terms, recipient)
         self._consumers: dict[str, Consumer] = {}

@@ -16,8 +16,7 @@ from console.pages.app import create_app
 from console.pages.server import serve
 from console.pages.store import MemoryStore
 from console.reader import AccountReader
-from console.workdir import KPIS
-from evaluation.config import RecipientSettings, load_settings, load_terms
+from evaluation.config import RecipientSettings, load_kpis, load_settings, load_terms, recipient_identity
 from evaluation.process import run_process
 from evaluation.schedule import local_today
 from evaluation.status import StatusLine
@@ -37,7 +36,8 @@ async def recipient(settings: RecipientSettings, status: StatusLine) -> None:
     """
     log = structlog.get_logger()
     terms, store = load_terms(settings.terms), MemoryStore()
-    app = create_app(store, KPIS.validate_json(settings.kpis.read_bytes()), terms.draft, settings.recipient)
+    recipient_identity(terms, settings.recipient)
+    app = create_app(store, load_kpis(settings.kpis), terms.draft, settings.recipient)
     reader = AccountReader(
         settings.broker, terms, settings.recipient, settings.keys, NEWS_WAIT_MS,
         lambda topic, reason: log.warning("message ignored", topic=topic, reason=reason),

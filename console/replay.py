@@ -39,6 +39,12 @@ WORDS: Final[dict[str, Words]] = {
         en="Nothing was sent. To send {count} events, run it again with --send.",
         nl="Er is niets verstuurd. Om {count} gebeurtenissen te versturen: nog eens, met --send.",
     ),
+    "ends": Words(
+        en="The files end with it: sending it ends their sources on the topic, and nothing is read after that. "
+        "If more is to come, end before it with --to.",
+        nl="De bestanden eindigen ermee: versturen beëindigt hun bronnen op het topic, en daarna wordt niets meer "
+        "gelezen. Komt er nog meer, eindig dan eerder, met --to.",
+    ),
     "sent": Words(en="{count} events sent.", nl="{count} gebeurtenissen verstuurd."),
     "ended": Words(
         en="The files end here, so their sources have ended on the topic.",
@@ -88,7 +94,9 @@ async def _replay(
     if as_json:
         _say([json.dumps(_document(party, found, sent=send, ends=span.ends), indent=1)])
     else:
-        last = ["sent", *(["ended"] if span.ends else [])] if send else ["dry"]
+        # An empty period, of a topic without lines, ends nothing.
+        over = span.ends and (found.lines or any(before.line for before in there.values()))
+        last = ["sent" if send else "dry", *(["ended" if send else "ends"] if over else [])]
         _say([_told(name, lang, count=found.to_send) for name in last])
     return EXIT_ENDED
 

@@ -14,11 +14,11 @@ from console.errors import ConsoleError
 from console.output import standard_output
 from console.reader import AccountReader
 from console.requested import Outcome, Verdict, present_outcome, present_verdicts
-from console.workdir import CHAIN, KPIS
+from console.workdir import CHAIN
 from evaluation.account import Account
 from evaluation.agreement import open_registry, read_facts
 from evaluation.answers import Answer
-from evaluation.config import RequesterSettings, load_settings, load_terms
+from evaluation.config import RequesterSettings, load_kpis, load_settings, load_terms
 from evaluation.document import DateWindow
 from evaluation.errors import EXIT_ENDED, EXIT_REFUSED, EXIT_SUPPRESSED, ConfigError, EvaluationError
 from evaluation.keys import read_secret
@@ -74,11 +74,8 @@ class Requester:
         if settings.requester not in names:
             known = ", ".join(names) or "nobody"
             raise ConfigError(f"configuration {config}: {settings.requester} may not ask; the agreement names {known}.")
-        try:
-            kpis = tuple(KPIS.validate_json(settings.kpis.read_bytes()))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"KPI programs {settings.kpis}: {error}") from error
-        return cls(settings, terms, kpis, read_secret(settings.keys / CHAIN), names[settings.requester])
+        kpis, secret = load_kpis(settings.kpis), read_secret(settings.keys / CHAIN)
+        return cls(settings, terms, kpis, secret, names[settings.requester])
 
     def reader(self) -> AccountReader:
         """Follows what the nodes say, and the recipient's results."""

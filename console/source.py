@@ -31,7 +31,7 @@ REASONS = {
     Reason.AMOUNT_TOO_LARGE: "an amount, or a patient's sum in a pane, above its bound",
     Reason.TOO_MANY_EVENTS: "more events of a patient in a pane than the agreed bound",
     Reason.OUTSIDE_AGREEMENT: "before or after the agreement's panes",
-    Reason.IN_THE_FUTURE: "it happened after it was recorded",
+    Reason.IN_THE_FUTURE: "it happened after it was recorded, or was recorded later than now",
     Reason.STOP_BEFORE_START: "it ends before it starts",
     Reason.DUPLICATE_ID: "a record id that was there before",
     Reason.UNKNOWN_REFERENCE: "it refers to a record that was not there before it, or its person is in no crosswalk",

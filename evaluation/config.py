@@ -4,15 +4,18 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError
 
 from evaluation.errors import ConfigError
-from policy.agreement import NODES, Terms
+from policy.agreement import NODES, RecipientIdentity, Terms
 from policy.chain.model import Deployment
+from policy.kpi import Kpi
+from policy.plan import Plan
 from streams.cluster import PROFILES, Broker
 from streams.errors import ConfigurationError
 from streams.security import read_login
 
+_KPIS: TypeAdapter[tuple[Kpi, ...]] = TypeAdapter(tuple[Kpi, ...])
 MODEL = TypeVar("MODEL", bound=BaseModel)
 
 
@@ -184,6 +187,46 @@ def _lines(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
 
 
+def load_kpis(path: Path) -> tuple[Kpi, ...]:
+    """Read KPI programs (JSON).
+
+    Raises:
+        ConfigError: unreadable, or none.
+    """
+    try:
+        return _KPIS.validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"KPI programs {path}: {error}") from error
+    except ValidationError as error:
+        raise ConfigError(f"KPI programs {path}: {_lines(error)}. Expected a list of them, as JSON") from error
+
+
+def load_plan(path: Path) -> Plan:
+    """Read one plan (JSON).
+
+    Raises:
+        ConfigError: unreadable, or none.
+    """
+    try:
+        return Plan.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"plan {path}: {error}") from error
+    except ValidationError as error:
+        raise ConfigError(f"plan {path}: {_lines(error)}. Expected one plan, as JSON") from error
+
+
+def recipient_identity(terms: Terms, name: str) -> RecipientIdentity:
+    """A recipient of the agreement.
+
+    Raises:
+        ConfigError: it has no such one.
+    """
+    found = {recipient.name: recipient for recipient in terms.recipients}
+    if name not in found:
+        raise ConfigError(f"recipient: no {name!r} in the agreement, which has {', '.join(found)}")
+    return found[name]
+
+
 def load_terms(path: Path) -> Terms:
     """Read signed terms (JSON).
 
@@ -192,5 +235,7 @@ def load_terms(path: Path) -> Terms:
     """
     try:
         return Terms.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+    except OSError as error:
         raise ConfigError(f"terms {path}: {error}") from error
+    except ValidationError as error:
+        raise ConfigError(f"terms {path}: {_lines(error)}. Expected the signed terms, as JSON") from error

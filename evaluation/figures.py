@@ -6,7 +6,7 @@ To everybody a worker says only how many panes of its shards are sealed, which n
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -27,6 +27,8 @@ MAX_STAND_BYTES = 900_000
 """What a broker takes as one message."""
 MAX_WORKERS = 256
 """Workers whose last word is kept; of more the one that spoke longest ago is forgotten."""
+AHEAD = timedelta(minutes=5)
+"""A worker's clock may be ahead of ours by this much."""
 _SIGNATURE_BYTES = 64
 _DOMAIN = b"winnow-stand\0"
 
@@ -121,13 +123,22 @@ class Stands:
         self._terms, self._party = terms, terms.draft.party(party)
         self._last: dict[str, Stand] = {}
 
-    def add(self, message: bytes) -> None:
+    def add(self, message: bytes, now: datetime) -> None:
         """Take a message of the party's topic; older words of a worker change nothing.
 
+        Args:
+            message: as it was read.
+            now: with a zone. A word from later would stay the last one until then, and never be old.
+
         Raises:
-            Tampered: see open_stand.
+            Tampered: see open_stand; or it is of a clock that is AHEAD.
         """
         stand = open_stand(message, self._terms, self._party.name)
+        if stand.at > now + AHEAD:
+            raise Tampered(
+                f"a stand of worker {stand.worker} of {stand.at:%Y-%m-%d %H:%M:%S}, which is still to come; it is "
+                "ignored. Set that worker's clock, or this one's"
+            )
         known = self._last.get(stand.worker)
         if known is not None and known.at > stand.at:
             return

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -40,6 +41,26 @@ def read_secret(path: Path) -> bytes:
         raise ConfigError(f"key file {path} has mode {mode & 0o777:o}, expected 600. Run chmod 600 on it.")
     if len(secret) != KEY_BYTES:
         raise ConfigError(f"key file {path} holds {len(secret)} bytes, expected {KEY_BYTES}.")
+    return secret
+
+
+def agreed_secret(path: Path, public: Callable[[bytes], str], agreed: str) -> bytes:
+    """A secret whose public key stands in the agreement; with another one, nothing that others seal can be opened.
+
+    Args:
+        path: its file.
+        public: secret → public key.
+        agreed: 64 hexadecimal digits.
+
+    Raises:
+        ConfigError: see read_secret; or it is another key.
+    """
+    secret = read_secret(path)
+    if public(secret) != agreed:
+        raise ConfigError(
+            f"key file {path} holds another key than the agreement names: its public key is {public(secret)[:16]}…, "
+            f"expected {agreed[:16]}…. Name the folder with this process's own keys."
+        )
     return secret
 
 

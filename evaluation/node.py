@@ -21,12 +21,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from evaluation.agreement import in_words, open_registry, read_facts
 from evaluation.compute import Computation
-from evaluation.config import NodeSettings, load_settings, load_terms
+from evaluation.config import NodeSettings, load_plan, load_settings, load_terms
 from evaluation.desk import Apart, Desk, Inputs
 from evaluation.errors import Refused, Unreachable
 from evaluation.expected import Expected
 from evaluation.intake import Intake
-from evaluation.keys import read_secret
+from evaluation.keys import agreed_secret, read_secret, sealing_public, signing_public
 from evaluation.outlets import NodeOutlets
 from evaluation.process import run_process
 from evaluation.records import Failed
@@ -39,7 +39,6 @@ from mpc.transport import NodeAddress, NodeLinks
 from policy.agreement import NODES, Terms
 from policy.chain.errors import ChainRefusal
 from policy.gate import RunRequest, before
-from policy.plan import Plan
 from streams.broker import Consumer, Producer, watch
 from streams.inbox import Inbox
 from streams.store import ShareStore
@@ -67,12 +66,16 @@ class Node:
     def __init__(self, settings: NodeSettings, terms: Terms, status: StatusLine) -> None:
         self._settings, self._terms, self._status = settings, terms, status
         self._number = settings.number
-        extra = [Plan.model_validate_json(path.read_bytes()) for path in settings.extra_plans]
-        self._plans = (*terms.plans, *extra)
-        self._signing = Ed25519PrivateKey.from_private_bytes(read_secret(settings.keys / "records"))
+        self._plans = (*terms.plans, *map(load_plan, settings.extra_plans))
+        mine = terms.nodes[settings.number]
+        records = agreed_secret(settings.keys / "records", signing_public, mine.record_key)
+        self._signing = Ed25519PrivateKey.from_private_bytes(records)
+        self._sealing = X25519PrivateKey.from_private_bytes(
+            agreed_secret(settings.keys / "sealing", sealing_public, mine.sealing_key)
+        )
         self._store = ShareStore(settings.store, terms, settings.number)
         self._inputs: Inputs = self._store
-        noise_key = hmac.digest(read_secret(settings.keys / "records"), b"winnow noise", "sha256")
+        noise_key = hmac.digest(records, b"winnow noise", "sha256")
         self._computation = Computation(terms, self._plans, self._store, settings.number, noise_key)
         self._broker = settings.broker
         self._state = NodeState(settings.state, terms.hash)
@@ -148,8 +151,7 @@ class Node:
 
     async def _receive(self) -> None:
         """Take share batches into the store."""
-        sealing = X25519PrivateKey.from_private_bytes(read_secret(self._settings.keys / "sealing"))
-        async with Inbox(self._broker, self._terms, self._number, sealing) as inbox:
+        async with Inbox(self._broker, self._terms, self._number, self._sealing) as inbox:
             async for batches in inbox:
                 self._store.add(batches)
                 self._expected.note(self._store.complete_panes, inbox.newest)
@@ -159,7 +161,8 @@ class Node:
     async def _take_requests(self) -> None:
         """Take requests into the queue, as far as it has room."""
         async with Consumer(self._broker, REQUESTS, [0], REQUEST_WAIT_MS) as consumer:
-            await consumer.seek(0, self._intake.read)
+            # Requests that left the topic unread are nobody's any more.
+            await consumer.seek(0, max(self._intake.read, (await consumer.begins([0]))[0]))
             while True:
                 for record in await consumer.poll(POLL_SECONDS, POLL_REQUESTS):
                     while self._intake.full:

@@ -1,6 +1,7 @@
 """How every process ends: errors in plain words on its status line, details in its log, and an exit code."""
 
 import asyncio
+import errno
 import signal
 from collections.abc import Coroutine
 from typing import Any
@@ -24,6 +25,11 @@ from policy.errors import ChainError, PolicyError
 from streams.errors import BatchError, BrokerError, StoreError, StreamsError
 
 BEAT_SECONDS = 5.0
+PLACES = frozenset({
+    errno.ENOENT, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOSPC, errno.EDQUOT,
+    errno.EROFS,
+})
+"""A folder or file is not there, not ours or full: for whoever configured the process to mend."""
 
 
 def exit_code(error: BaseException) -> int:
@@ -38,6 +44,8 @@ def exit_code(error: BaseException) -> int:
         case ChainError() | BrokerError() | MpcError():
             return EXIT_UNREACHABLE
         case PolicyError() | StreamsError():
+            return EXIT_USAGE
+        case OSError() if error.errno in PLACES:
             return EXIT_USAGE
         case asyncio.CancelledError() | KeyboardInterrupt():
             return EXIT_INTERRUPTED

@@ -150,9 +150,12 @@ def local_today(draft: Draft, now: datetime) -> date:
 
 
 def expected_on(draft: Draft, window: Window) -> date:
-    """The first local day on which all inputs of a window can be complete: its end, grace and bound of the slowest."""
+    """The first local day on which all inputs of a window's first edition can be complete: its end, grace and bound of
+    the slowest, and the days until panes are mature, where results wait for that.
+    """
     grace = max(p.grace_panes for p in draft.parties)
     late = max(s.bound_days for p in draft.parties for s in p.sources)
+    late += (0, *draft.maturities.days)[draft.maturities.editions[0]]
     try:
         beyond = draft.panes.model_copy(update={"count": window.stop + grace})
         return date.fromordinal(beyond.first_day(window.stop + grace).toordinal() + late)

@@ -76,7 +76,9 @@ def rules(draft: Draft) -> tuple[Rule, ...]:
     for recipient in draft.recipients:
         allow(recipient_user(recipient.name), Operation.READ, results(recipient.name), RUNS)
     for requester in draft.requesters:
+        # Whoever asks waits for the answer, and reads it as the recipient for whom it is.
         allow(requester_user(requester.name), Operation.WRITE, REQUESTS)
+        allow(requester_user(requester.name), Operation.READ, RUNS, results(requester.recipient))
     for name in {alert.recipient for alert in draft.alerts}:
         user, stream = recipient_user(name), alerts(name)
         allow(user, Operation.READ, changelog(stream))

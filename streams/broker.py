@@ -7,7 +7,7 @@ Producers send whole record batches and wait for the acknowledgement of all repl
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -189,15 +189,17 @@ class Consumer:
             await asyncio.sleep(TRY_SECONDS)
 
     async def seek(self, partition: int, offset: int) -> None:
-        """Go on from `offset`.
+        """Go on from `offset`; from 0: from the oldest record that is there.
 
         Raises:
-            BrokerError: beyond the partition's end (a fetch there would wait for ever), or no answer.
+            BrokerError: beyond the partition's end (a fetch there would wait for ever), before its beginning (a fetch
+                there would go on with what is left, in silence), or no answer.
         """
-        end = await self.end(partition)
-        if not 0 <= offset <= end:
+        begins, ends = await asyncio.gather(self.begins([partition]), self.ends([partition]))
+        begin, end = begins[partition], ends[partition]
+        if offset and not begin <= offset <= end:
             raise BrokerError(
-                f"offset {offset} of {self.topic}/{partition} lies outside 0..{end}: the topic lost records"
+                f"offset {offset} of {self.topic}/{partition} lies outside {begin}..{end}: the topic lost records"
             )
         self._client.seek(TopicPartition(self.topic, partition), offset)
 
@@ -215,10 +217,21 @@ class Consumer:
         Raises:
             BrokerError: no answer.
         """
+        return await self._told(self._client.end_offsets, partitions)
+
+    async def begins(self, partitions: Sequence[int]) -> dict[int, int]:
+        """The offset of the oldest record that each partition still has; its end if it has none.
+
+        Raises:
+            BrokerError: no answer.
+        """
+        return await self._told(self._client.beginning_offsets, partitions)
+
+    async def _told(self, ask: Callable[[list[Any]], Awaitable[Any]], partitions: Sequence[int]) -> dict[int, int]:
         at = {partition: TopicPartition(self.topic, partition) for partition in partitions}
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                found = await self._client.end_offsets(list(at.values()))
+                found = await ask(list(at.values()))
                 return {partition: int(found[place]) for partition, place in at.items()}
         except (KafkaError, OSError, TimeoutError) as error:
             raise lost(self._broker, f"reading {self.topic}", error) from error

@@ -3,12 +3,14 @@
 On the compacted state topic a checkpoint is a run of pieces and, last, a manifest; partition = shard. Keys are never
 used twice, so no checkpoint is ever half another one's; those that nobody needs any more are taken away by tombstones.
 A checkpoint without its manifest, or with a piece missing, is as if it were not there: the one before still is.
+Manifests are sealed as states are: whoever else writes to the topic can take checkpoints away, and cannot add any.
 """
 
 import asyncio
+import hmac
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, Self
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -28,6 +30,11 @@ KEPT = 2
 SHARE_OF_TIME = 0.05
 """At most this part of a worker's time goes into checkpoints, however large states become."""
 POLL_RECORDS = 64
+MAX_UNFINISHED = 4
+"""Checkpoints without a manifest whose pieces are in memory while a topic is read: an owner leaves one at most."""
+MAX_TAKEN_AWAY = 16_384
+"""Keys that one checkpoint takes away at most; what is left waits for the next."""
+_LABEL = b"winnow checkpoint v2\0"
 
 
 class _Name(NamedTuple):
@@ -45,20 +52,33 @@ class _Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    version: int = Field(ge=1, le=1)
+    version: int = Field(ge=2, le=2)
     position: int = Field(ge=0)
     """In the log: the greatest is the newest."""
     pieces: int = Field(ge=1, le=MAX_PIECES)
+    seal: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """HMAC-SHA256 over the state's purpose, the checkpoint's name, and the numbers above."""
+
+    @classmethod
+    def of(cls, key: bytes, purpose: str, name: _Name, position: int, pieces: int) -> Self:
+        """Of a checkpoint; equal for equal ones."""
+        said = f"{purpose}\0{name.epoch}/{name.number}/{position}/{pieces}".encode()
+        return cls(version=2, position=position, pieces=pieces, seal=hmac.digest(key, _LABEL + said, "sha256").hex())
 
 
 class Held:
-    """What a partition of the state topic holds, as it is read; at most KEPT checkpoints and one that is unfinished of
-    each owner are in memory.
+    """What a partition of the state topic holds, as it is read; at most KEPT checkpoints, and MAX_UNFINISHED without a
+    manifest, are in memory.
+
+    Args:
+        key: under which states are sealed.
+        purpose: of the shard's states.
     """
 
-    def __init__(self) -> None:
-        self.keys: dict[_Name, int] = {}
-        """Every checkpoint of which something was seen → how many pieces it may have."""
+    def __init__(self, key: bytes, purpose: str) -> None:
+        self._key, self._purpose = key, purpose
+        self.keys: dict[_Name, set[str]] = {}
+        """Every checkpoint of which something was seen → its parts."""
         self._pieces: dict[_Name, dict[int, bytes]] = {}
         self._whole: dict[_Name, int] = {}
         """Complete checkpoints → position."""
@@ -68,17 +88,22 @@ class Held:
         if parsed is None:
             return
         name, part = parsed
-        if part != "manifest":
-            number = int(part)
-            self.keys[name] = max(self.keys.get(name, 0), number + 1)
-            for other in [o for o in self._pieces if o.epoch == name.epoch and o != name and o not in self._whole]:
-                del self._pieces[other]
-            self._pieces.setdefault(name, {})[number] = record.value
+        self.keys.setdefault(name, set()).add(part)
+        if name in self._whole:
             return
-        self.keys.setdefault(name, 0)
+        if part != "manifest":
+            unfinished = [o for o in self._pieces if o != name and o not in self._whole]
+            left = [o for o in unfinished if o.epoch == name.epoch]
+            for other in left or unfinished[: max(0, len(unfinished) - MAX_UNFINISHED + 1)]:
+                del self._pieces[other]
+            self._pieces.setdefault(name, {})[int(part)] = record.value
+            return
         try:
             manifest = _Manifest.model_validate_json(record.value)
         except ValidationError:
+            return
+        ours = _Manifest.of(self._key, self._purpose, name, manifest.position, manifest.pieces)
+        if not hmac.compare_digest(manifest.seal, ours.seal):
             return
         found = self._pieces.get(name, {})
         if found.keys() == set(range(manifest.pieces)):
@@ -97,26 +122,27 @@ def _parsed(key: bytes | None) -> tuple[_Name, str] | None:
     parts = (key or b"").decode("ascii", "replace").split("/")
     if len(parts) != 3 or not all(p.isdecimal() and len(p) <= 18 for p in parts[:2]):
         return None
-    if parts[2] != "manifest" and not (parts[2].isdecimal() and int(parts[2][:6]) < MAX_PIECES and len(parts[2]) <= 6):
+    if parts[2] != "manifest" and not (parts[2].isdecimal() and len(parts[2]) <= 6 and int(parts[2]) < MAX_PIECES):
         return None
     return _Name(int(parts[0]), int(parts[1])), parts[2]
 
 
-async def read_states(consumer: Consumer, shards: int) -> list[Held]:
-    """What the state topic holds of every shard.
+async def read_states(consumer: Consumer, key: bytes, purposes: Sequence[str]) -> list[Held]:
+    """What the state topic holds of every shard; `purposes`: of their states, in order (Shard.purpose).
 
     Raises:
         BrokerError: it cannot be read to its end.
     """
-    found = [Held() for _ in range(shards)]
-    async for records in to_the_end(consumer, range(shards), POLL_RECORDS):
+    found = [Held(key, purpose) for purpose in purposes]
+    async for records in to_the_end(consumer, range(len(found)), POLL_RECORDS):
         for record in records:
             found[record.partition].take(record)
     return found
 
 
 async def restore(
-    make: Callable[[int], Shard], shards: int, key: bytes, folder: StateFolder | None, consumer: Consumer
+    make: Callable[[int], Shard], shards: int, key: bytes, folder: StateFolder | None, consumer: Consumer,
+    fits: Callable[[int, Shard], Awaitable[bool]],
 ) -> tuple[list[Shard], list[Held]]:
     """Every shard where it was: from the newest state that can be read, or new.
 
@@ -126,23 +152,32 @@ async def restore(
         key: under which states are sealed.
         folder: local copies.
         consumer: of the state topic, all partitions, from the beginning.
+        fits: whether a shard's state is of this log. A folder may outlive topics, the state topic does not.
 
     Raises:
         BrokerError: see read_states.
     """
-    read = await read_states(consumer, shards)
-    return [
-        await asyncio.to_thread(_newest, make, number, key, [
-            *([] if folder is None else [folder.read(number)]), *read[number].states()
-        ]) for number in range(shards)
-    ], read
+    read = await read_states(consumer, key, [make(number).purpose for number in range(shards)])
+    found = []
+    for number in range(shards):
+        best = await asyncio.to_thread(_newest, make, number, key, read[number].states())
+        copy = None if folder is None else await asyncio.to_thread(folder.read, number)
+        if copy is not None:
+            local = await asyncio.to_thread(_newest, make, number, key, [copy])
+            if local.position > best.position:
+                if await fits(number, local):
+                    best = local
+                else:
+                    structlog.get_logger().warning(
+                        "a local copy of a state is not used", shard=number, reason="it is of another log"
+                    )
+        found.append(best)
+    return found, read
 
 
-def _newest(make: Callable[[int], Shard], number: int, key: bytes, states: Sequence[bytes | None]) -> Shard:
+def _newest(make: Callable[[int], Shard], number: int, key: bytes, states: Sequence[bytes]) -> Shard:
     best = make(number)
     for state in states:
-        if state is None:
-            continue
         shard = make(number)
         try:
             shard.load(key, state)
@@ -174,10 +209,10 @@ class Checkpoints:
         self._topic, self._key, self._epoch, self._seconds = topic, key, epoch, seconds
         self._folder, self._producer = folder, producer
         self._numbers: dict[int, int] = {}
-        self._kept: dict[int, list[tuple[_Name, int]]] = {
+        self._kept: dict[int, list[tuple[_Name, set[str]]]] = {
             shard: list(of.keys.items()) for shard, of in enumerate(read)
         }
-        """Shard → checkpoints on the topic, oldest first, and how many pieces each has."""
+        """Shard → checkpoints on the topic, oldest first, and the parts of each."""
         now = time.monotonic()
         self._due: dict[int, float] = dict.fromkeys(range(len(read)), now + seconds)
 
@@ -207,20 +242,28 @@ class Checkpoints:
         records = [(name.key(str(number)), piece) for number, piece in enumerate(pieces)]
         for part in range(0, len(records), SENT_TOGETHER):
             await self._producer.send(self._topic, shard, records[part : part + SENT_TOGETHER])
-        manifest = _Manifest(version=1, position=position, pieces=len(pieces)).model_dump_json().encode()
+        manifest = _Manifest.of(self._key, state.purpose, name, position, len(pieces)).model_dump_json().encode()
         await self._producer.send(self._topic, shard, [(name.key("manifest"), manifest)])
-        kept = self._kept[shard]
-        kept.append((name, len(pieces)))
-        mine = [n for n, _ in kept if n.epoch == self._epoch]
-        old = [entry for entry in kept if entry[0] not in mine[-KEPT:]] if len(mine) >= KEPT else []
-        await self._producer.send(self._topic, shard, [(key, None) for entry in old for key in _keys(*entry)])
-        self._kept[shard] = [entry for entry in kept if entry not in old]
+        self._kept[shard].append((name, {"manifest", *map(str, range(len(pieces)))}))
+        await self._take_away(shard)
         now = time.monotonic()
         self._due[shard] = now + max(self._seconds, (now - begun) / SHARE_OF_TIME)
 
-
-def _keys(name: _Name, pieces: int) -> list[bytes]:
-    # The manifest first: what is left without it does not count.
-    return [name.key("manifest"), *(name.key(str(number)) for number in range(pieces))]
+    async def _take_away(self, shard: int) -> None:
+        """Leave the latest of this owner's, once there are KEPT."""
+        kept = self._kept[shard]
+        mine = [name for name, _ in kept if name.epoch == self._epoch]
+        if len(mine) < KEPT:
+            return
+        left: list[tuple[_Name, set[str]]] = []
+        gone: list[tuple[bytes, None]] = []
+        for name, parts in kept:
+            if name in mine[-KEPT:] or len(gone) >= MAX_TAKEN_AWAY:
+                left.append((name, parts))
+            else:
+                # The manifest first: what is left without it does not count.
+                gone += [(name.key(part), None) for part in sorted(parts, key=lambda part: part != "manifest")]
+        await self._producer.send(self._topic, shard, gone)
+        self._kept[shard] = left
 
 

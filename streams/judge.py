@@ -61,8 +61,13 @@ class Judge:
         edges = draft.panes.edges
         self._start, self._end = micros(edges[0]), micros(edges[-1])
 
-    def judge(self, events: EventColumns) -> Judged:
-        """Shard and decision of every event."""
+    def judge(self, events: EventColumns, latest: Int64s | int) -> Judged:
+        """Shard and decision of every event.
+
+        Args:
+            events: n of them.
+            latest: (n,), or one for all, µs since 1970: what says that it was recorded later is of a wrong clock.
+        """
         shard = self._shard(events)
         verdicts = _Verdicts(len(events))
         kind, occurred, recorded, until = events.kind, events.occurred, events.recorded, events.until
@@ -70,7 +75,7 @@ class Judge:
         for at in (occurred, recorded, until):
             verdicts.refuse((at < EARLIEST) | (at > LATEST), Reason.WRONG_TYPE)
         verdicts.refuse(~self._allowed[events.source, kind], Reason.UNKNOWN_CODE)
-        verdicts.refuse(occurred > recorded + _CLOCK_SLACK, Reason.IN_THE_FUTURE)
+        verdicts.refuse((occurred > recorded + _CLOCK_SLACK) | (recorded > latest), Reason.IN_THE_FUTURE)
         for of, known in self._codes.items():
             if known is not None and (kind == of).any():
                 strange = np.array([*(name not in known for name in events.codes), False])

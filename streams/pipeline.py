@@ -30,7 +30,7 @@ from streams.rekey import Rekeyer, rekey
 from streams.replay import replay, span_of
 from streams.shard import Shard
 from streams.share import Sharer, share
-from streams.snapshots import PaneStage
+from streams.snapshots import PaneStage, is_of
 from streams.sources.agreed import check_sources, open_sources
 from streams.sources.lines import IndexedFile
 from streams.standing import standing
@@ -130,6 +130,7 @@ class PartyPipeline:
         """Replay, validate, seal and share everything, from where an earlier worker stopped; all topics must exist.
 
         Raises:
+            ConfigurationError: the state folder cannot be made.
             SourceError: a file is missing, unreadable or of another form; nothing was sent then.
             SupersededError: another worker took over.
             BrokerError: the broker is gone, does not answer, or lost what a state goes on from.
@@ -144,6 +145,8 @@ class PartyPipeline:
             [] if config.data is None
             else await asyncio.to_thread(open_sources, draft, party, config.data, pseudonyms)
         )
+        folder = None if config.state is None else await asyncio.to_thread(StateFolder, config.state)
+        # Whatever may be wrong with us is found before we take over from another worker.
         async with (
             Producer(config.broker) as producer,
             Consumer(config.broker, topics.owner(party, draft.name), [0]) as claims,
@@ -155,7 +158,7 @@ class PartyPipeline:
             try:
                 async with asyncio.TaskGroup() as group:
                     watchers = [group.create_task(watch(config.broker))]
-                    checkpoints = await self._restore(await owner.claim(producer), producer)
+                    checkpoints = await self._restore(await owner.claim(producer), folder, producer)
                     watchers.append(group.create_task(owner.watch()))
                     panes = PaneStage(
                         draft, config.terms.hash, party, self._shards, pseudonyms.link_key, self._reject_key,
@@ -187,7 +190,7 @@ class PartyPipeline:
             )
         return counts
 
-    async def _restore(self, epoch: int, producer: Producer) -> Checkpoints:
+    async def _restore(self, epoch: int, folder: StateFolder | None, producer: Producer) -> Checkpoints:
         config = self._config
         draft, party, topic = config.terms.draft, config.party, topics.state(config.party, config.terms.draft.name)
 
@@ -196,9 +199,12 @@ class PartyPipeline:
             return Shard(draft, party, number, seed, draft.shards)
 
         key = hmac.digest(config.sharing_key, STATE_LABEL, "sha256")
-        folder = None if config.state is None else await asyncio.to_thread(StateFolder, config.state)
+        async def fits(number: int, state: Shard) -> bool:
+            async with Consumer(config.broker, topics.sharded(party, draft.name), [number]) as log:
+                return await is_of(log, number, state)
+
         async with Consumer(config.broker, topic, range(draft.shards)) as consumer:
-            self._shards, held = await restore(new, draft.shards, key, folder, consumer)
+            self._shards, held = await restore(new, draft.shards, key, folder, consumer, fits)
         return Checkpoints(topic, key, epoch, config.checkpoint_seconds, folder, held, producer)
 
     def _go_on(self) -> None:

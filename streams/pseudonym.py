@@ -26,6 +26,7 @@ CACHED = 1 << 17
 """Pseudonyms kept at hand: about 40 MB at most."""
 _LINK_LABEL = b"winnow-link"
 _EVENT_LABEL = b"winnow-event"
+_LINES_LABEL = b"winnow-lines"
 _PATTERN = re.compile(PSEUDONYM_PATTERN)
 
 
@@ -108,6 +109,10 @@ class Pseudonyms:
         # Keyed BLAKE2 (RFC 7693) is a MAC in one pass: this runs once or twice for every line.
         digest = hashlib.blake2b(message, digest_size=16, key=self._party_key, person=_EVENT_LABEL).digest()
         return base64.urlsafe_b64encode(digest)[:22].decode()
+
+    def digest_of_lines(self) -> "hashlib.blake2b":
+        """For a digest of a party's lines, which hold identifiers: under the party's key, too."""
+        return hashlib.blake2b(digest_size=32, key=self._party_key, person=_LINES_LABEL)
 
 
 def _shard(link: bytes, shards: int) -> int:

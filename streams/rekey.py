@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from policy.agreement import Draft
 from streams import topics
 from streams.broker import Consumer, Producer, Record
-from streams.columns import MAX_BYTES, MAX_KEY_BYTES, UNKNOWN_SOURCE, EventColumns, Header
+from streams.columns import ENDED, MAX_BYTES, MAX_KEY_BYTES, UNKNOWN_SOURCE, EventColumns, Header
 from streams.envelope import Heartbeat, parse
 from streams.errors import StreamsError
+from streams.fixed import Int64s
 from streams.flow import Counts, Outbox, Progress, Pulse, polls
 from streams.judge import Judge
 from streams.marks import MICROS_PER_DAY, Source, course, least
@@ -26,6 +27,8 @@ from streams.numbering import number_of, position_of
 from streams.parse import parse_batch
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason, seal_rejected
+from streams.rowwise import MICROSECOND, micros
+from streams.validate import CLOCK_SLACK
 
 STRETCH_RECORDS = 16_000
 """Records taken at a time: many, since every shard gets a record for them."""
@@ -48,7 +51,7 @@ class Step:
 
     @property
     def events(self) -> int:
-        """How many of its records are no heartbeats."""
+        """How many of its records are no heartbeats, or are refused."""
         return self.accepted + self.refused.total()
 
 
@@ -113,18 +116,27 @@ class Rekeyer:
     ) -> tuple["_Sharded", list[_Refusal]]:
         """The events that may enter, under the completed header after them, and what may not."""
         values, offsets = [record.value for record in records], [record.offset for record in records]
-        columns, broken, heartbeats = parse_batch(values, offsets, [r.key for r in records], self._names, header)
-        judged = self._judge.judge(columns)
+        columns, broken, heartbeats = parse_batch(
+            values, offsets, [None if r.key is None else position_of(r.key) for r in records], self._names, header
+        )
+        # A clock that is ahead would take the watermark along, and seal panes of which nothing has come.
+        latest = _latest(records)
+        judged = self._judge.judge(columns, latest[np.searchsorted(offsets, columns.offset)])
         refusals = [_Refusal(records[i], reason, "") for i, reason in broken]
+        ahead = {i for i, beat in heartbeats if beat.recorded_at is not None and micros(beat.recorded_at) > latest[i]}
+        refusals += [
+            _Refusal(records[i], Reason.IN_THE_FUTURE, beat.source) for i, beat in heartbeats if i in ahead
+        ]
+        heartbeats = [(i, beat) for i, beat in heartbeats if i not in ahead]
         if judged.refused:
             place = dict(zip(offsets, records, strict=True))
             refusals += [
                 _Refusal(place[int(columns.offset[row])], reason, self._source(columns, row, place))
                 for row, reason in judged.refused
             ]
-            refusals.sort(key=lambda r: r.record.offset)
             kept = np.flatnonzero(judged.accepted)
             columns, judged = columns.take(kept), judged._replace(shard=judged.shard[kept])
+        refusals.sort(key=lambda r: r.record.offset)
         way = course(
             self._sources, before.marks, columns.offset, columns.source, columns.occurred, columns.recorded,
             [(offsets[i], heartbeat) for i, heartbeat in heartbeats],
@@ -180,6 +192,15 @@ def _first_time(line: int, records: Sequence[Record]) -> tuple[Sequence[Record],
         return records, line
     again = set(repeated)
     return [record for place, record in enumerate(records) if place not in again], line
+
+
+def _latest(records: Sequence[Record]) -> Int64s:
+    """(n,) µs since 1970: nothing in a record was recorded after it was sent, but for CLOCK_SLACK; ENDED where
+    a record does not tell when that was.
+    """
+    sent = np.array([record.timestamp for record in records], dtype=np.int64)
+    told = (sent > 0) & (sent < ENDED // 2000)
+    return np.where(told, np.where(told, sent, 0) * 1000 + CLOCK_SLACK // MICROSECOND, ENDED)
 
 
 def beginning(partition: int) -> Header:

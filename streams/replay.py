@@ -1,8 +1,9 @@
 """Replay: a party's files, in the order of recording, onto its source topic; or on from where one stopped."""
 
 import asyncio
+import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,14 +12,14 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from streams import topics
 from streams.broker import Producer
-from streams.envelope import Heartbeat, encode
+from streams.envelope import Heartbeat, PatientEvent, encode
 from streams.errors import SourceError
 from streams.flow import POLL_RECORDS, TURN_RECORDS, Counts, Outbox, Progress, Pulse
-from streams.numbering import numbered
+from streams.numbering import MARK_BYTES, numbered
 from streams.pseudonym import Pseudonyms
 from streams.published import Published
 from streams.rejects import Reason, seal_rejected
-from streams.sources.lines import IndexedFile, read_events, replay_order
+from streams.sources.lines import IndexedFile, read_events, read_lines
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,9 @@ def outlook(
     """Look at every line of a span, and send nothing.
 
     Raises:
-        SourceError: a file can no longer be read, or what is there does not fit the span: see `replay`.
+        SourceError: a file can no longer be read, or what is there does not fit the span: see `check_there`.
     """
-    check_there(files, party, span, there)
+    check_there(files, party, span, there, pseudonyms)
     found = Outlook()
     for number, (file, _, event, _) in enumerate(read_events(files, span.first, span.last), span.first):
         found.lines += 1
@@ -105,17 +106,18 @@ async def replay(
         pulse: see streams.flow.Pulse.
 
     Raises:
-        SourceError: a file can no longer be read, or the files are not those of the interrupted replay.
+        SourceError: a file can no longer be read, or what is there does not fit the files: see `check_there`.
         BrokerError: see Producer.send.
     """
     outbox = Outbox(producer)
     source, rejected = topics.source(party), topics.rejected(party)
     total = span.last - span.first + 1
-    await asyncio.to_thread(check_there, files, party, span, there)
+    trail = await asyncio.to_thread(check_there, files, party, span, there, pseudonyms, pulse.beat)
     first_open = (max(before.line for before in there.values()) - 1) // POLL_RECORDS * POLL_RECORDS
     lines = read_events(files, span.first, span.last)
     for number, (file, position, event, line) in enumerate(lines, span.first):
         counts.read += 1
+        trail.take(file, line)
         if isinstance(event, Reason):
             counts.rejected[event] += 1
             if number > first_open:
@@ -125,7 +127,7 @@ async def replay(
         elif number > first_open:
             shard = pseudonyms.shard(event.patient, len(there))
             if number > there[shard].line:
-                outbox.put(source, shard, numbered(number, position.key), encode(event))
+                outbox.put(source, shard, numbered(number, trail.mark, position.key), encode(event))
         if number % TURN_RECORDS == 0:
             await asyncio.sleep(0)
         if number % POLL_RECORDS == 0:
@@ -143,29 +145,118 @@ async def replay(
     progress("replay", total, total)
 
 
-def check_there(files: Sequence[IndexedFile], party: str, span: Span, there: Mapping[int, Published]) -> None:
-    """What is there must be of these files, in this order, and reach to the span.
+class Trail:
+    """What a replay has read so far, as a digest under the party's key."""
+
+    def __init__(self, digest: "hashlib.blake2b") -> None:
+        self._digest = digest
+
+    def take(self, file: IndexedFile, line: bytes) -> None:
+        """The next line in the order of recording."""
+        self._digest.update(b"%s\0%d\0" % (file.form.file.encode(), len(line)))
+        self._digest.update(line)
+
+    def copy(self) -> "Trail":
+        """One that goes on by itself."""
+        return Trail(self._digest.copy())
+
+    @property
+    def mark(self) -> bytes:
+        """Of all lines so far: streams.numbering."""
+        return self._digest.copy().digest()[:MARK_BYTES]
+
+
+def check_there(
+    files: Sequence[IndexedFile], party: str, span: Span, there: Mapping[int, Published], pseudonyms: Pseudonyms,
+    beat: Callable[[], None] = lambda: None,
+) -> Trail:
+    """What is there must be of these files, line by line, and reach to the span; returns the trail of the lines before.
+
+    Args:
+        files: the party's.
+        party: its name.
+        span: the lines that are to be there.
+        there: partition of the source topic → what it holds already.
+        pseudonyms: of the party.
+        beat: called now and then; this may take a minute for each ten million lines.
 
     Raises:
-        SourceError: it is of other files, or lines between it and the span are missing.
+        SourceError: it is of other files, lines between it and the span are missing, or the span begins before it, or
+            goes on after an end.
     """
-    latest = max(before.line for before in there.values())
-    between = read_events(files, latest + 1, span.first - 1) if latest else iter(())
-    # Refused lines are not there, and are not missing.
-    if left := sum(not isinstance(event, Reason) for _, _, event, _ in between):
+    topic, latest = topics.source(party), max(before.line for before in there.values())
+    wanted = {before.line: before for before in there.values() if before.line}
+    trail = Trail(pseudonyms.digest_of_lines())
+    before_span = trail.copy()
+    for number, (file, row, line) in enumerate(read_lines(files, max(latest, span.first - 1)), 1):
+        if number % POLL_RECORDS == 0:
+            beat()
+        trail.take(file, line)
+        if number == span.first - 1:
+            before_span = trail.copy()
+        if number in wanted:
+            known = wanted[number]
+            if (known.position, known.mark) != (file.position(row).key, trail.mark):
+                break
+            del wanted[number]
+    if wanted:
         raise SourceError(
-            f"{topics.source(party)} holds lines up to number {latest}, and this replay would begin with {span.first}: "
-            f"{left} events between them would be left out. Begin earlier"
-        )
-    positions = {before.line: before.position for before in there.values() if before.line}
-    for number, (which, row) in enumerate(replay_order(files), 1):
-        if number in positions and positions.pop(number) != files[which].position(row).key:
-            positions[number] = b""
-            break
-        if not positions:
-            return
-    if positions:
-        raise SourceError(
-            f"{topics.source(party)} holds line {min(positions)} of a replay, which is another one in these files. "
+            f"{topic} holds line {min(wanted)} of a replay, and in these files that, or a line before, is another. "
             "A replay goes on with the same files only: put them back, or start with new topics"
         )
+    if left := sum(1 for _ in _events(files, latest + 1, span.first - 1, beat)) if latest else 0:
+        raise SourceError(
+            f"{topic} holds lines up to number {latest}, and this replay would begin with {span.first}: "
+            f"{left} events between them would be left out. Begin earlier"
+        )
+    if early := _before(files, span, there, pseudonyms, beat):
+        raise SourceError(
+            f"{topic} begins with later lines than this replay: {early} of its events can no longer come before them. "
+            "Begin later, or start with new topics"
+        )
+    if after := _after_end(files, span, there, pseudonyms, beat):
+        raise SourceError(
+            f"sources have ended on {topic}, and {after} events of this replay would come after that, where nobody "
+            "reads them. Start with new topics; while files still grow, replay with --to, which ends no source"
+        )
+    return before_span
+
+
+def _events(
+    files: Sequence[IndexedFile], first: int, last: int, beat: Callable[[], None]
+) -> Iterator[tuple[int, str, PatientEvent]]:
+    """Number, source and event of some lines. Refused ones are left out: they are not there, and are not missing."""
+    if first > last:
+        return
+    for number, (file, _, event, _) in enumerate(read_events(files, 1, last), 1):
+        if number % POLL_RECORDS == 0:
+            beat()
+        if number >= first and not isinstance(event, Reason):
+            yield number, file.form.source, event
+
+
+def _after_end(
+    files: Sequence[IndexedFile], span: Span, there: Mapping[int, Published], pseudonyms: Pseudonyms,
+    beat: Callable[[], None],
+) -> int:
+    """Events of a span that are not there, in partitions in which their source has ended."""
+    if not any(before.ended for before in there.values()):
+        return 0
+    first, found = max(span.first, 1 + min(before.line for before in there.values())), 0
+    for number, source, event in _events(files, first, span.last, beat):
+        before = there[pseudonyms.shard(event.patient, len(there))]
+        found += number > before.line and source in before.ended
+    return found
+
+
+def _before(
+    files: Sequence[IndexedFile], span: Span, there: Mapping[int, Published], pseudonyms: Pseudonyms,
+    beat: Callable[[], None],
+) -> int:
+    """Events of a span that should stand before what their partitions begin with."""
+    begun = min((before.first for before in there.values() if before.line), default=0)
+    # Of the batch with which a topic begins, some partitions may have nothing yet.
+    batch = (begun - 1) // POLL_RECORDS * POLL_RECORDS + 1 if begun else 0
+    first = {partition: before.first if before.line else batch for partition, before in there.items()}
+    events = _events(files, span.first, min(span.last, max(first.values()) - 1), beat)
+    return sum(number < first[pseudonyms.shard(event.patient, len(there))] for number, _, event in events)

@@ -47,6 +47,7 @@ class _Facts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     position: int = Field(ge=0)
+    latest: str = Field(pattern=r"^([0-9a-f]{64})?$")
     accepted: int = Field(ge=0)
     refused: dict[Reason, int] = Field(strict=False)
     refused_of: dict[int, int] = Field(strict=False)
@@ -72,11 +73,14 @@ class Shard:
         self._history, self.panes = Validator(draft, party), ShardPanes(draft, party, seed)
         self._sources = tuple(s.name for s in draft.party(party).sources)
         which = hashlib.sha256(seed).hexdigest()[:16]
-        self._purpose = f"shard {number} of party {party} under agreement {draft.name}, register {which}"
+        self.purpose = f"shard {number} of party {party} under agreement {draft.name}, register {which}"
+        """What its states are for; they fit no other."""
         self.seen = {p: Header(partition=p, first=0, next=0) for p in range(partitions)}
         """Source partition → the header of its latest stretch."""
         self.position = 0
         """The next offset of the log."""
+        self.latest = ""
+        """SHA-256 of the log's record before it, hexadecimal; empty if nobody noted it. The fold does not touch it."""
         self.accepted = 0
         self._forgotten = NEVER
         """Events of before this instant are no longer remembered."""
@@ -101,7 +105,7 @@ class Shard:
         before = self.seen.get(header.partition)
         if before is None or header.first > before.next or offset < self.position:
             raise StreamsError(
-                f"{self._purpose}: record {offset} covers source partition {header.partition} from {header.first} on, "
+                f"{self.purpose}: record {offset} covers source partition {header.partition} from {header.first} on, "
                 f"expected at most {None if before is None else before.next}: the log lost records"
             )
         new = np.flatnonzero(columns.offset >= before.next)
@@ -215,10 +219,10 @@ class Shard:
         """The whole state, sealed under a key of the party's."""
         progress, tables = self.panes.dump()
         facts = _Facts(
-            position=self.position, accepted=self.accepted, refused=dict(self.refused),
+            position=self.position, latest=self.latest, accepted=self.accepted, refused=dict(self.refused),
             refused_of=dict(self.refused_of), shared=self.shared, seen=self.seen, panes=progress,
         )
-        return chest.lock(key, self._purpose, facts.model_dump_json(), {**self._history.dump(), **tables})
+        return chest.lock(key, self.purpose, facts.model_dump_json(), {**self._history.dump(), **tables})
 
     def load(self, key: bytes, state: bytes) -> None:
         """Put a new shard back to where another one was.
@@ -226,19 +230,19 @@ class Shard:
         Raises:
             StoreError: not such a state, or another shard's, party's or agreement's.
         """
-        text, tables = chest.unlock(key, self._purpose, state)
+        text, tables = chest.unlock(key, self.purpose, state)
         try:
             facts = _Facts.model_validate_json(text)
         except ValidationError as error:
-            raise StoreError(f"{self._purpose}: a state of another version") from error
+            raise StoreError(f"{self.purpose}: a state of another version") from error
         if facts.seen.keys() != self.seen.keys():
-            raise StoreError(f"{self._purpose}: a state over {len(facts.seen)} source partitions, not {len(self.seen)}")
+            raise StoreError(f"{self.purpose}: a state over {len(facts.seen)} source partitions, not {len(self.seen)}")
         self._history.load(tables)
         self.panes.load(facts.panes, tables)
         self._forgotten = self.panes.horizon.at(self.panes.watermark)
         self.seen, self.position, self.accepted = facts.seen, facts.position, facts.accepted
         self.refused, self.refused_of = Counter(facts.refused), Counter(facts.refused_of)
-        self.shared = facts.shared
+        self.shared, self.latest = facts.shared, facts.latest
 
 
 def _place(columns: EventColumns, row: int) -> str:

@@ -1,6 +1,8 @@
 """The panes stage: shards fold their logs; registers and sealed panes are stored before they are shared."""
 
 import asyncio
+import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
@@ -15,8 +17,8 @@ from streams.broker import Consumer, Producer, Record
 from streams.checkpoint import Checkpoints
 from streams.columns import EventColumns
 from streams.envelope import encode
-from streams.errors import BatchError, StreamsError
-from streams.flow import POLL_SECONDS, Counts, Outbox, Progress, Pulse, polls
+from streams.errors import BatchError, BrokerError, StreamsError
+from streams.flow import END_SECONDS, POLL_SECONDS, Counts, Outbox, Progress, Pulse, polls
 from streams.panes import Sealed
 from streams.register import EPOCH
 from streams.rejects import seal_rejected
@@ -123,6 +125,7 @@ class PaneStage:
 
     async def _fold(self, record: Record, outbox: Outbox, counts: Counts) -> None:
         shard = self._shards[record.partition]
+        shard.latest = hashlib.sha256(record.value).hexdigest()
         try:
             columns = await asyncio.to_thread(EventColumns.from_bytes, record.value)
         except BatchError as error:
@@ -158,6 +161,31 @@ class PaneStage:
                 blocks=blocks if pane < 0 else None,
             )
             outbox.put(self._topic, shard, b"block", snapshot(header, content[:, block * size : (block + 1) * size]))
+
+
+async def is_of(log: Consumer, shard: int, state: Shard) -> bool:
+    """Whether a state is one of this log: the record that it ends with is there, or retention has deleted it.
+
+    Args:
+        log: consumer of the shard's partition of the sharded topic.
+        shard: its number.
+        state: of the shard, with a position beyond 0.
+
+    Raises:
+        BrokerError: no answer, or the record does not come.
+    """
+    last = state.position - 1
+    begins, ends = await log.begins([shard]), await log.ends([shard])
+    if last >= ends[shard]:
+        return False
+    if last < begins[shard]:
+        return True
+    await log.seek(shard, last)
+    limit = time.monotonic() + END_SECONDS
+    while time.monotonic() < limit:
+        for record in await log.poll(POLL_SECONDS, 1):
+            return record.offset == last and hashlib.sha256(record.value).hexdigest() == state.latest
+    raise BrokerError(f"{log.topic} gave nothing for {END_SECONDS:g} s before its end")
 
 
 def _some(outcomes: Iterator[Refused | Sealed]) -> tuple[list[Refused], Sealed | None, bool]:

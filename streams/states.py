@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from streams.errors import StoreError
+from streams.errors import ConfigurationError, StoreError
 
 DIRECTORY_MODE = 0o700
 NEW = ".new"
@@ -21,7 +21,7 @@ class StateFolder:
         """Of a folder, without what a worker that died left half written.
 
         Raises:
-            StoreError: it cannot be made or written.
+            ConfigurationError: it cannot be made or written.
         """
         self._folder = folder
         try:
@@ -29,7 +29,10 @@ class StateFolder:
             for left in folder.glob(f"*{NEW}"):
                 left.unlink(missing_ok=True)  # a worker died while it wrote
         except OSError as error:
-            raise StoreError(f"cannot make the state folder {folder}: {error.strerror}") from error
+            raise ConfigurationError(
+                f"cannot make the state folder {folder}: {error.strerror}. Name another one, or none: the state topic "
+                "has the same"
+            ) from error
 
     def read(self, shard: int) -> bytes | None:
         """The latest state of a shard; None if there is none that can be read."""

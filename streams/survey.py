@@ -4,7 +4,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -26,12 +26,13 @@ from streams.envelope import (
 from streams.judge import Judge
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Position, Reason, RefusedLineError
+from streams.rowwise import micros
 from streams.sources.agreed import open_sources, unread_files
 from streams.sources.fhir import FhirForm
 from streams.sources.lines import IndexedFile, read_events
 from streams.sources.rows import MappedForm
 from streams.tally import CodeTally
-from streams.validate import Validator
+from streams.validate import CLOCK_SLACK, Validator
 
 Line = tuple[IndexedFile, Position, PatientEvent | Reason, bytes]
 """As streams.sources.lines.read_events gives it."""
@@ -136,10 +137,10 @@ def _decided(
     """Every line with its event as it may enter, or why not."""
     sources = [source.name for source in draft.party(party).sources]
     judge, history = Judge(draft, party, pseudonyms), Validator(draft, party)
-    lines = iter(lines)
+    lines, latest = iter(lines), micros(datetime.now(UTC) + CLOCK_SLACK)
     while some := list(islice(lines, BATCH_LINES)):
         events = [event for _, _, event, _ in some if not isinstance(event, Reason)]
-        refused = dict(judge.judge(EventColumns.from_events(events, range(len(events)), sources)).refused)
+        refused = dict(judge.judge(EventColumns.from_events(events, range(len(events)), sources), latest).refused)
         row = 0
         for line in some:
             event = line[2]

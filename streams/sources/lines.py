@@ -244,15 +244,26 @@ def read_events(
     Raises:
         SourceError: a file can no longer be read.
     """
+    for number, (file, row, line) in enumerate(read_lines(files, last), 1):
+        # What comes before is read, too: a FHIR resource may refer to it.
+        event = parse_line(file.form, line)
+        if number >= first:
+            yield file, file.position(row), event, line
+
+
+def read_lines(
+    files: Sequence[IndexedFile], last: int | None = None
+) -> Iterator[tuple[IndexedFile, int, bytes]]:
+    """Every line up to the last one in the order of recording: its file, its row there, and its (first) bytes.
+
+    Raises:
+        SourceError: a file can no longer be read.
+    """
     try:
         with contextlib.ExitStack() as open_files:
             readers = [open_files.enter_context(f.opened()) for f in files]
-            for number, (which, row) in enumerate(islice(replay_order(files), last), 1):
-                file, line = files[which], readers[which](row)
-                # What comes before is read, too: a FHIR resource may refer to it.
-                event = parse_line(file.form, line)
-                if number >= first:
-                    yield file, file.position(row), event, line
+            for which, row in islice(replay_order(files), last):
+                yield files[which], row, readers[which](row)
     except OSError as error:
         raise SourceError(f"cannot read {error.filename}: {error.strerror}") from error
 

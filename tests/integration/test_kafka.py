@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from infra.kafka.certificates import make_certificates
@@ -20,6 +21,8 @@ from infra.local.errors import LocalError
 from streams.access import node_user, party_user
 from streams.broker import Consumer, Producer, create_topics, watch
 from streams.errors import BrokerError
+from streams.numbering import numbered
+from streams.published import published
 from streams.topics import Topic, all_topics
 from tests.support.brokers import STRANGER, USERS, Served
 from tests.support.pipelines import quick_cohort, quick_terms, run_three_parties
@@ -159,6 +162,25 @@ async def test_records_say_when_the_broker_got_them(apache):
     async with Consumer(apache.of(), "hospital.source", [0]) as consumer:
         (record,) = await consumer.poll(10, 10)
     assert before - 5 <= record.timestamp <= time.time() * 1000 + 5
+
+
+async def test_what_retention_deleted_is_not_passed_over_in_silence(apache):
+    """A party goes on from its state after a long outage: the records between are gone, and it says so."""
+    await create_topics(apache.of(), [Topic("hospital.source", 1, 1)])
+    async with Producer(apache.of()) as producer:
+        await producer.send("hospital.source", 0, [
+            (numbered(n, b"mark", b"f:1:1:1"), b"%d" % n) for n in range(1, 11)
+        ])
+    async with administered(apache.of()) as admin:
+        await admin.delete_records({TopicPartition("hospital.source", 0): RecordsToDelete(before_offset=6)})
+    async with Consumer(apache.of(), "hospital.source", [0]) as consumer:
+        assert await consumer.begins([0]) == {0: 6}
+        with pytest.raises(BrokerError, match=r"offset 5 of hospital.source/0 lies outside 6\.\.10: .* lost records"):
+            await consumer.seek(0, 5)
+        await consumer.seek(0, 6)
+        await consumer.seek(0, 0)
+        assert [record.value for record in await consumer.poll(10, 10)] == [b"7", b"8", b"9", b"10"]
+        assert (await published(consumer, [0]))[0].line == 10
 
 
 @pytest.mark.timeout(120)

@@ -11,7 +11,7 @@ from infra.local.broker import EmbeddedBroker
 from streams import pipeline, topics
 from streams.broker import create_topics
 from streams.envelope import parse
-from streams.errors import BrokerError
+from streams.errors import BrokerError, ConfigurationError
 from streams.inbox import Opener
 from streams.pipeline import PartyPipeline
 from streams.rejects import open_rejected
@@ -64,6 +64,16 @@ async def test_a_party_says_how_it_stands_while_it_works_and_in_the_end(broker, 
     assert rejected > 5
 
 
+async def test_a_worker_that_cannot_work_does_not_take_over_from_one_that_can(broker, cohort, tmp_path):
+    terms = quick_terms()
+    await broker.prepare(terms.draft)
+    (tmp_path / "state").write_text("")
+    wrong = config(broker, terms, "insurer", cohort / "insurer", state=tmp_path / "state")
+    with pytest.raises(ConfigurationError, match="cannot make the state folder"):
+        await PartyPipeline(wrong, lambda *_: None).run()
+    assert await records(broker, topics.owner("insurer", "quick"), 1) == []
+
+
 async def test_no_topic_holds_an_identifier_and_rejects_open_for_their_party(broker, cohort):
     terms = quick_terms()
     await broker.prepare(terms.draft)
@@ -114,6 +124,19 @@ async def test_a_party_that_lost_its_state_shares_the_same_again_and_with_anothe
         assert (("statistics", 0, 0, -1, 0) in store.incidents) == incidents
         assert bool(store.incidents) == incidents
     np.testing.assert_array_equal(store.register("statistics", 0), before)
+
+
+async def test_a_state_folder_that_outlived_its_topics_is_passed_over(cohort, tmp_path):
+    terms, found = quick_terms(), []
+    for number in range(2):
+        with EmbeddedBroker(tmp_path / f"broker-{number}") as embedded:
+            served = Served(embedded, secured=False)
+            await served.prepare(terms.draft)
+            settings = config(served, terms, "statistics", cohort / "statistics", state=tmp_path / "state")
+            counts = await PartyPipeline(settings, lambda *_: None).run()
+            found.append((counts.summary(), len(await records(served, topics.inbox(1, "quick"), 2))))
+    assert found[0] == found[1]
+    assert found[0][1] > 10
 
 
 async def test_a_lost_broker_ends_the_pipeline_at_once(embedded_broker, cohort):

@@ -43,6 +43,8 @@ class World:
     """How often a partition's records do not show yet."""
     logs: dict = field(default_factory=dict)
     """(topic, partition) → records."""
+    expired: Counter = field(default_factory=Counter)
+    """(topic, partition) → how many of the oldest records retention has deleted."""
     operations: Counter = field(default_factory=Counter)
     happened: list = field(default_factory=list)
     """Incidents, in order: to understand a schedule that failed."""
@@ -133,9 +135,9 @@ class SimulatedConsumer(_Client):
         self._next = dict.fromkeys(partitions, 0)
 
     async def seek(self, partition, offset):
-        end = await self.end(partition)
-        if not 0 <= offset <= end:
-            raise BrokerError(f"offset {offset} lies outside 0..{end}")
+        begin, end = (await self.begins([partition]))[partition], await self.end(partition)
+        if offset and not begin <= offset <= end:
+            raise BrokerError(f"offset {offset} lies outside {begin}..{end}")
         self._next[partition] = offset
 
     async def end(self, partition):
@@ -144,6 +146,9 @@ class SimulatedConsumer(_Client):
     async def ends(self, partitions):
         await self._world.operation(self._process)
         return {partition: len(self._world.log(self.topic, partition)) for partition in partitions}
+
+    async def begins(self, partitions):
+        return {partition: self._world.expired[self.topic, partition] for partition in partitions}
 
     async def position(self, partition):
         return self._next[partition]
@@ -162,7 +167,8 @@ class SimulatedConsumer(_Client):
         for partition in partitions:
             if world.rng.random() < world.hides:
                 continue
-            log, begin = world.log(self.topic, partition), self._next[partition]
+            log = world.log(self.topic, partition)
+            begin = max(self._next[partition], world.expired[self.topic, partition])
             there = min(most - len(found), len(log) - begin)
             if there > 0:
                 taken = world.rng.randint(1, there)

@@ -42,9 +42,22 @@ STANDS = [
 ]
 
 
-def printed(lang, stands=STANDS, partitions=1, shards=2):
+def shown(lang, stands, partitions, shards, width):
     out = io.StringIO()
-    present_figures(made(PARTY, GRID, partitions, shards, stands, NOW), lang, Console(file=out, width=200))
+    present_figures(made(PARTY, GRID, partitions, shards, stands, NOW), lang, Console(file=out, width=width))
+    return out
+
+
+@pytest.mark.parametrize("lang", ["en", "nl"])
+def test_on_a_narrow_terminal_nothing_is_cut_off(lang):
+    letters = [
+        sorted(re.sub(r"[\s─]", "", shown(lang, STANDS, 1, 2, width).getvalue())) for width in (200, 80)
+    ]
+    assert letters[0] == letters[1]
+
+
+def printed(lang, stands=STANDS, partitions=1, shards=2):
+    out = shown(lang, stands, partitions, shards, 200)
     return [re.sub(r"\s{2,}", " | ", line.strip()) for line in out.getvalue().splitlines() if line.strip() and "─" not in line]
 
 

@@ -63,6 +63,7 @@ def test_it_looks_first_and_sends_each_period_once(party, capsys):
     assert "insurer: 13 lines, recorded from 1 Feb 2024 to 12 Feb 2024; 1 are refused." in said
     assert "claims: 12 × enrolment" in said
     assert "Nothing was sent. To send 12 events" in said
+    assert "sending it ends their sources on the topic, and nothing is read after that" in said
     assert there(broker) == []
     for _ in range(2):
         assert run(config, None, date(2024, 2, 6), send=True) == 0
@@ -87,7 +88,9 @@ def test_what_cannot_be_is_said(party, capsys):
     assert run(config, date(2024, 2, 6), date(2024, 2, 6)) == 2
     assert "--to 2024-02-06 is not after --from 2024-02-06" in capsys.readouterr().err
     assert run(config, date(2025, 1, 1), send=True) == 0
-    assert "insurer: no line in this period." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "insurer: no line in this period." in said
+    assert "ended" not in said
     assert asyncio.run(records(broker, topics.source("insurer"), 2)) == []
     assert run(config, None, date(2024, 2, 3), send=True) == 0
     capsys.readouterr()

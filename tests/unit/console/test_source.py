@@ -47,6 +47,13 @@ def test_a_document_counts_and_places(folder):
     }
 
 
+def test_what_says_that_it_will_be_recorded_is_told(folder):
+    with (folder / "members.csv").open("a") as file:
+        file.write("m2,P00000002,2023-12-01,,2099-12-01\n")
+    document, _ = check(folder, "--json")
+    assert document["files"][0]["rejected"] == {"in-the-future": {"lines": 1, "examples": ["members.csv:3"]}}
+
+
 def test_sentences_name_places_and_no_contents(folder, capsys):
     assert check_source(folder, EXAMPLE / "agreement.toml", "insurer", as_json=False) == 0
     said = capsys.readouterr().out

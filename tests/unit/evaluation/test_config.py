@@ -2,10 +2,20 @@
 
 import pytest
 
-from evaluation.config import RecipientSettings, load_settings
+from evaluation.config import (
+    RecipientSettings,
+    load_kpis,
+    load_plan,
+    load_settings,
+    load_terms,
+    recipient_identity,
+)
 from evaluation.errors import ConfigError
+from evaluation.keys import agreed_secret, new_secret, private_folder, sealing_public, signing_public
+from evaluation.process import exit_code
 from infra.kafka.certificates import make_certificates
 from streams.cluster import APACHE, APACHE_SINGLE, EMBEDDED, Broker
+from tests.support.parties import keyed_terms
 
 REST = 'recipient = "team"\nterms = "t"\nkpis = "k"\nkeys = "keys"\ndocument = "d"\n'
 SECRET = "swordfish-in-a-file"
@@ -57,3 +67,42 @@ def test_what_cannot_work_is_named_and_no_secret_is(read, broker, said):
         read(broker)
     assert said in str(error.value)
     assert SECRET not in str(error.value)
+
+
+@pytest.mark.parametrize(("load", "content", "said"), [
+    (load_terms, '["swordfish"]', "terms .*: : Input should be an object"), (load_terms, "{}", "draft: Field required"),
+    (load_terms, "swordfish", "Invalid JSON"), (load_kpis, '{"a": "swordfish"}', "KPI programs .*should be a valid array"),
+    (load_plan, '["swordfish"]', "plan .*: : Input should be an object"),
+])
+def test_a_file_that_holds_something_else_is_told_in_one_line_and_not_shown(tmp_path, load, content, said):
+    path = tmp_path / "file.json"
+    with pytest.raises(ConfigError, match="No such file"):
+        load(path)
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=said) as error:
+        load(path)
+    for word in ("\n", "https://", "swordfish"):
+        assert word not in str(error.value)
+
+
+def test_a_recipient_that_is_not_agreed_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="recipient: no 'me' in the agreement, which has "):
+        recipient_identity(keyed_terms(), "me")
+
+
+def test_another_key_than_the_agreement_names_is_not_used(tmp_path):
+    path = tmp_path / "keys" / "sealing"
+    secret = new_secret(private_folder(path.parent) / path.name)
+    assert agreed_secret(path, sealing_public, sealing_public(secret)) == secret
+    with pytest.raises(ConfigError, match=r"holds another key than the agreement names: .* Name the folder") as error:
+        agreed_secret(path, signing_public, sealing_public(secret))
+    assert secret.hex() not in str(error.value)
+
+
+@pytest.mark.parametrize(("error", "code"), [
+    (OSError(28, "No space left on device"), 2), (PermissionError(13, "Permission denied", "/store"), 2),
+    (ConnectionResetError(104, "Connection reset"), 1), (TimeoutError(), 1), (KeyError("x"), 1),
+    (ExceptionGroup("", [OSError(30, "Read-only file system")]), 2),
+])
+def test_a_disk_that_is_full_or_closed_is_no_defect(error, code):
+    assert exit_code(error) == code

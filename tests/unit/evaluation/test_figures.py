@@ -93,22 +93,31 @@ def told(terms, party="insurer", worker="a", at=NOW, sealed=3, **more):
 
 def test_stands_of_all_workers_become_figures(terms):
     book = Stands(terms, "insurer")
-    book.add(seal_stand(told(terms), KEY))
+    book.add(seal_stand(told(terms), KEY), NOW)
     other = Stand(worker="b", at=NOW, shards=(ShardStand(shard=1, sealed=5, late=0),), partitions=(PartitionStand(partition=1, end=3, position=1),))
-    book.add(seal_stand(Told(agreement=terms.hash, party="insurer", stand=other), KEY))
+    book.add(seal_stand(Told(agreement=terms.hash, party="insurer", stand=other), KEY), NOW)
     found = book.figures(NOW)
     assert [s.sealed_until for s in found.shards] == [date(2024, 1, 22), date(2024, 2, 5)]
     assert (found.sealed_until, found.late, found.source_lag_messages) == (date(2024, 1, 22), None, None)
     assert [p.lag_messages for p in found.partitions] == [None, 2]
-    book.add(seal_stand(told(terms, at=NOW + timedelta(seconds=1), sealed=6), KEY))
-    book.add(seal_stand(told(terms, at=NOW - timedelta(seconds=1), sealed=1), KEY))
+    book.add(seal_stand(told(terms, at=NOW + timedelta(seconds=1), sealed=6), KEY), NOW)
+    book.add(seal_stand(told(terms, at=NOW - timedelta(seconds=1), sealed=1), KEY), NOW)
     assert book.figures(NOW).sealed_until == date(2024, 2, 5)
+
+
+def test_a_word_from_a_clock_that_was_ahead_does_not_stay_the_last_one(terms):
+    book = Stands(terms, "insurer")
+    with pytest.raises(Tampered, match="worker a of 2099-01-01 00:00:00, which is still to come"):
+        book.add(seal_stand(told(terms, at=datetime(2099, 1, 1, tzinfo=UTC), sealed=9), KEY), NOW)
+    book.add(seal_stand(told(terms, sealed=2), KEY), NOW)
+    found = book.figures(NOW + timedelta(hours=1))
+    assert (found.shards[0].sealed_until, found.shards[0].stale) == (date(2024, 1, 15), True)
 
 
 def test_more_workers_than_anybody_has_do_not_fill_the_memory(terms):
     book = Stands(terms, "insurer")
     for number in range(MAX_WORKERS + 3):
-        book.add(seal_stand(told(terms, worker=f"w{number}", at=NOW + timedelta(seconds=number), sealed=number % 12), KEY))
+        book.add(seal_stand(told(terms, worker=f"w{number}", at=NOW + timedelta(seconds=number), sealed=number % 12), KEY), NOW + timedelta(hours=1))
     assert len(book._last) == MAX_WORKERS
     assert "w2" not in book._last
     assert f"w{MAX_WORKERS + 2}" in book._last
@@ -127,7 +136,7 @@ def test_more_workers_than_anybody_has_do_not_fill_the_memory(terms):
 def test_what_the_party_did_not_say_is_ignored(terms, change, found):
     message = change(seal_stand(told(terms), KEY), terms)
     with pytest.raises(Tampered, match=found):
-        Stands(terms, "insurer").add(message)
+        Stands(terms, "insurer").add(message, NOW)
 
 
 def test_a_stand_and_a_record_are_not_taken_for_each_other(terms):

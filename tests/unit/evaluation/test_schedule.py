@@ -60,6 +60,15 @@ def test_a_window_is_expected_after_its_end_grace_and_bound(terms):
     assert [r.expected for r in rows] == [expected_on(terms.draft, w) for w in windows]
 
 
+@pytest.mark.parametrize(("release", "days"), [("seal", 0), ("maturity", 90), ("both", 0)])
+def test_a_window_of_mature_panes_is_expected_once_they_are(terms, release, days):
+    """Else it would be shown as due for three months in which nothing is wrong."""
+    maturities = {"days": [30, 90], "release": release, **({"revisions": 3} if release == "both" else {})}
+    other = make_terms(**terms.draft.model_dump(mode="json", exclude_none=True) | {"maturities": maturities})
+    first = other.draft.lattice.scheduled[0]
+    assert expected_on(other.draft, first) == date(2024, 2, 15) + timedelta(days=days)
+
+
 def test_the_calendar_and_the_end_of_all_files_make_windows_due(terms):
     assert states(terms, []) == ["waiting"] * 3
     assert states(terms, [], date(2024, 2, 21)) == ["due", "waiting", "waiting"]

@@ -5,6 +5,7 @@ import ssl
 import pytest
 
 from infra.kafka.certificates import make_certificates
+from policy.agreement import Requester
 from streams.access import Operation, Resource, rules, users
 from streams.admin import MILLISECONDS_PER_DAY, settings
 from streams.broker import APACHE, APACHE_SINGLE, EMBEDDED, Broker
@@ -54,9 +55,13 @@ def test_results_go_from_nodes_to_their_recipient():
 
 
 def test_requests_are_written_by_requesters_and_read_by_nodes():
-    asking = DRAFT.model_copy(update={"requesters": (type("R", (), {"name": "analyst"})(),)})
+    recipient = DRAFT.recipients[0].name
+    asking = DRAFT.model_copy(update={"requesters": (Requester(name="analyst", recipient=recipient, runs=1),)})
     found = {(r.user, r.operation) for r in rules(asking) if r.name == "requests"}
     assert found == {("requester-analyst", Operation.WRITE), *((f"node-{n}", Operation.READ) for n in range(3))}
+    # `winnow request` and `winnow schedule` read what nodes say, and the answer.
+    reads = {r.name for r in rules(asking) if r.user == "requester-analyst" and r.operation is Operation.READ}
+    assert reads == {"runs", f"results.{recipient}"}
 
 
 def test_every_rule_is_about_a_topic_of_the_agreement_or_its_own_group():

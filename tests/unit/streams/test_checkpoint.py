@@ -1,5 +1,6 @@
 """Checkpoints: whatever part of one is there, a start goes on from the newest that is whole."""
 
+import hashlib
 from random import Random
 from types import SimpleNamespace
 
@@ -8,9 +9,10 @@ import pytest
 from policy.agreement import Draft
 from streams import topics
 from streams.checkpoint import KEPT, PIECE_BYTES, Checkpoints, read_states, restore
-from streams.errors import BrokerError, StoreError, SupersededError
+from streams.errors import BrokerError, ConfigurationError, StoreError, SupersededError
 from streams.owner import Owner
 from streams.shard import Shard
+from streams.snapshots import is_of
 from streams.states import StateFolder
 from tests.support.kinds import kinds_data
 from tests.support.parties import SHARING_KEY
@@ -37,8 +39,11 @@ def checkpoints(process, epoch, folder=None, read=None):
     return Checkpoints(TOPIC, KEY, epoch, 60.0, folder, read or [], process.producer(None))
 
 
-async def restored(process, folder=None, shards=1):
-    return await restore(shard, shards, KEY, folder, process.consumer(None, TOPIC, range(shards)))
+async def restored(process, folder=None, shards=1, fits=True):
+    async def said(_number, _state):
+        return fits
+
+    return await restore(shard, shards, KEY, folder, process.consumer(None, TOPIC, range(shards)), said)
 
 
 async def start(process, epoch, folder=None):
@@ -88,7 +93,8 @@ async def test_another_owners_pieces_between_ours_harm_neither():
     for offset, record in enumerate(mixed):
         record.offset = offset
     log[:] = mixed
-    states = (await read_states(process.consumer(None, TOPIC, [0]), 1))[0].states()
+    (held,) = await read_states(process.consumer(None, TOPIC, [0]), KEY, [shard(0).purpose])
+    states = held.states()
     assert len(states) == 2
     assert (await start(process, 3))[0] == 6
 
@@ -131,6 +137,29 @@ async def test_the_local_copy_is_used_when_it_is_newer_and_not_when_it_is_damage
     assert [(p.name, p.stat().st_mode & 0o777) for p in (tmp_path / "state").iterdir()] == [("shard-0.state", 0o600)]
 
 
+async def test_a_local_copy_of_another_log_is_not_used(tmp_path):
+    """Topics were made anew, and the folder was left: its state would be mixed with what the new log says."""
+    process, folder = life(), StateFolder(tmp_path / "state")
+    _, mine = await start(process, 1, folder)
+    await mine.keep(0, shard(0, 4))
+    folder.write(0, shard(0, 8).dump(KEY))
+    (found,), _ = await restored(process, folder, fits=False)
+    assert found.position == 4
+
+
+@pytest.mark.parametrize(("records", "expired", "said"), [
+    ([b"a", b"b", b"c"], 0, True), ([b"a", b"x", b"c"], 0, False), ([b"a"], 0, False), ([], 0, False),
+    ([b"a", b"x", b"c"], 2, True),
+])
+async def test_a_state_is_of_the_log_whose_record_it_ends_with(records, expired, said):
+    process, log = life(), "hospital.small.sharded"
+    await process.producer(None).send(log, 0, [(None, record) for record in records])
+    process.world.expired[log, 0] = expired
+    state = shard(0, 2)
+    state.latest = hashlib.sha256(b"b").hexdigest()
+    assert await is_of(process.consumer(None, log, [0]), 0, state) == said
+
+
 async def test_a_full_disk_does_not_stop_a_worker(tmp_path):
     process, folder = life(), StateFolder(tmp_path / "state")
     (tmp_path / "state" / "shard-0.state").mkdir()
@@ -143,13 +172,13 @@ async def test_states_of_another_agreement_or_key_are_not_used():
     process = life()
     _, mine = await start(process, 1)
     await mine.keep(0, shard(0, 4))
-    (found,), _ = await restore(shard, 1, b"L" * 32, None, process.consumer(None, TOPIC, [0]))
+    (found,), _ = await restore(shard, 1, b"L" * 32, None, process.consumer(None, TOPIC, [0]), None)
     assert found.position == 0
 
     def of_other_terms(number):
         return Shard(DRAFT, "hospital", number, b"another seed of a register.....!", 1)
 
-    (found,), _ = await restore(of_other_terms, 1, KEY, None, process.consumer(None, TOPIC, [0]))
+    (found,), _ = await restore(of_other_terms, 1, KEY, None, process.consumer(None, TOPIC, [0]), None)
     assert found.position == 0
 
 
@@ -168,7 +197,7 @@ async def test_a_state_topic_that_ends_too_early_is_an_error(monkeypatch):
     consumer = life().consumer(None, TOPIC, [0])
     consumer.ends = _far
     with pytest.raises(BrokerError, match=r"state gave nothing for 0\.05 s before its end"):
-        await read_states(consumer, 1)
+        await read_states(consumer, KEY, [shard(0).purpose])
 
 
 async def _far(partitions):
@@ -177,7 +206,7 @@ async def _far(partitions):
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot make the state folder"):
+    with pytest.raises(ConfigurationError, match=r"cannot make the state folder .* Name another one, or none"):
         StateFolder(tmp_path / "file" / "state")
     folder = StateFolder(tmp_path / "state")
     (tmp_path / "state" / "shard-0.state").mkdir()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy.agreement import Draft
-from streams.columns import EventColumns
+from streams.columns import ENDED, EventColumns
 from streams.envelope import Claim, ClaimEvent, Enrolment, EnrolmentEvent, Social, SocialEvent
 from streams.judge import FOREIGN, Judge
 from streams.pseudonym import Pseudonyms
@@ -71,7 +71,7 @@ def events(draw):
 @settings(deadline=None, max_examples=150)
 @given(st.lists(events(), max_size=40))
 def test_the_same_reasons_as_one_by_one(found):
-    judged = Judge(DRAFT, "hospital", NAMES).judge(EventColumns.from_events(found, range(len(found)), SOURCES))
+    judged = Judge(DRAFT, "hospital", NAMES).judge(EventColumns.from_events(found, range(len(found)), SOURCES), ENDED)
     refused = dict(judged.refused)
     assert judged.accepted.tolist() == [i not in refused for i in range(len(found))]
     for i, event in enumerate(found):
@@ -92,7 +92,7 @@ def test_shards_are_those_of_the_pseudonyms():
     expected = [FOREIGN if i == 7 else NAMES.shard(e.patient, 2) for i, e in enumerate(found)]
     assert set(expected) == {0, 1, FOREIGN}
     for _ in range(2):
-        judged = judge.judge(columns)
+        judged = judge.judge(columns, ENDED)
         assert judged.shard.tolist() == expected
         assert judged.refused == [(7, Reason.WRONG_TYPE)]
 
@@ -104,7 +104,7 @@ def test_times_at_the_ends_of_the_calendar_are_refused(year):
         encounter(1, "a", 3).model_copy(update={"recorded_at": moment}), encounter(1, "b", 3).model_copy(update={"occurred_at": moment}),
         EnrolmentEvent(**common(1, "c", 3, 4), payload=Enrolment(programme="ibd-care", stop=moment)), encounter(1, "d", 3),
     ]
-    judged = Judge(DRAFT, "hospital", NAMES).judge(EventColumns.from_events(found, range(4), SOURCES))
+    judged = Judge(DRAFT, "hospital", NAMES).judge(EventColumns.from_events(found, range(4), SOURCES), ENDED)
     assert judged.refused == [(i, Reason.WRONG_TYPE) for i in range(3)]
 
 
@@ -112,5 +112,5 @@ def test_known_patients_are_few_at_a_time(monkeypatch):
     monkeypatch.setattr("streams.judge.CACHED", 3)
     judge, found = Judge(draft(2), "hospital", NAMES), [encounter(n, f"s{n}", 3) for n in range(1, 30)]
     columns = EventColumns.from_events(found, range(len(found)), SOURCES)
-    assert judge.judge(columns).shard.tolist() == [NAMES.shard(e.patient, 2) for e in found]
+    assert judge.judge(columns, ENDED).shard.tolist() == [NAMES.shard(e.patient, 2) for e in found]
     assert len(judge._known) <= 3

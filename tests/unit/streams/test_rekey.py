@@ -61,7 +61,7 @@ def story(seed, length=300):
 
 def polled(found, start=0):
     return [
-        SimpleNamespace(partition=4, offset=2 * i, key=None if i % 2 else b"ehr.csv:%d" % i, value=value)
+        SimpleNamespace(partition=4, offset=2 * i, timestamp=0, key=None if i % 2 else b"ehr.csv:%d" % i, value=value)
         for i, (value, _, _) in enumerate(found)
     ][start:]
 
@@ -109,6 +109,35 @@ def stands(said, ended):
     if not marks:
         return True
     return None if None in marks else min(marks)
+
+
+def test_a_clock_that_is_ahead_does_not_take_the_watermark_along():
+    """One word from 2099 would seal every pane, and close the register, before anything else has come."""
+    sent, ahead = at(10), at(27_000)
+    beat = Heartbeat(source="ehr", final=False, until=ahead, recorded_at=ahead)
+    events = [
+        encounter(1, "a", 9), encounter(2, "b", 9, 27_000), beat, prom(3, "c", 9, 11), prom(3, "d", 9, 11.01),
+        Heartbeat(source="ehr", final=False, until=at(9), recorded_at=at(11)), encounter(1, "e", 10),
+    ]
+    records = [
+        SimpleNamespace(partition=0, offset=n, key=None, value=encode(event), timestamp=int(sent.timestamp() * 1000))
+        for n, event in enumerate(events)
+    ]
+    for one_by_one in (False, True):
+        header, rejected = beginning(0), []
+        for stretch in [[r] for r in records] if one_by_one else [records]:
+            step = rekeyer(1).step(header, stretch)
+            header, rejected = step.header, rejected + step.rejected
+        assert (header.accepted, header.refused) == (3, {Reason.IN_THE_FUTURE: 3})
+        assert header.marks["ehr"].recorded == micros(at(11))
+        assert header.marks["ehr"].watermark(0) == micros(at(10))
+        assert [open_rejected(r, SECRET)[0].position for r in rejected] == [f"hospital.source:0:{n}" for n in (1, 2, 4)]
+
+
+def test_a_record_that_does_not_tell_when_it_was_sent_is_believed():
+    for timestamp in (-1, 0, 2**62):
+        record = SimpleNamespace(partition=0, offset=0, key=None, value=encode(encounter(1, "a", 9)), timestamp=timestamp)
+        assert rekeyer(1).step(beginning(0), [record]).accepted == 1
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -210,7 +239,7 @@ async def test_the_stage_reads_its_partitions_to_their_ends():
     claim = ClaimEvent(**common(1, "c", 3, 4), payload=Claim(care_type="gp", cents=1))
     first = [(encode(encounter(1, "a", 3, 4)), None, None), (encode(claim), None, None), *final]
     second = [(encode(withdrawal(2, "b", 3, 4)), None, None), *final]
-    records = [[SimpleNamespace(partition=p, offset=5 + i, key=None, value=v) for i, (v, _, _) in enumerate(f)]
+    records = [[SimpleNamespace(partition=p, offset=5 + i, timestamp=0, key=None, value=v) for i, (v, _, _) in enumerate(f)]
                for p, f in enumerate((first, second))]
     consumer, producer, counts, told = Polled([records[0][:2] + records[1], records[0][2:]]), Kept(), Counts(read=3), []
     starts = {p: beginning(p).model_copy(update={"first": 5, "next": 5}) for p in (0, 1)}
@@ -233,7 +262,7 @@ def test_lines_that_stand_there_twice_are_passed_over_the_second_time():
     events = [encode(encounter(1, f"e{i}", 3, 4)) for i in range(8)]
 
     def lines(numbers):
-        return [SimpleNamespace(partition=0, offset=i, key=numbered(n, b"f:%d:1:1" % n) if n else b"own",
+        return [SimpleNamespace(partition=0, offset=i, timestamp=0, key=numbered(n, b"mark", b"f:%d:1:1" % n) if n else b"own",
                                 value=events[n]) for i, n in enumerate(numbers)]
 
     once, twice = lines([1, 2, 0, 3, 4, 5]), lines([1, 2, 0, 1, 3, 2, 3, 4, 5, 4, 5])

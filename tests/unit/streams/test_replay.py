@@ -13,7 +13,7 @@ from streams import replay as replays
 from streams.envelope import Heartbeat, encode, parse
 from streams.errors import BrokerError, SourceError
 from streams.flow import Counts, Pulse
-from streams.numbering import number_of, numbered, position_of
+from streams.numbering import mark_of, number_of, numbered, position_of
 from streams.pseudonym import Pseudonyms
 from streams.published import Published, published
 from streams.rejects import open_rejected
@@ -26,7 +26,7 @@ from tests.support.world import Process, World
 KEY = X25519PrivateKey.from_private_bytes(b"R" * 32)
 DRAFT = Draft.model_validate(draft_data(shards=2))
 NAMES = Pseudonyms(p.LINK_SECRET, p.PSEUDONYM_KEY)
-BATCH, LINES = 8, 60
+BATCH, LINES, M = 8, 60, b"mark"
 SOURCE, REJECTED = "insurer.source", "insurer.rejected"
 
 
@@ -108,7 +108,8 @@ async def test_other_files_are_refused(folder):
         log = stopped.world.log(SOURCE, number)
         del log[len(log) // 2 :]
     lines = (folder / "members.csv").read_text().splitlines()
-    for changed in ([lines[0], "x" * 5, *lines[1:]], lines[:4]):
+    other = lines[5].replace("P0004", "P0999")
+    for changed in ([lines[0], "x" * 5, *lines[1:]], lines[:4], [*lines[:5], other, *lines[6:]]):
         p.write_lines(folder / "members.csv", *changed)
         with pytest.raises(SourceError, match=r"insurer\.source holds line \d+ of a replay, .* put them back"):
             await run(stopped, folder)
@@ -139,6 +140,34 @@ async def test_a_period_may_be_the_first_of_all_but_leaves_no_gap(folder):
     await run(late, folder, day(12), None)
 
 
+async def test_a_period_before_the_first_one_is_refused(folder):
+    """Its events would be dropped, or come after later ones; and an outlook would say that they are there."""
+    late = process()
+    await run(late, folder, day(9), day(20))
+    files = sources(folder)
+    there = await published(late.consumer(None, SOURCE, [0, 1]), [0, 1])
+    for start, stop in ((None, day(9)), (None, None), (day(5), day(12))):
+        with pytest.raises(SourceError, match=r"insurer\.source begins with later lines .*: \d+ of its events .* Begin later"):
+            await run(late, folder, start, stop)
+        with pytest.raises(SourceError, match="begins with later lines"):
+            outlook(files, "insurer", span_of(files, start, stop), there, NAMES)
+    await run(late, folder, day(9), None)
+
+
+async def test_what_would_come_after_an_end_is_refused(folder):
+    """Files grew after a replay that ended their sources: nobody would read the new lines, and they would count as sent."""
+    ended = process()
+    await run(ended, folder)
+    with (folder / "members.csv").open("a") as file:
+        file.write("m99,P0099,2024-02-28,,2024-03-05\nm98,P0001,2024-02-28,,2024-03-06\n")
+    for start in (None, day(9)):
+        with pytest.raises(SourceError, match=r"sources have ended on insurer\.source, and 2 events .* where nobody reads"):
+            await run(ended, folder, start)
+    assert not any(b"2024-03-05" in r.value for n in range(2) for r in ended.world.log(SOURCE, n))
+    counts = await run(ended, folder, None, day(29))
+    assert counts.read == LINES
+
+
 async def test_an_outlook_counts_and_sends_nothing(folder):
     looked = process()
     files, nothing = sources(folder), {0: Published(), 1: Published()}
@@ -163,12 +192,12 @@ async def test_a_tail_tells_the_last_line_and_the_sources_that_ended(monkeypatch
     final, alive = encode(Heartbeat(source="claims")), encode(
         Heartbeat(source="claims", final=False, until="2024-01-01T00:00:00Z", recorded_at="2024-01-01T00:00:00Z")
     )
-    await send(SOURCE, 0, [(numbered(4, b"a"), b"{}"), (numbered(9, b"b c"), b"{}"), (numbered(4, b"a"), b"{}"),
+    await send(SOURCE, 0, [(numbered(4, M, b"a"), b"{}"), (numbered(9, M, b"b c"), b"{}"), (numbered(4, M, b"a"), b"{}"),
                            (None, alive), (b"own key", final), (None, b"not json")])
     consumer = source.consumer(None, SOURCE, [0, 1])
-    assert await published(consumer, [0, 1]) == {0: Published(9, b"b c"), 1: Published()}
+    assert await published(consumer, [0, 1]) == {0: Published(9, M, b"b c", 4), 1: Published()}
     await send(SOURCE, 0, [(None, final)])
-    assert (await published(consumer, [0]))[0] == Published(9, b"b c", frozenset({"claims"}))
+    assert (await published(consumer, [0]))[0] == Published(9, M, b"b c", 4, frozenset({"claims"}))
     assert not parse(alive).final
     monkeypatch.setattr("streams.flow.END_SECONDS", 0.05)
 
@@ -184,16 +213,20 @@ async def test_a_tail_tells_the_last_line_and_the_sources_that_ended(monkeypatch
     consumer.position = at
     consumer.ends = far
     consumer.seek = anywhere
+    monkeypatch.setattr("streams.published.END_SECONDS", 0.05)
+    with pytest.raises(BrokerError, match=r"insurer\.source did not give its first records for 0\.05 s"):
+        await published(consumer, [0])
+    source.world.expired[SOURCE, 0] = 1
     with pytest.raises(BrokerError, match=r"insurer\.source gave nothing for 0\.05 s before its end"):
         await published(consumer, [0])
 
 
-@pytest.mark.parametrize("key", [None, b"", b"#", b"#0 x", b"#12", b"#x y", b"12 x", b"#" + b"9" * 16 + b" x"])
+@pytest.mark.parametrize("key", [None, b"", b"#", b"#0 x", b"#12", b"#12 x", b"#12:0123456g x", b"#x y", b"12 x", b"#" + b"9" * 16 + b" x"])
 def test_a_key_without_a_number(key):
     assert number_of(key) == 0
     assert position_of(key or b"") == (key or b"")
 
 
 def test_a_key_with_a_number():
-    key = numbered(12, b"members.csv:3:10:20\n ")
-    assert (number_of(key), position_of(key)) == (12, b"members.csv:3:10:20\n ")
+    key = numbered(12, M, b"members.csv:3:10:20\n ")
+    assert (number_of(key), mark_of(key), position_of(key)) == (12, M, b"members.csv:3:10:20\n ")

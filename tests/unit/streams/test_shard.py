@@ -55,7 +55,7 @@ def story(seed, length=60, people=(1, 2, 3)):
 def log_of(events, cuts, partition=0):
     """Records of the shard's log, the source's records re-keyed in stretches that end at `cuts`."""
     rekeyer = Rekeyer(DRAFT, "hospital", NAMES, SECRET.public_key())
-    records = [SimpleNamespace(partition=partition, offset=n, key=None, value=encode(e)) for n, e in enumerate(events)]
+    records = [SimpleNamespace(partition=partition, offset=n, timestamp=0, key=None, value=encode(e)) for n, e in enumerate(events)]
     header, log, start = beginning(partition), [], 0
     for end in [*sorted(cuts), len(records)]:
         if end > start:
@@ -165,7 +165,7 @@ def test_forgetting_is_never_seen(seed, cuts, horizon):
     assert (forgets.accepted, forgets.refused, forgets.panes.late_pending) == (
         remembers.accepted, remembers.refused, remembers.panes.late_pending
     )
-    remembered, kept = (dict(chest.unlock(KEY, s._purpose, s.dump(KEY))[1]._found) for s in (remembers, forgets))
+    remembered, kept = (dict(chest.unlock(KEY, s.purpose, s.dump(KEY))[1]._found) for s in (remembers, forgets))
     assert all(len(remembered[name]) > 0 == len(kept[name]) for name in ("said", "uses"))
     assert len(kept["standing"]) == 0
 

@@ -37,7 +37,7 @@ class Polled:
     def __init__(self, draft, most):
         rekeyer, header, self._polls = Rekeyer(draft, "hospital", NAMES, REJECTS.public_key()), beginning(0), []
         records = [
-            SimpleNamespace(partition=0, offset=n, key=None, value=encode(event)) for n, event in enumerate(EVENTS)
+            SimpleNamespace(partition=0, offset=n, timestamp=0, key=None, value=encode(event)) for n, event in enumerate(EVENTS)
         ]
         for i in range(0, len(records), most):
             step = rekeyer.step(header, records[i : i + most])

@@ -86,7 +86,7 @@ def story(seed, length, *, enrolled, memberships=0.1):
 
 def log_of(agreement, events, cuts):
     rekeyer, header, log, start = Rekeyer(agreement, "insurer", NAMES, REJECTS), beginning(0), [], 0
-    records = [SimpleNamespace(partition=0, offset=n, key=None, value=encode(e)) for n, e in enumerate(events)]
+    records = [SimpleNamespace(partition=0, offset=n, timestamp=0, key=None, value=encode(e)) for n, e in enumerate(events)]
     for end in [*sorted(cuts), len(records)]:
         if start < end <= len(records):
             step = rekeyer.step(header, records[start:end])
@@ -107,7 +107,7 @@ def folded(agreement, log, *, enrolled=True):
 
 def state(shard):
     """All that a shard's dump holds, people by name, in an order that does not depend on that of events."""
-    facts, tables = chest.unlock(KEY, shard._purpose, shard.dump(KEY))
+    facts, tables = chest.unlock(KEY, shard.purpose, shard.dump(KEY))
     found = {name: batch.to_pylist() for name, batch in tables._found.items()}
     names = {
         "history": [written(row["patient"]) for row in found.pop("people")],
