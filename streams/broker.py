@@ -101,6 +101,9 @@ class Producer:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._client.start()
+        except asyncio.CancelledError:
+            await _close(self._client)
+            raise
         except (KafkaError, OSError, TimeoutError) as error:
             await _close(self._client)
             raise lost(self._broker, "connecting", error) from error
@@ -169,6 +172,9 @@ class Consumer:
                 await self._client.start()
                 await self._seen()
                 self._client.assign(self._partitions)
+        except asyncio.CancelledError:
+            await _close(self._client)
+            raise
         except (KafkaError, OSError, TimeoutError) as error:
             await _close(self._client)
             raise lost(self._broker, f"reading {self.topic}", error) from error
@@ -195,11 +201,20 @@ class Consumer:
             BrokerError: beyond the partition's end (a fetch there would wait for ever), or no answer.
         """
         end = await self.end(partition)
-        if not 0 <= offset <= end:
+        if not 0 <= offset <= end and not await self._holds(partition, offset - 1):
             raise BrokerError(
                 f"offset {offset} of {self.topic}/{partition} lies outside 0..{end}: the topic lost records"
             )
         self._client.seek(TopicPartition(self.topic, partition), offset)
+
+    async def _holds(self, partition: int, offset: int) -> bool:
+        """Whether there is a record at `offset`; the embedded broker may tell an end before it."""
+        if offset < 0 or not self._broker.profile.fresh:
+            return False
+        at = TopicPartition(self.topic, partition)
+        self._client.seek(at, offset)
+        found = await self._client.getmany(at, timeout_ms=int(1000 * SEEN_SECONDS), max_records=1)
+        return any(record.offset == offset for records in found.values() for record in records)
 
     async def end(self, partition: int) -> int:
         """The offset that the next record of a partition will get.

@@ -8,6 +8,7 @@ Shares are linear: a pane at a revision is the sum of all its revisions up to it
 one agreed revision of every pane (policy.maturity); what is later is kept.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from pydantic import ValidationError
 from policy.agreement import NODES, Terms
 from streams.batch import BatchHeader
 from streams.errors import StoreError
+from streams.holding import Name
 
 FORMAT = b"1"
 MAX_INCIDENTS = 1_000
@@ -64,6 +66,9 @@ class ShareStore:
         self._held = (number, (number + 1) % NODES)
         self._index: dict[Key, _Entry] = {}
         self._blocks: dict[tuple[str, int], int] = {}
+        self._held_of: Counter[tuple[str, int]] = Counter()
+        self._newest: dict[str, dict[int, int]] = {}
+        """Party → revision → the last pane of which something of the party is here, of any shard."""
         self._complete = [0] * len(self._revisions)
         self.incidents: list[Key] = []
         """Batches of which a second, different content came."""
@@ -97,6 +102,33 @@ class ShareStore:
     def received(self) -> int:
         """Batches held."""
         return len(self._index)
+
+    def held(self, party: str) -> int:
+        """Batches of one party."""
+        return sum(count for (name, _), count in self._held_of.items() if name == party)
+
+    def missing(self, party: str, most: int) -> list[Name]:
+        """Up to `most` batches of a party that are not here, though something of the same pane and revision, or of a
+        later pane in that revision, is here from the same party; the latest first.
+        """
+        found: list[Name] = []
+        newest = self._newest.get(party, {})
+        for shard in range(self._terms.draft.shards if newest else 0):
+            side = (party, shard)
+            blocks = self._blocks.get(side)
+            if blocks is None:
+                found.append((shard, 0, REGISTER, 0))
+                continue
+            left = blocks * sum(last + 2 if r == 0 else last + 1 for r, last in newest.items()) - self._held_of[side]
+            for revision, last in newest.items():
+                for pane in range(last, (REGISTER if revision == 0 else 0) - 1, -1):
+                    if left == 0 or len(found) >= most:
+                        break
+                    gone = [(shard, b, pane, revision) for b in range(blocks)
+                            if (party, shard, b, pane, revision) not in self._index]
+                    found += gone
+                    left -= len(gone)
+        return found[:most]
 
     @property
     def expected(self) -> int:
@@ -202,6 +234,9 @@ class ShareStore:
 
     def _enter(self, header: BatchHeader, commitments: dict[int, bytes]) -> None:
         self._index[header.key] = _Entry(header.batch_id.hex(), commitments, header.blocks)
+        self._held_of[header.key[:2]] += 1
+        newest = self._newest.setdefault(header.party, {0: REGISTER})
+        newest[header.revision] = max(header.pane, newest.get(header.revision, REGISTER))
         if header.blocks is not None:
             self._blocks[header.key[:2]] = header.blocks
 
