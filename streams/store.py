@@ -2,7 +2,8 @@
 
 It holds this node's two components of everything and nothing of the third. Files are replaced at once, so a reader
 or a restart never sees half of one; they outlive the process. The first content of a batch id stays; another
-one under the same id is an incident.
+one under the same id is an incident, also if the file was lost meanwhile (streams.taken). A file that cannot be read is
+set aside and missed: a pane of which something is missed is not complete.
 
 Shares are linear: a pane at a revision is the sum of all its revisions up to it. Each edition of results is made of
 one agreed revision of every pane (policy.maturity); what is later is kept.
@@ -23,13 +24,13 @@ from policy.agreement import NODES, Terms
 from streams.batch import BatchHeader
 from streams.errors import StoreError
 from streams.holding import Name
+from streams.taken import DAMAGED, Key, Taken, digest
 
 FORMAT = b"1"
 MAX_INCIDENTS = 1_000
 """Incidents remembered; the count goes on."""
 _FORMAT, _HEADER, _COMMITMENTS = b"winnow.format", b"winnow.header", b"winnow.commitments"
 
-Key = tuple[str, int, int, int, int]
 REGISTER = -1
 """Instead of a pane."""
 
@@ -45,6 +46,10 @@ class ShareBatch:
     """Component → 32 bytes, H(salt ‖ component)."""
 
 
+class _Damaged(StoreError):
+    """A file that is no share batch at all, as opposed to one of somebody else's."""
+
+
 @dataclass(frozen=True)
 class _Entry:
     batch_id: str
@@ -56,7 +61,7 @@ class ShareStore:
     """The batches of one agreement at node `number`, under `folder`.
 
     Raises:
-        StoreError: the folder holds another version's or another agreement's files.
+        StoreError: the folder holds another version's, agreement's or node's files, or ones that it may not read.
     """
 
     def __init__(self, folder: Path, terms: Terms, number: int) -> None:
@@ -72,12 +77,15 @@ class ShareStore:
         self._complete = [0] * len(self._revisions)
         self.incidents: list[Key] = []
         """Batches of which a second, different content came."""
+        self.set_aside: list[Path] = []
+        """Files that were here at the start and are not used."""
         self._log = structlog.get_logger()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        for path in sorted(folder.glob("*/*/*/*.arrow")):
-            header, commitments, _ = self._read(path)
-            self._enter(header, commitments)
+        self._taken = Taken(folder, terms.hash, number, [party.name for party in terms.draft.parties])
+        self._lost = dict(self._taken.found)
+        """Batches that were here once and are not now → the digest that they must have."""
+        self._open(sorted(folder.glob("*/*/*/*.arrow")))
 
     def add(self, batches: Iterable[ShareBatch]) -> None:
         """Keep batches; one already here is ignored if it is the same, and an incident if not."""
@@ -87,7 +95,10 @@ class ShareStore:
                 raise StoreError("a batch of another agreement or another node was given to this store")
             known = self._index.get(header.key)
             blocks = self._blocks.get(header.key[:2])
-            if known is None and (header.blocks is None or blocks in (None, header.blocks)):
+            first = self._is_first(header, batch.commitments)
+            if known is None and (header.blocks is None or blocks in (None, header.blocks)) and first:
+                if header.key not in self._lost:
+                    self._taken.note({header.key: digest(header, batch.commitments)})
                 self._write(batch)
                 self._enter(header, batch.commitments)
             elif known is None or known.commitments != batch.commitments or known.batch_id != header.batch_id.hex():
@@ -109,7 +120,7 @@ class ShareStore:
 
     def missing(self, party: str, most: int) -> list[Name]:
         """Up to `most` batches of a party that are not here, though something of the same pane and revision, or of a
-        later pane in that revision, is here from the same party; the latest first.
+        later pane in that revision, is here, or was once, from the same party; the latest first.
         """
         found: list[Name] = []
         newest = self._newest.get(party, {})
@@ -232,13 +243,41 @@ class ShareStore:
             )
         return entry
 
+    def _open(self, paths: Sequence[Path]) -> None:
+        """Enter files that are here; what cannot be read, or is not what was taken, is set aside."""
+        new: dict[Key, bytes] = {}
+        for path in paths:
+            try:
+                header, commitments, _ = self._read(path)
+                if not self._is_first(header, commitments) or self._path(header.key) != path:
+                    raise _Damaged(f"{path} is not the batch that was taken")
+            except _Damaged as error:
+                path.replace(path.with_suffix(DAMAGED))
+                self.set_aside.append(path)
+                self._log.error("share batch set aside, and missed until its party sends it again", reason=str(error))
+                continue
+            if header.key not in self._lost:
+                new[header.key] = digest(header, commitments)
+            self._enter(header, commitments)
+        self._taken.note(new)
+        for party, _, _, pane, revision in self._lost:
+            self._heard_of(party, pane, revision)
+
+    def _is_first(self, header: BatchHeader, commitments: dict[int, bytes]) -> bool:
+        """Whether a batch is the one that was taken under its key, if any was."""
+        return self._lost.get(header.key) in (None, digest(header, commitments))
+
     def _enter(self, header: BatchHeader, commitments: dict[int, bytes]) -> None:
         self._index[header.key] = _Entry(header.batch_id.hex(), commitments, header.blocks)
+        self._lost.pop(header.key, None)
         self._held_of[header.key[:2]] += 1
-        newest = self._newest.setdefault(header.party, {0: REGISTER})
-        newest[header.revision] = max(header.pane, newest.get(header.revision, REGISTER))
+        self._heard_of(header.party, header.pane, header.revision)
         if header.blocks is not None:
             self._blocks[header.key[:2]] = header.blocks
+
+    def _heard_of(self, party: str, pane: int, revision: int) -> None:
+        newest = self._newest.setdefault(party, {0: REGISTER})
+        newest[revision] = max(pane, newest.get(revision, REGISTER))
 
     def _path(self, key: Key) -> Path:
         party, shard, block, pane, revision = key
@@ -275,10 +314,15 @@ class ShareStore:
                     raise StoreError(f"{path} has format {metadata.get(_FORMAT)!r}, this version reads {FORMAT!r}")
                 header = BatchHeader.model_validate_json(metadata[_HEADER])
                 digests = bytes.fromhex(metadata[_COMMITMENTS].decode())
+                if header.agreement != self._agreement or table.schema.names != [f"component-{c}" for c in self._held]:
+                    raise StoreError(
+                        f"{path} has {', '.join(table.schema.names)} of agreement {header.agreement[:16]}; this is "
+                        f"node {self._number} of {self._agreement[:16]}. Give every node and agreement a folder of its own."
+                    )
                 data = np.stack([table.column(f"component-{c}").to_numpy() for c in self._held])
                 data = data.reshape(2, *header.shape)
+        except PermissionError as error:
+            raise StoreError(f"{path} may not be read by this user. Give the node its own folder.") from error
         except (pa.ArrowException, OSError, KeyError, ValueError, ValidationError) as error:
-            raise StoreError(f"{path} cannot be read ({type(error).__name__}); it is not a share batch") from error
-        if header.agreement != self._agreement:
-            raise StoreError(f"{path} belongs to agreement {header.agreement[:16]}, not {self._agreement[:16]}")
+            raise _Damaged(f"{path} cannot be read ({type(error).__name__}); it is not a share batch") from error
         return header, {c: digests[32 * i : 32 * i + 32] for i, c in enumerate(self._held)}, data
