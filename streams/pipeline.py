@@ -170,12 +170,12 @@ class PartyPipeline:
                     self._go_on()
                     async with Consumer(config.broker, topics.source(party), shards) as tail:
                         there = await published(tail, shards)
-                    watchers.append(group.create_task(self._tell_often(incoming, accepted)))
                     resender = Resender(
                         config.broker, config.terms, party, self._shards, sharer, words, producer,
                         lambda sent: self._progress("resent", sent, sent),
                     )
                     watchers.append(group.create_task(resender.run()))
+                    watchers.append(group.create_task(self._tell_often(incoming, accepted, resender)))
                     stages = self._stages(
                         files, there, pseudonyms, panes, sharer, incoming, accepted, sealed, producer, pulse
                     )
@@ -184,7 +184,7 @@ class PartyPipeline:
                     for watcher in watchers:
                         watcher.cancel()
                 await resender.settle()
-                await self._tell_stand(incoming, accepted, last=True)
+                await self._tell_stand(incoming, accepted, resender, last=True)
             except BaseExceptionGroup as errors:
                 raise _plainest(errors) from errors
             for number, shard in enumerate(self._shards):
@@ -245,15 +245,15 @@ class PartyPipeline:
             share(terms, sharer, self._shards, sealed, producer, progress, pulse),
         )
 
-    async def _tell_often(self, source: Consumer, log: Consumer) -> None:
+    async def _tell_often(self, source: Consumer, log: Consumer, resender: Resender) -> None:
         while True:
             await asyncio.sleep(TELL_SECONDS)
-            await self._tell_stand(source, log, last=False)
+            await self._tell_stand(source, log, resender, last=False)
 
-    async def _tell_stand(self, source: Consumer, log: Consumer, *, last: bool) -> None:
+    async def _tell_stand(self, source: Consumer, log: Consumer, resender: Resender, *, last: bool) -> None:
         party = self._config.terms.draft.party(self._config.party)
         if self._tell is not None:
-            await self._tell(*await standing(party, self._headers, self._shards, source, log), last)
+            await self._tell(*await standing(party, self._headers, self._shards, source, log, resender.gone), last)
 
 
 def _plainest(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -62,6 +62,12 @@ class Resender:
         self._log = structlog.get_logger()
         self.sent = 0
         """Batches that were sent again, to any node."""
+        self._gone: set[Name] = set()
+
+    @property
+    def gone(self) -> Counter[int]:
+        """Shard → batches that were asked for and were not on the panes topic when it was looked through last."""
+        return Counter(shard for shard, *_ in self._gone)
 
     async def run(self) -> None:
         """Answer words as they come.
@@ -130,11 +136,14 @@ class Resender:
         async with Consumer(self._broker, topics.panes(self._party, draft.name), shards) as panes:
             async for records in to_the_end(panes, shards, POLL_SNAPSHOTS):
                 for record in records:
-                    if record.key == END_KEY or record.offset >= limits[record.partition]:
+                    if record.key == END_KEY:
                         continue
                     header, content = open_snapshot(record.value)
                     name = (header.shard, header.block, header.pane, header.revision)
                     nodes = wanted.pop(name, [])
+                    self._gone.discard(name)
+                    if record.offset >= limits[record.partition]:
+                        continue
                     messages = self._sharer.messages(header, content) if nodes else []
                     for node in nodes:
                         outbox.put(topics.inbox(node, draft.name), header.shard, None, messages[node])
@@ -147,5 +156,6 @@ class Resender:
         if self.sent > before:
             self._log.info("batches sent again", batches=self.sent - before)
             self._told(self.sent)
+        self._gone.update(wanted)
         if wanted:
             self._log.warning("batches that are asked for are not there", batches=len(wanted), first=min(wanted))

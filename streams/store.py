@@ -317,7 +317,7 @@ class ShareStore:
                 if header.agreement != self._agreement or table.schema.names != [f"component-{c}" for c in self._held]:
                     raise StoreError(
                         f"{path} has {', '.join(table.schema.names)} of agreement {header.agreement[:16]}; this is "
-                        f"node {self._number} of {self._agreement[:16]}. Give every node and agreement a folder of its own."
+                        f"node {self._number} of {self._agreement[:16]}. Give every node and agreement its own folder."
                     )
                 data = np.stack([table.column(f"component-{c}").to_numpy() for c in self._held])
                 data = data.reshape(2, *header.shape)

@@ -225,6 +225,29 @@ async def test_a_later_word_replaces_an_earlier_one(monkeypatch):
     assert place.sent(1)[0] == []
 
 
+async def test_what_has_left_the_topic_is_told_until_it_is_there_again(monkeypatch):
+    place = Place(monkeypatch)
+    log = place.world.log("insurer.small.panes", 1)
+    kept, asked = list(log), [name for name in NAMES if name[0] == 1]
+    log[:] = [r for r in kept if r.key == END_KEY]
+    await place.ask(0, *asked, (0, 0, 0, 0))
+    assert place.sent(0)[0] == [(0, 0, 0, 0)]
+    assert place.resender.gone == {1: len(asked)}
+    await place.ask(1, *asked)
+    assert place.resender.gone == {1: len(asked)}, "whoever asks, it is one batch"
+    log[:] = kept
+    place.now[0] += 31
+    await place.ask(0, *asked)
+    assert sorted(place.sent(0)[0]) == sorted([*asked, (0, 0, 0, 0)])
+    assert place.resender.gone == {}
+
+
+async def test_what_is_still_to_be_shared_is_not_gone(monkeypatch):
+    place = Place(monkeypatch, shared=1)
+    await place.ask(0, *NAMES)
+    assert place.resender.gone == {}
+
+
 async def test_who_is_cancelled_while_looking_leaves_the_question(monkeypatch):
     place, name = Place(monkeypatch), (0, 0, 0, 0)
     place.put("insurer.small.holdings", 0, seal_holding(word(1, missing=(name,)), RECORD_KEYS[1]))
