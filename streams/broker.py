@@ -221,7 +221,10 @@ class Consumer(_Client):
             return False
         at = TopicPartition(self.topic, partition)
         self._client.seek(at, offset)
-        found = await self._client.getmany(at, timeout_ms=int(1000 * SEEN_SECONDS), max_records=1)
+        try:
+            found = await self._client.getmany(at, timeout_ms=int(1000 * SEEN_SECONDS), max_records=1)
+        except (KafkaError, OSError) as error:
+            raise lost(self._broker, self._doing, error) from error
         return any(record.offset == offset for records in found.values() for record in records)
 
     async def end(self, partition: int) -> int:

@@ -50,7 +50,7 @@ class Connections:
     """The connections of one client, which gets `client_id` as its name."""
 
     def __init__(self) -> None:
-        self.client_id = f"winnow-{next(_NUMBERS)}"
+        self.client_id = f"{_OURS}{next(_NUMBERS)}"
         self._known: set[_Connection] = set()
         self._over = False
         _BY_CLIENT[self.client_id] = self
@@ -145,12 +145,16 @@ async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
 
 async def _connect(host: str, port: int, **settings: Any) -> AIOKafkaConnection:
     """In place of aiokafka's function of the same arguments."""
-    connections = _BY_CLIENT.get(settings["client_id"])
-    if connections is not None:
-        return await connections.connect(host, port, settings)
-    return await _CREATE(host, port, **settings)
+    client = settings["client_id"]
+    if not client.startswith(_OURS):
+        return await _CREATE(host, port, **settings)
+    connections = _BY_CLIENT.get(client)
+    if connections is None:
+        raise KafkaConnectionError(f"{client} is closed")
+    return await connections.connect(host, port, settings)
 
 
+_OURS = "winnow-"
 _NUMBERS = itertools.count()
 _BY_CLIENT: WeakValueDictionary[str, Connections] = WeakValueDictionary()
 _CREATE = aiokafka.client.create_conn

@@ -130,11 +130,25 @@ class Resender:
         )
 
     async def _look(self, wanted: dict[Name, list[int]]) -> None:
-        draft, outbox, before = self._terms.draft, Outbox(self._producer), self.sent
+        before = self.sent
+        try:
+            await self._send(wanted)
+        finally:  # also when cancelled, for what is on its way by then
+            if self.sent > before:
+                self._log.info("batches sent again", batches=self.sent - before)
+                self._told(self.sent)
+        self._gone.update(wanted)
+        if wanted:
+            self._log.warning("batches that are asked for are not there", batches=len(wanted), first=min(wanted))
+
+    async def _send(self, wanted: dict[Name, list[int]]) -> None:
+        """Send what is wanted and there; what is not there is left in `wanted`."""
+        draft, outbox = self._terms.draft, Outbox(self._producer)
         shards = sorted({shard for shard, *_ in wanted})
         limits = {shard: self._shards[shard].shared for shard in shards}
         async with Consumer(self._broker, topics.panes(self._party, draft.name), shards) as panes:
             async for records in to_the_end(panes, shards, POLL_SNAPSHOTS):
+                sending: list[tuple[int, Name]] = []
                 for record in records:
                     if record.key == END_KEY:
                         continue
@@ -142,20 +156,16 @@ class Resender:
                     name = (header.shard, header.block, header.pane, header.revision)
                     nodes = wanted.pop(name, [])
                     self._gone.discard(name)
-                    if record.offset >= limits[record.partition]:
+                    if not nodes or record.offset >= limits[record.partition]:
                         continue
-                    messages = self._sharer.messages(header, content) if nodes else []
+                    messages = self._sharer.messages(header, content)
                     for node in nodes:
                         outbox.put(topics.inbox(node, draft.name), header.shard, None, messages[node])
-                        self._times[node, name] += 1
-                        self._sent_at[node, name] = time.monotonic()
-                        self.sent += 1
+                        sending.append((node, name))
                 await outbox.send()
+                # Only now: what was not sent, since we were cancelled, may be sent by `settle`.
+                self._times.update(sending)
+                self._sent_at.update(dict.fromkeys(sending, time.monotonic()))
+                self.sent += len(sending)
                 if not wanted:
-                    break
-        if self.sent > before:
-            self._log.info("batches sent again", batches=self.sent - before)
-            self._told(self.sent)
-        self._gone.update(wanted)
-        if wanted:
-            self._log.warning("batches that are asked for are not there", batches=len(wanted), first=min(wanted))
+                    return

@@ -265,3 +265,46 @@ async def test_who_is_cancelled_while_looking_leaves_the_question(monkeypatch):
     monkeypatch.setattr(place.resender, "_look", honest)
     await place.resender.settle()
     assert place.sent(1)[0] == [name]
+
+
+async def test_who_is_cancelled_while_sending_sends_again_what_may_not_have_gone_out(monkeypatch):
+    place, name = Place(monkeypatch), (0, 0, 0, 0)
+    place.put("insurer.small.holdings", 0, seal_holding(word(1, missing=(name,)), RECORD_KEYS[1]))
+    sending, producer = asyncio.Event(), place.resender._producer
+
+    class Stuck:
+        async def send(self, *_):
+            sending.set()
+            await asyncio.Event().wait()
+
+    place.resender._producer = Stuck()
+    task = asyncio.create_task(place.resender.run())
+    await sending.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert place.told == []
+    place.resender._producer = producer
+    await place.resender.settle()
+    assert (place.sent(1)[0], place.told) == ([name], [1])
+
+
+async def test_what_was_sent_is_told_also_by_who_is_cancelled_then(monkeypatch):
+    place = Place(monkeypatch)
+    monkeypatch.setattr(resend, "POLL_SNAPSHOTS", 1)
+    place.put("insurer.small.holdings", 0, seal_holding(word(1, missing=((0, 0, 0, 0), (0, 1, 2, 1))), RECORD_KEYS[1]))
+    second, count, producer = asyncio.Event(), [0], place.resender._producer
+
+    class SlowLater:
+        async def send(self, *what):
+            count[0] += 1
+            if count[0] == 2:
+                second.set()
+                await asyncio.Event().wait()
+            return await producer.send(*what)
+
+    place.resender._producer = SlowLater()
+    task = asyncio.create_task(place.resender.run())
+    await second.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert (place.sent(1)[0], place.told) == ([(0, 0, 0, 0)], [1])
