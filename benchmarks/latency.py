@@ -130,10 +130,10 @@ async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> 
                     seconds[contender].append(took)
             sys.stderr.write(f"  phases: {secret.phases(window)}\n  in the clear: {open_.phases(window)}\n")
     rows = [case(setting.words, contender, patients, taken) for contender, taken in seconds.items()]
-    took = {row["contender"]: row["seconds"] for row in rows}
+    medians = {row["contender"]: row["seconds"] for row in rows}
     return [
-        {**row, "ratio_to_plaintext": round(row["seconds"] / took["plaintext"], 2),
-         "ratio_to_one_process": round(row["seconds"] / took[GATED], 2)} for row in rows
+        {**row, "ratio_to_plaintext": round(row["seconds"] / medians["plaintext"], 2),
+         "ratio_to_one_process": round(row["seconds"] / medians[GATED], 2)} for row in rows
     ]
 
 

@@ -49,6 +49,12 @@ WORDS: Final[dict[str, Words]] = {
     "sealed_until": Words(en="Sealed until", nl="Afgesloten tot"),
     "late": Words(en="Late", nl="Te laat"),
     "late_after_maturity": Words(en="After maturity", nl="Na rijping"),
+    "gone": Words(en="Gone", nl="Weg"),
+    "not_sent": Words(
+        en="Nodes miss {gone} batches that have left the panes topic: their stores must be restored from a copy.",
+        nl="Knooppunten missen {gone} pakketten die van het panes-topic verdwenen zijn: hun opslag moet uit een kopie "
+           "hersteld worden.",
+    ),
     "told": Words(en="Told (UTC)", nl="Gemeld (UTC)"),
     "totals": Words(
         en="In all: sealed until {sealed}; {behind} behind; unread {unread} events and {batches} batches; {late} late; "
@@ -115,10 +121,10 @@ def present_figures(found: PartyFigures, lang: Lang, console: Output) -> None:
         (Text(str(p.partition)), *_read_so_far(p, lang), Text(_waits_for(p, lang)), Text(_count(p.rejected, lang)),
          _told(p, lang)) for p in found.partitions
     ])
-    heads = ("shard", "unread", "watermark", "behind", "sealed_until", "late", "late_after_maturity", "told")
+    heads = ("shard", "unread", "watermark", "behind", "sealed_until", "late", "late_after_maturity", "gone", "told")
     _table(console, lang, heads, [
         (Text(str(s.shard)), *_read_so_far(s, lang), Text(_day(s.sealed_until, lang)), Text(_count(s.late, lang)),
-         Text(_count(s.late_after_maturity, lang)), _told(s, lang)) for s in found.shards
+         Text(_count(s.late_after_maturity, lang)), Text(_count(s.gone, lang)), _told(s, lang)) for s in found.shards
     ])
     parts: list[PartitionFigures | ShardFigures] = [*found.partitions, *found.shards]
     console.print(Text(_say(
@@ -128,6 +134,8 @@ def present_figures(found: PartyFigures, lang: Lang, console: Output) -> None:
         late=_count(found.late, lang), too_late=_count(found.late_after_maturity, lang),
         rejected=_count(found.rejected, lang),
     )))
+    if found.gone:
+        console.print(Text(_say(lang, "not_sent", gone=_count(found.gone, lang)), style="red"))
     load = _say(lang, "unknown") if found.load_ratio is None else number(found.load_ratio, lang)
     console.print(Text(_say(
         lang, "skew", partitions=_age(found.partition_skew_seconds, lang), shards=_age(found.shard_skew_seconds, lang),

@@ -40,9 +40,10 @@ from policy.agreement import NODES, Terms
 from policy.chain.errors import ChainRefusal
 from policy.gate import RunRequest, before
 from streams.broker import Consumer, Producer, watch
+from streams.holding import MOST_ASKED, Holding, Patience, seal_holding
 from streams.inbox import Inbox
 from streams.store import ShareStore
-from streams.topics import REQUESTS
+from streams.topics import REQUESTS, holdings
 
 if TYPE_CHECKING:
     from policy.chain.registry import Registry
@@ -58,6 +59,8 @@ POLL_REQUESTS = 64
 REQUEST_WAIT_MS = 40
 """A request may lie this long on the embedded broker."""
 FULL_SECONDS = 0.05
+HOLDING_SECONDS = 5.0
+"""Between two words to a party about what is here of its batches."""
 
 
 class Node:
@@ -119,7 +122,8 @@ class Node:
             ):
                 self._resume(group)
                 for task in (
-                    watch(self._broker), self._receive(), self._take_requests(), self._beat(links),
+                    watch(self._broker), self._receive(), self._tell_parties(producer), self._take_requests(),
+                    self._beat(links),
                     self._work(links, group),
                 ):
                     group.create_task(task)
@@ -157,6 +161,22 @@ class Node:
                 self._expected.note(self._store.complete_panes, inbox.newest)
                 self._status.say("shares", self._store.received, self._store.expected)
                 self._bell.ring()
+
+    async def _tell_parties(self, producer: Producer) -> None:
+        """Tell each party what is here of its batches, whenever that changed, and ask for what is missed."""
+        said: dict[str, Holding] = {}
+        patience = {party.name: Patience() for party in self._terms.draft.parties}
+        while True:
+            await asyncio.sleep(HOLDING_SECONDS)
+            for party, waiting in patience.items():
+                word = Holding(
+                    agreement=self._terms.hash, party=party, node=self._number, held=self._store.held(party),
+                    missing=waiting.overdue(self._store.missing(party, MOST_ASKED)),
+                )
+                if word != said.get(party) or word.missing:
+                    topic, key = holdings(party, self._terms.draft.name), f"node-{self._number}".encode()
+                    await producer.send(topic, 0, [(key, seal_holding(word, self._signing))])
+                    said[party] = word
 
     async def _take_requests(self) -> None:
         """Take requests into the queue, as far as it has room."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from policy.agreement import NODES, Draft
-from streams.topics import REQUESTS, RUNS, alerts, all_topics, changelog, inbox, results
+from streams.topics import REQUESTS, RUNS, alerts, all_topics, changelog, holdings, inbox, results
 
 
 class Resource(StrEnum):
@@ -73,6 +73,7 @@ def rules(draft: Draft) -> tuple[Rule, ...]:
     for node in range(NODES):
         allow(node_user(node), Operation.READ, inboxes[node], REQUESTS)
         allow(node_user(node), Operation.WRITE, *outlets, RUNS)
+        allow(node_user(node), Operation.WRITE, *(holdings(party.name, draft.name) for party in draft.parties))
     for recipient in draft.recipients:
         allow(recipient_user(recipient.name), Operation.READ, results(recipient.name), RUNS)
     for requester in draft.requesters:

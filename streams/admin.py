@@ -11,6 +11,7 @@ from aiokafka.protocol.admin import CreateAclsRequest
 
 from streams.access import Operation, Resource, Rule
 from streams.cluster import SEND_SECONDS, Broker, BrokerProfile, lost
+from streams.connections import Connections
 from streams.errors import BrokerError
 from streams.topics import Topic
 
@@ -49,7 +50,8 @@ async def administrator(broker: Broker, doing: str) -> AsyncIterator[AIOKafkaAdm
     Raises:
         BrokerError: unreachable, refused, or not done in time.
     """
-    admin = AIOKafkaAdminClient(**broker.settings())
+    connections = Connections()
+    admin = AIOKafkaAdminClient(**broker.settings() | {"client_id": connections.client_id})
     try:
         async with asyncio.timeout(SEND_SECONDS):
             await admin.start()
@@ -57,7 +59,7 @@ async def administrator(broker: Broker, doing: str) -> AsyncIterator[AIOKafkaAdm
     except (KafkaError, OSError, TimeoutError) as error:
         raise lost(broker, doing, error) from error
     finally:
-        await admin.close()
+        await connections.close(admin.close)
 
 
 def settings(topic: Topic, profile: BrokerProfile) -> dict[str, str]:

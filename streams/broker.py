@@ -26,6 +26,7 @@ from streams.cluster import (
     BrokerProfile,
     lost,
 )
+from streams.connections import Connections, leave
 from streams.errors import BrokerError
 
 __all__ = [
@@ -38,8 +39,6 @@ MAX_MESSAGE_BYTES = 900_000
 BATCH_BYTES = 512 << 10
 """Records of one partition travel in batches of this size; fetches get slower with the number of batches."""
 FETCH_BYTES = 4 << 20
-CLOSE_SECONDS = 1.0
-"""Everything sent was acknowledged by then; a broker that is gone is not waited for."""
 SEEN_SECONDS = 5.0
 """A topic that was made just now takes a moment to be known to every broker."""
 TRY_SECONDS = 0.5
@@ -74,41 +73,64 @@ async def watch(broker: Broker) -> None:
     while True:
         for server in broker.servers:
             host, _, port = server.rpartition(":")
+            opening = asyncio.ensure_future(asyncio.open_connection(host, int(port), ssl=tls))
             with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(REQUEST_SECONDS):
-                    reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)
                 try:
+                    async with asyncio.timeout(REQUEST_SECONDS):
+                        reader, _ = await asyncio.shield(opening)
                     await reader.read(1)
                 finally:
-                    seen = time.monotonic()
-                    writer.close()
+                    if await leave(opening):
+                        seen = time.monotonic()
         if time.monotonic() - seen >= limit:
             raise BrokerError(f"broker {broker.address} is gone. Start it again and run again.")
         await asyncio.sleep(min(TRY_SECONDS, limit))
 
 
-class Producer:
-    """Sends record batches; a send that returned is stored."""
+class _Client:
+    """What producers and consumers have in common: how they begin and end."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._client = AIOKafkaProducer(
-            **broker.settings(), acks="all", enable_idempotence=broker.profile.idempotent,
-            linger_ms=0, max_batch_size=MAX_MESSAGE_BYTES + 4096, max_request_size=2 << 20,
-        )
+    _client: Any
+    _pool: Any
+    """aiokafka's connections of the client."""
+
+    def __init__(self, broker: Broker, doing: str) -> None:
+        self._broker, self._doing = broker, doing
+        self._connections = Connections()
+        self._settings = broker.settings() | {"client_id": self._connections.client_id}
 
     async def __aenter__(self) -> Self:
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                await self._client.start()
-        except (KafkaError, OSError, TimeoutError) as error:
-            await _close(self._client)
-            raise lost(self._broker, "connecting", error) from error
+                await self._start()
+        except BaseException as error:
+            await self._close()
+            if isinstance(error, KafkaError | OSError | TimeoutError):
+                raise lost(self._broker, self._doing, error) from error
+            raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
                         trace: TracebackType | None) -> None:
-        await _close(self._client)
+        await self._close()
+
+    async def _start(self) -> None:
+        await self._client.start()
+
+    async def _close(self) -> None:
+        await self._connections.close(self._client.stop, self._pool.close)
+
+
+class Producer(_Client):
+    """Sends record batches; a send that returned is stored."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(broker, "connecting")
+        self._client = AIOKafkaProducer(
+            **self._settings, acks="all", enable_idempotence=broker.profile.idempotent,
+            linger_ms=0, max_batch_size=MAX_MESSAGE_BYTES + 4096, max_request_size=2 << 20,
+        )
+        self._pool = self._client.client
 
     async def send(self, topic: str, partition: int, records: Iterable[tuple[bytes | None, bytes | None]]) -> int:
         """Send (key, value) records in order and wait until the broker has stored them; returns how many.
@@ -146,7 +168,7 @@ class Producer:
         return count
 
 
-class Consumer:
+class Consumer(_Client):
     """Reads partitions of one topic from the beginning, or from given offsets.
 
     `wait_ms` replaces a shorter wait of the broker's profile, for a topic on which little comes: on the embedded broker
@@ -154,29 +176,21 @@ class Consumer:
     """
 
     def __init__(self, broker: Broker, topic: str, partitions: Sequence[int], wait_ms: int = 0) -> None:
-        self._broker, self.topic = broker, topic
+        super().__init__(broker, f"reading {topic}")
+        self.topic = topic
         self._partitions = [TopicPartition(topic, p) for p in partitions]
         self._client = AIOKafkaConsumer(
-            **broker.settings(), group_id=None, enable_auto_commit=False,
+            **self._settings, group_id=None, enable_auto_commit=False,
             auto_offset_reset="earliest", fetch_min_bytes=1,
             fetch_max_wait_ms=max(broker.profile.fetch_wait_ms, wait_ms),
             max_partition_fetch_bytes=FETCH_BYTES, fetch_max_bytes=FETCH_BYTES,
         )
+        self._pool = self._client._client  # noqa: SLF001
 
-    async def __aenter__(self) -> Self:
-        try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await self._client.start()
-                await self._seen()
-                self._client.assign(self._partitions)
-        except (KafkaError, OSError, TimeoutError) as error:
-            await _close(self._client)
-            raise lost(self._broker, f"reading {self.topic}", error) from error
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                        trace: TracebackType | None) -> None:
-        await _close(self._client)
+    async def _start(self) -> None:
+        await super()._start()
+        await self._seen()
+        self._client.assign(self._partitions)
 
     async def _seen(self) -> None:
         """A fetch from a topic that is not there for us waits for ever; the embedded broker would make it by itself."""
@@ -197,11 +211,24 @@ class Consumer:
         """
         begins, ends = await asyncio.gather(self.begins([partition]), self.ends([partition]))
         begin, end = begins[partition], ends[partition]
-        if offset and not begin <= offset <= end:
+        there = begin <= offset <= end or (offset > end and await self._holds(partition, offset - 1))
+        if offset and not there:
             raise BrokerError(
                 f"offset {offset} of {self.topic}/{partition} lies outside {begin}..{end}: the topic lost records"
             )
         self._client.seek(TopicPartition(self.topic, partition), offset)
+
+    async def _holds(self, partition: int, offset: int) -> bool:
+        """Whether there is a record at `offset`; the embedded broker may tell an end before it."""
+        if offset < 0 or not self._broker.profile.fresh:
+            return False
+        at = TopicPartition(self.topic, partition)
+        self._client.seek(at, offset)
+        try:
+            found = await self._client.getmany(at, timeout_ms=int(1000 * SEEN_SECONDS), max_records=1)
+        except (KafkaError, OSError) as error:
+            raise lost(self._broker, self._doing, error) from error
+        return any(record.offset == offset for records in found.values() for record in records)
 
     async def end(self, partition: int) -> int:
         """The offset that the next record of a partition will get.
@@ -234,7 +261,7 @@ class Consumer:
                 found = await ask(list(at.values()))
                 return {partition: int(found[place]) for partition, place in at.items()}
         except (KafkaError, OSError, TimeoutError) as error:
-            raise lost(self._broker, f"reading {self.topic}", error) from error
+            raise lost(self._broker, self._doing, error) from error
 
     async def position(self, partition: int) -> int:
         """The offset that is read next.
@@ -246,7 +273,7 @@ class Consumer:
             async with asyncio.timeout(REQUEST_SECONDS):
                 return int(await self._client.position(TopicPartition(self.topic, partition)))
         except (KafkaError, OSError, TimeoutError) as error:
-            raise lost(self._broker, f"reading {self.topic}", error) from error
+            raise lost(self._broker, self._doing, error) from error
 
     async def poll(self, wait_seconds: float, most: int) -> list[Record]:
         """At most `most` records, in order within a partition; empty when none came in time.
@@ -259,20 +286,7 @@ class Consumer:
                 timeout_ms=int(wait_seconds * 1000), max_records=most
             )
         except (KafkaError, OSError) as error:
-            raise lost(self._broker, f"reading {self.topic}", error) from error
+            raise lost(self._broker, self._doing, error) from error
         # A record without a value is a tombstone: what it takes away is nobody's concern any more.
         return [r for found in answer.values() for r in found if r.value is not None]
 
-
-async def _close(client: Any) -> None:
-    """Stop a client within CLOSE_SECONDS, whatever state the broker is in.
-
-    aiokafka's stop leaks the cancellation of its own tasks, which in our task would look like our own, and then
-    leaves its connections and their tasks open.
-    """
-    connections = client._client if isinstance(client, AIOKafkaConsumer) else client.client  # noqa: SLF001
-    for closing in (client.stop, connections.close):
-        task = asyncio.ensure_future(closing())
-        await asyncio.wait([task], timeout=CLOSE_SECONDS)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -349,6 +349,10 @@ class ShardPanes:
         """Panes sealed for the first time: 0 ≤ pane < sealed."""
         return self.passing.sealed(self._cuts)
 
+    def has_sealed(self, pane: int, revision: int) -> bool:
+        """Whether a revision of a pane is sealed; of pane −1, the register, whether that is closed."""
+        return self.register.closed if pane < 0 else self.passing.place(pane, revision) < self._cuts
+
     @property
     def sealable(self) -> int:
         """Panes that may be sealed by now, those already sealed included; 0 while the register is open."""

@@ -28,6 +28,7 @@ from streams.published import Published, published
 from streams.register import EPOCH, register_seed
 from streams.rekey import Rekeyer, rekey
 from streams.replay import replay, span_of
+from streams.resend import Resender
 from streams.shard import Shard
 from streams.share import Sharer, share
 from streams.snapshots import PaneStage, is_of
@@ -150,11 +151,15 @@ class PartyPipeline:
         async with (
             Producer(config.broker) as producer,
             Consumer(config.broker, topics.owner(party, draft.name), [0]) as claims,
+            Consumer(config.broker, topics.holdings(party, draft.name), [0]) as words,
             Consumer(config.broker, topics.source(party), shards) as incoming,
             Consumer(config.broker, topics.sharded(party, draft.name), shards) as accepted,
             Consumer(config.broker, topics.panes(party, draft.name), shards) as sealed,
         ):
             owner = Owner(claims, party)
+            sharer = Sharer(
+                config.terms, config.sharing_key, Ed25519PrivateKey.from_private_bytes(config.batch_key)
+            )
             try:
                 async with asyncio.TaskGroup() as group:
                     watchers = [group.create_task(watch(config.broker))]
@@ -168,15 +173,21 @@ class PartyPipeline:
                     self._go_on()
                     async with Consumer(config.broker, topics.source(party), shards) as tail:
                         there = await published(tail, shards)
-                    watchers.append(group.create_task(self._tell_often(incoming, accepted)))
+                    resender = Resender(
+                        config.broker, config.terms, party, self._shards, sharer, words, producer,
+                        lambda sent: self._progress("resent", sent, sent),
+                    )
+                    watchers.append(group.create_task(resender.run()))
+                    watchers.append(group.create_task(self._tell_often(incoming, accepted, resender)))
                     stages = self._stages(
-                        files, there, pseudonyms, panes, incoming, accepted, sealed, producer, pulse
+                        files, there, pseudonyms, panes, sharer, incoming, accepted, sealed, producer, pulse
                     )
                     work = [group.create_task(stage) for stage in stages]
                     await asyncio.wait(work, return_when=asyncio.FIRST_EXCEPTION)
                     for watcher in watchers:
                         watcher.cancel()
-                await self._tell_stand(incoming, accepted, last=True)
+                await resender.settle()
+                await self._tell_stand(incoming, accepted, resender, last=True)
             except BaseExceptionGroup as errors:
                 raise _plainest(errors) from errors
             for number, shard in enumerate(self._shards):
@@ -221,11 +232,10 @@ class PartyPipeline:
 
     def _stages(
         self, files: Sequence[IndexedFile], there: Mapping[int, Published], pseudonyms: Pseudonyms, panes: PaneStage,
-        incoming: Consumer, accepted: Consumer, sealed: Consumer, producer: Producer, pulse: Pulse,
+        sharer: Sharer, incoming: Consumer, accepted: Consumer, sealed: Consumer, producer: Producer, pulse: Pulse,
     ) -> tuple[Coroutine[Any, Any, None], ...]:
         config, counts, progress = self._config, self.counts, self._progress
         terms, draft, party = config.terms, config.terms.draft, config.party
-        sharer = Sharer(terms, config.sharing_key, Ed25519PrivateKey.from_private_bytes(config.batch_key))
         sources = [s.name for s in draft.party(party).sources]
         replaying = () if config.data is None else (replay(
             files, party, span_of(files), sources, there, pseudonyms, producer, self._reject_key, counts, progress,
@@ -241,15 +251,15 @@ class PartyPipeline:
             share(terms, sharer, self._shards, sealed, producer, progress, pulse),
         )
 
-    async def _tell_often(self, source: Consumer, log: Consumer) -> None:
+    async def _tell_often(self, source: Consumer, log: Consumer, resender: Resender) -> None:
         while True:
             await asyncio.sleep(TELL_SECONDS)
-            await self._tell_stand(source, log, last=False)
+            await self._tell_stand(source, log, resender, last=False)
 
-    async def _tell_stand(self, source: Consumer, log: Consumer, *, last: bool) -> None:
+    async def _tell_stand(self, source: Consumer, log: Consumer, resender: Resender, *, last: bool) -> None:
         party = self._config.terms.draft.party(self._config.party)
         if self._tell is not None:
-            await self._tell(*await standing(party, self._headers, self._shards, source, log), last)
+            await self._tell(*await standing(party, self._headers, self._shards, source, log, resender.gone), last)
 
 
 def _plainest(errors: BaseExceptionGroup[BaseException]) -> BaseException:

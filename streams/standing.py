@@ -1,6 +1,7 @@
 """How a running pipeline stands, for the party's operator."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from policy.agreement import Party
@@ -11,7 +12,8 @@ from streams.shard import Shard
 
 
 async def standing(
-    party: Party, headers: Mapping[int, Header], shards: Sequence[Shard], source: Consumer, log: Consumer
+    party: Party, headers: Mapping[int, Header], shards: Sequence[Shard], source: Consumer, log: Consumer,
+    gone: Counter[int],
 ) -> tuple[tuple[PartitionStand, ...], tuple[ShardStand, ...]]:
     """Every source partition and every shard.
 
@@ -21,6 +23,7 @@ async def standing(
         shards: all, in order; they may be folding meanwhile.
         source: consumer of the source topic.
         log: consumer of the sharded topic.
+        gone: shard → batches that nodes ask for and that are not on the panes topic any more.
 
     Raises:
         BrokerError: the broker does not say where a partition ends.
@@ -39,7 +42,7 @@ async def standing(
     folded = [
         shard_stand(
             number, max(position, end), position, shard.panes.watermark, shard.panes.sealed, shard.panes.late_pending,
-            shard.panes.late_after_maturity,
+            shard.panes.late_after_maturity, gone[number],
         )
         for number, (shard, position, end) in enumerate(zip(shards, folds, logged.values(), strict=True))
     ]

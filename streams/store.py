@@ -2,13 +2,14 @@
 
 It holds this node's two components of everything and nothing of the third. Files are replaced at once, so a reader
 or a restart never sees half of one; they outlive the process. The first content of a batch id stays; another
-one under the same id is an incident.
+one under the same id is an incident, also if the file was lost meanwhile (streams.taken). A file that cannot be read is
+set aside and missed: a pane of which something is missed is not complete.
 
 Shares are linear: a pane at a revision is the sum of all its revisions up to it. Each edition of results is made of
 one agreed revision of every pane (policy.maturity); what is later is kept.
 """
 
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,15 +23,15 @@ from pydantic import ValidationError
 from policy.agreement import NODES, Terms
 from streams.batch import BatchHeader
 from streams.errors import StoreError
+from streams.holding import Name
+from streams.recent import Recent
+from streams.taken import DAMAGED, Key, Taken, digest
 
 FORMAT = b"1"
 MAX_INCIDENTS = 1_000
 """Incidents remembered; the count goes on."""
-RECENT_BYTES = 64 << 20
-"""Of components that came last and are kept in memory too: a run that follows at once opens no files."""
 _FORMAT, _HEADER, _COMMITMENTS = b"winnow.format", b"winnow.header", b"winnow.commitments"
 
-Key = tuple[str, int, int, int, int]
 REGISTER = -1
 """Instead of a pane."""
 
@@ -46,6 +47,10 @@ class ShareBatch:
     """Component → 32 bytes, H(salt ‖ component)."""
 
 
+class _Damaged(StoreError):
+    """A file that is no share batch at all, as opposed to one of somebody else's."""
+
+
 @dataclass(frozen=True)
 class _Entry:
     batch_id: str
@@ -57,7 +62,7 @@ class ShareStore:
     """The batches of one agreement at node `number`, under `folder`.
 
     Raises:
-        StoreError: the folder holds another version's or another agreement's files.
+        StoreError: the folder holds another version's, agreement's or node's files, or ones that it may not read.
     """
 
     def __init__(self, folder: Path, terms: Terms, number: int) -> None:
@@ -67,17 +72,22 @@ class ShareStore:
         self._held = (number, (number + 1) % NODES)
         self._index: dict[Key, _Entry] = {}
         self._blocks: dict[tuple[str, int], int] = {}
+        self._held_of: Counter[tuple[str, int]] = Counter()
+        self._newest: dict[str, dict[int, int]] = {}
+        """Party → revision → the last pane of which something of the party is here, of any shard."""
         self._complete = [0] * len(self._revisions)
-        self._recent: OrderedDict[Key, tuple[BatchHeader, NDArray[np.uint64]]] = OrderedDict()
-        self._recent_bytes = 0
+        self._recent = Recent()
         self.incidents: list[Key] = []
         """Batches of which a second, different content came."""
+        self.set_aside: list[Path] = []
+        """Files that were here at the start and are not used."""
         self._log = structlog.get_logger()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        for path in sorted(folder.glob("*/*/*/*.arrow")):
-            header, commitments, _ = self._read(path)
-            self._enter(header, commitments)
+        self._taken = Taken(folder, terms.hash, number, [party.name for party in terms.draft.parties])
+        self._lost = dict(self._taken.found)
+        """Batches that were here once and are not now → the digest that they must have."""
+        self._open(sorted(folder.glob("*/*/*/*.arrow")))
 
     def add(self, batches: Iterable[ShareBatch]) -> None:
         """Keep batches; one already here is ignored if it is the same, and an incident if not."""
@@ -87,10 +97,13 @@ class ShareStore:
                 raise StoreError("a batch of another agreement or another node was given to this store")
             known = self._index.get(header.key)
             blocks = self._blocks.get(header.key[:2])
-            if known is None and (header.blocks is None or blocks in (None, header.blocks)):
+            first = self._is_first(header, batch.commitments)
+            if known is None and (header.blocks is None or blocks in (None, header.blocks)) and first:
+                if header.key not in self._lost:
+                    self._taken.note({header.key: digest(header, batch.commitments)})
                 self._write(batch)
                 self._enter(header, batch.commitments)
-                self._remember(batch)
+                self._recent.keep(header, np.stack([batch.components[c] for c in self._held]))
             elif known is None or known.commitments != batch.commitments or known.batch_id != header.batch_id.hex():
                 if len(self.incidents) < MAX_INCIDENTS:
                     self.incidents.append(header.key)
@@ -103,6 +116,33 @@ class ShareStore:
     def received(self) -> int:
         """Batches held."""
         return len(self._index)
+
+    def held(self, party: str) -> int:
+        """Batches of one party."""
+        return sum(count for (name, _), count in self._held_of.items() if name == party)
+
+    def missing(self, party: str, most: int) -> list[Name]:
+        """Up to `most` batches of a party that are not here, though something of the same pane and revision, or of a
+        later pane in that revision, is here, or was once, from the same party; the latest first.
+        """
+        found: list[Name] = []
+        newest = self._newest.get(party, {})
+        for shard in range(self._terms.draft.shards if newest else 0):
+            side = (party, shard)
+            blocks = self._blocks.get(side)
+            if blocks is None:
+                found.append((shard, 0, REGISTER, 0))
+                continue
+            left = blocks * sum(last + 2 if r == 0 else last + 1 for r, last in newest.items()) - self._held_of[side]
+            for revision, last in newest.items():
+                for pane in range(last, (REGISTER if revision == 0 else 0) - 1, -1):
+                    if left == 0 or len(found) >= most:
+                        break
+                    gone = [(shard, b, pane, revision) for b in range(blocks)
+                            if (party, shard, b, pane, revision) not in self._index]
+                    found += gone
+                    left -= len(gone)
+        return found[:most]
 
     @property
     def expected(self) -> int:
@@ -206,10 +246,41 @@ class ShareStore:
             )
         return entry
 
+    def _open(self, paths: Sequence[Path]) -> None:
+        """Enter files that are here; what cannot be read, or is not what was taken, is set aside."""
+        new: dict[Key, bytes] = {}
+        for path in paths:
+            try:
+                header, commitments, _ = self._read(path)
+                if not self._is_first(header, commitments) or self._path(header.key) != path:
+                    raise _Damaged(f"{path} is not the batch that was taken")
+            except _Damaged as error:
+                path.replace(path.with_suffix(DAMAGED))
+                self.set_aside.append(path)
+                self._log.error("share batch set aside, and missed until its party sends it again", reason=str(error))
+                continue
+            if header.key not in self._lost:
+                new[header.key] = digest(header, commitments)
+            self._enter(header, commitments)
+        self._taken.note(new)
+        for party, _, _, pane, revision in self._lost:
+            self._heard_of(party, pane, revision)
+
+    def _is_first(self, header: BatchHeader, commitments: dict[int, bytes]) -> bool:
+        """Whether a batch is the one that was taken under its key, if any was."""
+        return self._lost.get(header.key) in (None, digest(header, commitments))
+
     def _enter(self, header: BatchHeader, commitments: dict[int, bytes]) -> None:
         self._index[header.key] = _Entry(header.batch_id.hex(), commitments, header.blocks)
+        self._lost.pop(header.key, None)
+        self._held_of[header.key[:2]] += 1
+        self._heard_of(header.party, header.pane, header.revision)
         if header.blocks is not None:
             self._blocks[header.key[:2]] = header.blocks
+
+    def _heard_of(self, party: str, pane: int, revision: int) -> None:
+        newest = self._newest.setdefault(party, {0: REGISTER})
+        newest[revision] = max(pane, newest.get(revision, REGISTER))
 
     def _path(self, key: Key) -> Path:
         party, shard, block, pane, revision = key
@@ -231,14 +302,6 @@ class ShareStore:
             writer.write_batch(table)
         draft.replace(path)
 
-    def _remember(self, batch: ShareBatch) -> None:
-        data = np.stack([batch.components[c] for c in self._held])
-        self._recent[batch.header.key] = batch.header, data
-        self._recent_bytes += data.nbytes
-        while self._recent_bytes > RECENT_BYTES:
-            _, (_, oldest) = self._recent.popitem(last=False)
-            self._recent_bytes -= oldest.nbytes
-
     def _load(self, key: Key) -> tuple[BatchHeader, NDArray[np.uint64]]:
         self._entry(key)
         if (recent := self._recent.get(key)) is not None:
@@ -256,10 +319,15 @@ class ShareStore:
                     raise StoreError(f"{path} has format {metadata.get(_FORMAT)!r}, this version reads {FORMAT!r}")
                 header = BatchHeader.model_validate_json(metadata[_HEADER])
                 digests = bytes.fromhex(metadata[_COMMITMENTS].decode())
+                if header.agreement != self._agreement or table.schema.names != [f"component-{c}" for c in self._held]:
+                    raise StoreError(
+                        f"{path} has {', '.join(table.schema.names)} of agreement {header.agreement[:16]}; this is "
+                        f"node {self._number} of {self._agreement[:16]}. Give every node and agreement its own folder."
+                    )
                 data = np.stack([table.column(f"component-{c}").to_numpy() for c in self._held])
                 data = data.reshape(2, *header.shape)
+        except PermissionError as error:
+            raise StoreError(f"{path} may not be read by this user. Give the node its own folder.") from error
         except (pa.ArrowException, OSError, KeyError, ValueError, ValidationError) as error:
-            raise StoreError(f"{path} cannot be read ({type(error).__name__}); it is not a share batch") from error
-        if header.agreement != self._agreement:
-            raise StoreError(f"{path} belongs to agreement {header.agreement[:16]}, not {self._agreement[:16]}")
+            raise _Damaged(f"{path} cannot be read ({type(error).__name__}); it is not a share batch") from error
         return header, {c: digests[32 * i : 32 * i + 32] for i, c in enumerate(self._held)}, data

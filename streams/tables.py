@@ -24,8 +24,8 @@ from faust.app.base import BootStrategy
 from faust.exceptions import FaustError
 from faust.transport.drivers import aiokafka
 
-from streams.broker import CLOSE_SECONDS
 from streams.cluster import SEND_SECONDS, Broker
+from streams.connections import CLOSE_SECONDS
 from streams.errors import BrokerError
 from streams.security import MECHANISM
 from streams.topics import TABLE

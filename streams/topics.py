@@ -57,6 +57,11 @@ def figures(party: str, agreement: str) -> str:
     return f"{party}.{agreement}.figures"
 
 
+def holdings(party: str, agreement: str) -> str:
+    """What each node has of the party's batches, and which it asks for again: the last word of each."""
+    return f"{party}.{agreement}.holdings"
+
+
 def inbox(node: int, agreement: str) -> str:
     """Share batches for a node, sealed to it; partition = shard."""
     return f"node-{node}.{agreement}.inbox"
@@ -96,6 +101,7 @@ def all_topics(draft: Draft) -> tuple[Topic, ...]:
             Topic(state(party.name, draft.name), draft.shards, PLAINTEXT_DAYS, compacted=True),
             Topic(owner(party.name, draft.name), 1, PLAINTEXT_DAYS, compacted=True),
             Topic(figures(party.name, draft.name), 1, PLAINTEXT_DAYS, compacted=True),
+            Topic(holdings(party.name, draft.name), 1, PLAINTEXT_DAYS, compacted=True),
         ]
     found += [Topic(inbox(node, draft.name), draft.shards, SHARE_DAYS) for node in range(NODES)]
     found += [Topic(results(recipient.name), 1, RESULT_DAYS) for recipient in draft.recipients]

@@ -93,3 +93,22 @@ def test_a_store_in_a_folder_that_was_open_is_closed(tmp_path):
     folder.mkdir(mode=0o755)
     ShareStore(folder, run_terms(), 0)
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("left", [
+    {"complete_panes": 1, "mature_panes": 1}, {"complete_panes": 0, "mature_panes": 0, "registers_complete": False},
+], ids=["a pane", "a register"])
+async def test_a_node_that_misses_what_it_had_computes_nothing_until_it_has_it_again(left):
+    """Not even windows that need only panes that are here: its totals begin with what is lost."""
+    nodes = ThreeNodes(most_windows=2)
+    await nodes.work()
+    await nodes.work()
+    sent, store = [list(node.sent) for node in nodes.nodes], nodes.nodes[1].shares
+    vars(store).update(left)
+    nodes.nodes[1].restart()
+    assert await nodes.work() == [False] * 3
+    assert [node.sent for node in nodes.nodes] == sent
+    for name in left:
+        delattr(store, name)
+    await until_idle(nodes)
+    is_right(nodes)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from policy.agreement import load_draft
 from streams import inbox as inboxes
 from streams import pipeline as pipelines
+from streams import resend as resends
 from streams import topics
 from streams.broker import Broker
 from streams.errors import BrokerError, SupersededError
@@ -63,7 +64,9 @@ class Evaluation:
             mock.patch.object(pipelines, "Producer", lambda *a: LIVES.get().producer(*a)),
             mock.patch.object(pipelines, "Consumer", lambda *a: LIVES.get().consumer(*a)),
             mock.patch.object(inboxes, "Consumer", lambda *a: LIVES.get().consumer(*a)),
+            mock.patch.object(resends, "Consumer", lambda *a: LIVES.get().consumer(*a)),
             mock.patch.object(pipelines, "watch", _for_ever),
+            mock.patch.object(resends.Resender, "run", _for_ever),
             # Threads would make a schedule another one each time.
             mock.patch.object(asyncio, "to_thread", _here),
             # No power cut is simulated: what a process wrote is there.

@@ -1,5 +1,6 @@
 """Where a process listens, from /proc (proc_pid_fd(5), proc_pid_net(5)); it may close files meanwhile."""
 
+import os
 import re
 import struct
 from dataclasses import dataclass
@@ -18,14 +19,7 @@ class Listener:
 
 def listeners(pid: int) -> set[Listener]:
     """Sockets of a process that anybody could send to: listening TCP, bound UDP and raw, listening Unix."""
-    mine = set()
-    for entry in (Path("/proc") / str(pid) / "fd").iterdir():
-        try:
-            if match := re.fullmatch(r"socket:\[(\d+)\]", str(entry.readlink())):
-                mine.add(match[1])
-        except FileNotFoundError:
-            continue
-    found = set()
+    mine, found = _sockets(pid), set()
     net = Path("/proc") / str(pid) / "net"
     for kind in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6"):
         for line in (net / kind).read_text().splitlines()[1:] if (net / kind).exists() else ():
@@ -38,6 +32,25 @@ def listeners(pid: int) -> set[Listener]:
         if fields[6] in mine and int(fields[3], 16) & UNIX_LISTENING:
             found.add(Listener("unix", fields[7] if len(fields) > 7 else "", 0))
     return found
+
+
+def connected(port: int) -> int:
+    """TCP sockets of this process that are connected to a port of this machine, or not yet closed."""
+    mine, net = _sockets(os.getpid()), Path("/proc/self/net")
+    lines = [line.split() for kind in ("tcp", "tcp6") for line in (net / kind).read_text().splitlines()[1:]]
+    return sum(fields[9] in mine and int(fields[2].rpartition(":")[2], 16) == port for fields in lines)
+
+
+def _sockets(pid):
+    """Inodes of a process's sockets."""
+    mine = set()
+    for entry in (Path("/proc") / str(pid) / "fd").iterdir():
+        try:
+            if match := re.fullmatch(r"socket:\[(\d+)\]", str(entry.readlink())):
+                mine.add(match[1])
+        except FileNotFoundError:
+            continue
+    return mine
 
 
 def _address(text):

@@ -155,8 +155,8 @@ class SimulatedConsumer(_Client):
 
     async def poll(self, _wait_seconds, most):
         world = self._world
-        if self.topic.endswith(".owner") and self._next[0] == len(world.log(self.topic, 0)):
-            # Waiting for another claim is nothing that an incident could hit.
+        if self.topic.endswith((".owner", ".holdings")) and self._next[0] == len(world.log(self.topic, 0)):
+            # Waiting for another claim, or for a node's word, is nothing that an incident could hit.
             await asyncio.sleep(0)
             if self._process.dead:
                 raise Killed

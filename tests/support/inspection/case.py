@@ -75,8 +75,9 @@ class Case:
         return Blob(blob.place, blob.owner, b"\n".join((blob.data[:half], data, blob.data[half:])))
 
     def stored_at(self, number):
-        """The share store of a node."""
-        return [b for b in self.blobs if b.place.startswith(f"file node-{number}/store/")]
+        """The share batches that a node has stored."""
+        store = f"file node-{number}/store/"
+        return [b for b in self.blobs if b.place.startswith(store) and b.place.endswith(".arrow")]
 
     def readable_by(self, number):
         """What a node has or may read without anybody's help: its own, what is public, and every sealed topic."""

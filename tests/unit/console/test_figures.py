@@ -36,8 +36,8 @@ STANDS = [
         SourceStand(source="old", ended=True), SourceStand(source="new"),
     )),)),
     Stand(worker="b", at=NOW, shards=(
-        ShardStand(shard=0, end=5_000, position=0, watermark=NOW - timedelta(days=9), sealed=3, late=2, late_after_maturity=1),
-        ShardStand(shard=1, end=1_000, position=1_000, ended=True, sealed=12, late=0, late_after_maturity=4),
+        ShardStand(shard=0, end=5_000, position=0, watermark=NOW - timedelta(days=9), sealed=3, late=2, late_after_maturity=1, gone=3),
+        ShardStand(shard=1, end=1_000, position=1_000, ended=True, sealed=12, late=0, late_after_maturity=4, gone=0),
     )),
 ]
 
@@ -71,13 +71,14 @@ def test_tables_in_english():
         "new | unknown | unknown | unknown | unknown",
         "Source partition | Unread | Watermark (UTC) | Behind | Waits for | Rejected | Told (UTC)",
         "0 | 0 | unknown | unknown | new | 7 | 1 Mar 2024 11:58:30, no word since",
-        "Shard | Unread | Watermark (UTC) | Behind | Sealed until | Late | After maturity | Told (UTC)",
-        "0 | 5,000 | 21 Feb 2024 12:00:00 | 9 d 0 h | 22 Jan 2024 | 2 | 1 | 1 Mar 2024 12:00:00",
-        "1 | 0 | ended | ended | 25 Mar 2024 | 0 | 4 | 1 Mar 2024 12:00:00",
+        "Shard | Unread | Watermark (UTC) | Behind | Sealed until | Late | After maturity | Gone | Told (UTC)",
+        "0 | 5,000 | 21 Feb 2024 12:00:00 | 9 d 0 h | 22 Jan 2024 | 2 | 1 | 3 | 1 Mar 2024 12:00:00",
+        "1 | 0 | ended | ended | 25 Mar 2024 | 0 | 4 | 0 | 1 Mar 2024 12:00:00",
         (
             "In all: sealed until 22 Jan 2024; unknown behind; unread 0 events and 5,000 batches; 2 late; "
             "5 after the last maturity; 7 rejected."
         ),
+        "Nodes miss 3 batches that have left the panes topic: their stores must be restored from a copy.",
         "Apart: partitions unknown, shards 0 s; the fullest shard has 1.67 times the mean.",
     ]
 
@@ -93,7 +94,8 @@ def test_tables_in_dutch_with_a_silent_source():
         "In totaal: afgesloten tot 22 jan 2024; onbekend achter; ongelezen 0 gebeurtenissen en 5.000 pakketten; 2 te laat; "
         "5 na de laatste rijping; 7 afgewezen."
     )
-    assert lines[12] == "Uiteen: partities onbekend, shards 0 s; de volste shard heeft 1,67 maal het gemiddelde."
+    assert lines[12].startswith("Knooppunten missen 3 pakketten")
+    assert lines[13] == "Uiteen: partities onbekend, shards 0 s; de volste shard heeft 1,67 maal het gemiddelde."
 
 
 @pytest.mark.parametrize("lang", ["en", "nl"])

@@ -85,7 +85,7 @@ def test_heartbeats_travel():
 def test_every_topic_once():
     found = topics.all_topics(keyed_terms(shards=4).draft)
     names = {t.name: t.partitions for t in found}
-    assert len(names) == len(found) == 3 * 7 + 3 + 1 + 2
+    assert len(names) == len(found) == 3 * 8 + 3 + 1 + 2
     assert names["node-2.small.inbox"] == names["hospital.source"] == names["insurer.small.panes"] == 4
     assert names["insurer.rejected"] == names["results.innovation-team"] == names["runs"] == 1
     assert all(t.retention_days > 0 for t in found)

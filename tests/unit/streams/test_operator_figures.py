@@ -48,7 +48,7 @@ def partition(number, *sources, end=10, position=10, rejected=0):
 
 
 def shard(number, behind_hours=1.0, **more):
-    return ShardStand(**{"shard": number, "end": 5, "position": 5, "watermark": ago(hours=behind_hours), "sealed": 8, "late": 0, "late_after_maturity": 0, **more})
+    return ShardStand(**{"shard": number, "end": 5, "position": 5, "watermark": ago(hours=behind_hours), "sealed": 8, "late": 0, "late_after_maturity": 0, "gone": 0, **more})
 
 
 def told(partitions=(), shards=(), at=NOW, worker="a", last=False):
@@ -60,9 +60,9 @@ def of(*stands, partitions=2, shards=2, now=NOW):
 
 
 def test_a_party_that_is_up_to_date():
-    found = of(told([partition(0), partition(1, rejected=2)], [shard(0, late=1), shard(1, behind_hours=3.0, sealed=7, late_after_maturity=3)]))
+    found = of(told([partition(0), partition(1, rejected=2)], [shard(0, late=1), shard(1, behind_hours=3.0, sealed=7, late_after_maturity=3, gone=6)]))
     assert (found.source_lag_messages, found.shard_lag_messages, found.lag_seconds) == (0, 0, 3 * 3600)
-    assert (found.late, found.late_after_maturity, found.rejected) == (1, 3, 2)
+    assert (found.late, found.late_after_maturity, found.gone, found.rejected) == (1, 3, 6, 2)
     assert found.sealed_until == date(2024, 2, 19)
     assert [s.sealed_until for s in found.shards] == [date(2024, 2, 26), date(2024, 2, 19)]
     assert (found.partition_skew_seconds, found.shard_skew_seconds) == (0, 2 * 3600)
@@ -89,6 +89,7 @@ def test_before_anybody_speaks_all_is_unknown_and_nothing_is_0():
      {"source_lag_messages", "rejected", "lag_seconds", "partition_skew_seconds"}),
     ([partition(0), partition(1)], [shard(0), shard(1, late=None)], {"late"}),
     ([partition(0), partition(1)], [shard(0), shard(1, late_after_maturity=None)], {"late_after_maturity"}),
+    ([partition(0), partition(1)], [shard(0), shard(1, gone=None)], {"gone"}),
     ([partition(0), partition(1)], [shard(0), shard(1, sealed=None)], {"sealed_until"}),
     ([partition(0), partition(1)], [shard(0), shard(1, watermark=None)], {"lag_seconds", "shard_skew_seconds"}),
     ([partition(0), partition(1)], [shard(0), shard(1, position=None)], {"shard_lag_messages"}),
@@ -96,7 +97,7 @@ def test_before_anybody_speaks_all_is_unknown_and_nothing_is_0():
 ])
 def test_one_unknown_part_makes_a_total_unknown(partitions, shards, unknown):
     found = of(told(partitions, shards))
-    totals = {"source_lag_messages", "shard_lag_messages", "lag_seconds", "sealed_until", "late", "late_after_maturity", "rejected", "partition_skew_seconds",
+    totals = {"source_lag_messages", "shard_lag_messages", "lag_seconds", "sealed_until", "late", "late_after_maturity", "gone", "rejected", "partition_skew_seconds",
               "shard_skew_seconds", "load_ratio"}
     assert {name for name in totals if getattr(found, name) is None} == unknown
 
@@ -209,10 +210,10 @@ def test_marks_of_ingest_become_a_stand():
 
 
 def test_a_shards_watermark_becomes_a_stand():
-    assert shard_stand(1, 5, 5, micros(NOW), 3, 2, 1) == ShardStand(
-        shard=1, end=5, position=5, watermark=NOW, sealed=3, late=2, late_after_maturity=1,
+    assert shard_stand(1, 5, 5, micros(NOW), 3, 2, 1, 4) == ShardStand(
+        shard=1, end=5, position=5, watermark=NOW, sealed=3, late=2, late_after_maturity=1, gone=4,
     )
-    never, ended = shard_stand(1, 5, 5, NEVER, 0, 0, 0), shard_stand(1, 5, 5, ENDED, 12, 0, 0)
+    never, ended = shard_stand(1, 5, 5, NEVER, 0, 0, 0, 0), shard_stand(1, 5, 5, ENDED, 12, 0, 0, 0)
     assert (never.watermark, never.ended) == (None, False)
     assert (ended.watermark, ended.ended) == (None, True)
 

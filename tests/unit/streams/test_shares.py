@@ -258,7 +258,7 @@ def test_a_store_is_read_again_after_a_restart_and_is_private(stored, tmp_path):
 def test_what_came_last_is_read_from_memory_within_a_bound_and_the_rest_from_files(tmp_path, monkeypatch):
     heads = [register(block=0, blocks=1), header(pane=0), header(pane=1), header(pane=2)]
     size = sum(values.nbytes for values in batch(1, heads[1]).components.values())
-    monkeypatch.setattr("streams.store.RECENT_BYTES", 2 * size)
+    monkeypatch.setattr("streams.recent.RECENT_BYTES", 2 * size)
     store = ShareStore(tmp_path / "store", TERMS, 1)
     store.add([batch(1, head) for head in heads])
     opened, read = [], ShareStore._read
@@ -352,10 +352,99 @@ def test_a_store_refuses_what_is_not_its_own(stored, tmp_path):
     one = contents["insurer", 0, 0, 0, 0]
     with pytest.raises(StoreError, match="another agreement or another node"):
         store.add([ShareBatch(one.header, {0: one.components[1], 1: one.components[2]}, one.commitments)])
-    with pytest.raises(StoreError, match="belongs to agreement"):
-        ShareStore(tmp_path / "store", keyed_terms(name="other"), 1)
-    with pytest.raises(StoreError, match="is not a share batch"):
-        ShareStore(tmp_path / "store", TERMS, 0)
-    next((tmp_path / "store").glob("*/*/*/*.arrow")).write_bytes(b"ARROW1")
-    with pytest.raises(StoreError, match="is not a share batch"):
+    for terms, number in ((keyed_terms(name="other"), 1), (TERMS, 0)):
+        with pytest.raises(StoreError, match="taken is of another agreement or another node"):
+            ShareStore(tmp_path / "store", terms, number)
+    (tmp_path / "store" / "taken").unlink()
+    for terms, number in ((keyed_terms(name="other"), 1), (TERMS, 0)):
+        with pytest.raises(StoreError, match="arrow has component-1, component-2 of agreement"):
+            ShareStore(tmp_path / "store", terms, number)
+        (tmp_path / "store" / "taken").unlink()
+    assert not list(tmp_path.rglob("*.damaged"))
+
+
+def test_a_store_that_it_may_not_read_is_left_as_it_is(stored, tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr("streams.store.pa.memory_map", refuse)
+    with pytest.raises(StoreError, match="may not be read by this user"):
         ShareStore(tmp_path / "store", TERMS, 1)
+    assert not list(tmp_path.rglob("*.damaged"))
+
+
+def file_of(tmp_path, key):
+    party, shard, block, pane, _ = key
+    return tmp_path / "store" / party / f"shard-{shard:02d}" / f"block-{block:04d}" / f"pane-{pane:05d}-00.arrow"
+
+
+LOST = ("insurer", 0, 1, 0, 0)
+
+
+@pytest.mark.parametrize("harm", [
+    lambda path: path.write_bytes(b"ARROW1"), lambda path: path.write_bytes(b""),
+    lambda path: path.write_bytes(path.read_bytes()[:-400]),
+    lambda path: path.write_bytes(path.with_name("pane-00002-00.arrow").read_bytes()),
+    lambda path: path.unlink(),
+], ids=["no batch", "empty", "cut off", "another batch", "gone"])
+def test_a_file_that_is_lost_is_missed_and_only_the_same_content_comes_back(stored, tmp_path, harm):
+    store, contents = stored
+    path, whole = file_of(tmp_path, LOST), file_of(tmp_path, LOST).read_bytes()
+    before = store.panes("insurer", 0, range(1), ["gp_visits"])
+    harm(path)
+    there = path.exists()
+    for _ in range(2):  # what is set aside once stays so
+        again = ShareStore(tmp_path / "store", TERMS, 1)
+        assert (again.received, again.complete_panes) == (34, 0)
+        assert LOST[1:] in again.missing("insurer", 99)
+        with pytest.raises(StoreError, match="block 1 of pane 0 of insurer, shard 0, is not here"):
+            again.panes("insurer", 0, range(1), ["gp_visits"])
+        assert not path.exists()
+        assert path.with_suffix(".damaged").exists() == there
+    again.add([batch(1, contents[LOST].header, seed=99)])
+    assert (again.incidents, again.received) == ([LOST], 34)
+    again.add([contents[LOST]])
+    assert (again.incidents, again.received, again.complete_panes) == ([LOST], 35, 1)
+    assert path.read_bytes() == whole
+    np.testing.assert_array_equal(again.panes("insurer", 0, range(1), ["gp_visits"]), before)
+
+
+def test_another_content_in_a_file_is_set_aside(stored, tmp_path):
+    """A copy of another time, say: of the right name and form, but not what was taken."""
+    _, contents = stored
+    other = ShareStore(tmp_path / "other", TERMS, 1)
+    other.add([batch(1, contents[LOST].header, seed=99)])
+    (theirs,) = (tmp_path / "other").rglob("*.arrow")
+    file_of(tmp_path, LOST).write_bytes(theirs.read_bytes())
+    again = ShareStore(tmp_path / "store", TERMS, 1)
+    assert again.set_aside == [file_of(tmp_path, LOST)]
+    assert LOST[1:] in again.missing("insurer", 99)
+
+
+def test_the_last_pane_is_missed_though_nothing_of_it_is_left(stored, tmp_path):
+    gone = [("insurer", 0, block, 2, 0) for block in range(3)]
+    for key in gone:
+        file_of(tmp_path, key).unlink()
+    again = ShareStore(tmp_path / "store", TERMS, 1)
+    assert {key[1:] for key in gone} < set(again.missing("insurer", 99))
+
+
+@pytest.mark.parametrize("harm", [
+    lambda stored: stored[:-30], lambda stored: stored + stored[-30:], lambda stored: stored[:-50] + bytes(50),
+    lambda stored: b"", lambda stored: stored[:20], lambda stored: b"x" * 99,
+], ids=["cut off", "half a record", "zeros", "empty", "half a head", "another file"])
+def test_what_was_taken_is_remembered_as_far_as_it_can_be_read(stored, tmp_path, harm):
+    """And what is here is noted anew."""
+    _, contents = stored
+    path = tmp_path / "store" / "taken"
+    path.write_bytes(harm(path.read_bytes()))
+    again = ShareStore(tmp_path / "store", TERMS, 1)
+    assert (again.received, again.complete_panes, again.set_aside) == (35, 1, [])
+    new = header(party="insurer", block=2, pane=1, columns=party_columns(TERMS.draft, "insurer"))
+    again.add([batch(1, new)])
+    for found in tmp_path.rglob("*.arrow"):
+        found.unlink()
+    last = ShareStore(tmp_path / "store", TERMS, 1)
+    last.add([batch(1, b.header, seed=77) for b in contents.values()] + [batch(1, new, seed=77)])
+    assert (len(last.incidents), last.received) == (36, 0)
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,78 @@
+"""A node lost files of its store, and its inbox has nothing of them any more: its parties send them again."""
+
+from contextlib import AsyncExitStack
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from streams import topics
+from streams.access import node_user
+from streams.broker import Consumer, Producer
+from streams.holding import MOST_ASKED, Holding, seal_holding
+from streams.inbox import Opener
+from streams.pipeline import PartyPipeline
+from streams.store import ShareStore
+from tests.support.parties import NODE_KEYS
+from tests.support.pipelines import PARTIES, config, quick_cohort, quick_terms, receive
+
+RECORD_KEY = Ed25519PrivateKey.generate()
+NODE = 1
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    return quick_cohort(tmp_path_factory.mktemp("cohort"))
+
+
+def terms():
+    made, key = quick_terms(), RECORD_KEY.public_key().public_bytes_raw().hex()
+    return made.model_copy(update={"nodes": tuple(
+        n.model_copy(update={"record_key": key}) if j == NODE else n for j, n in enumerate(made.nodes)
+    )})
+
+
+async def again(broker, agreed, party, cohort):
+    """A worker that finds everything done; whether it sent anything again."""
+    said = set()
+    await PartyPipeline(config(broker, agreed, party, cohort / party), lambda phase, *_: said.add(phase)).run()
+    return "resent" in said
+
+
+@pytest.mark.timeout(300)
+async def test_lost_files_of_a_store_come_again(broker, cohort, tmp_path):
+    agreed, draft = terms(), terms().draft
+    await broker.prepare(draft)
+    for party in PARTIES:
+        await PartyPipeline(config(broker, agreed, party, cohort / party), lambda *_: None).run()
+    stores = await receive(broker, agreed, tmp_path)
+    whole, files = stores[NODE].received, sorted((tmp_path / f"node-{NODE}").rglob("*.arrow"))
+    lost = {path: path.read_bytes() for path in [*files[::7], *(f for f in files if f.name == "register.arrow")]}
+    for path in lost:
+        path.unlink()
+    store = ShareStore(tmp_path / f"node-{NODE}", agreed, NODE)
+    assert store.received == whole - len(lost)
+    user = broker.of(node_user(NODE))
+    key = X25519PrivateKey.from_private_bytes(NODE_KEYS[NODE])
+    async with AsyncExitStack() as stack:
+        producer = await stack.enter_async_context(Producer(user))
+        inbox = Consumer(user, topics.inbox(NODE, draft.name), range(draft.shards))
+        await stack.enter_async_context(inbox)
+        for shard in range(draft.shards):
+            await inbox.seek(shard, await inbox.end(shard))
+        opener = Opener(agreed, NODE, key)
+        for _ in range(3):  # a register tells how many blocks there are to miss
+            for party in PARTIES:
+                missing = tuple(store.missing(party, MOST_ASKED))
+                if not missing:
+                    continue
+                word = Holding(
+                    agreement=agreed.hash, party=party, node=NODE, held=store.held(party), missing=missing
+                )
+                await producer.send(topics.holdings(party, draft.name), 0, [(b"node-1", seal_holding(word, RECORD_KEY))])
+                assert await again(broker, agreed, party, cohort), party
+            while records := await inbox.poll(1.0, 100):
+                store.add([opener.open(record.value, record.partition) for record in records])
+    assert store.received == whole
+    assert store.incidents == []
+    assert {path: path.read_bytes() for path in lost} == lost
