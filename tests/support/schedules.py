@@ -97,11 +97,9 @@ class Evaluation:
             mock.patch.object(pipelines, "Producer", lambda *a: LIVES.get().producer(*a)),
             mock.patch.object(pipelines, "Consumer", lambda *a: LIVES.get().consumer(*a)),
             mock.patch.object(inboxes, "Consumer", lambda *a: LIVES.get().consumer(*a)),
-            mock.patch.object(pipelines, "watch", _for_ever),
-            # Threads would make a schedule another one each time.
-            mock.patch.object(asyncio, "to_thread", _here),
-            # No power cut is simulated: what a process wrote is there.
+            # No power cut happens: what a process wrote is there.
             mock.patch.object(os, "fsync", _nothing),
+            self.world.rules(),
         ):
             try:
                 await asyncio.gather(*(self._party(name) for name in PARTIES), *(self._node(j) for j in range(3)))
@@ -116,11 +114,11 @@ class Evaluation:
         """Lives of a party's worker, until one has come to the end."""
         machine = 0
         while True:
-            process = self.world.process(name)
+            process = await self.world.process(name)
             LIVES.set(process)
             pipeline = PartyPipeline(party_config(
-                self.world.broker(party_user(name)), terms(), name, self._data / name, state=self._folder / f"{name}-{machine}",
-                checkpoint_seconds=0.0,
+                self.world.broker(party_user(name)), terms(), name, self._data / name,
+                state=self._folder / f"{name}-{machine}", checkpoint_seconds=0.0, stall_seconds=SHARE_SECONDS,
             ), _silent)
             life, lost = asyncio.create_task(pipeline.run()), asyncio.create_task(process.lost.wait())
             await asyncio.wait({life, lost}, return_when=asyncio.FIRST_COMPLETED)
@@ -136,7 +134,7 @@ class Evaluation:
     async def _node(self, number):
         """Lives of a node's inbox, until its store has everything."""
         while True:
-            LIVES.set(self.world.process(NODES[number]))
+            LIVES.set(await self.world.process(NODES[number]))
             with suppress(Killed, BrokerError):
                 await self._receive(number)
                 return
@@ -199,16 +197,8 @@ class Evaluation:
         return found
 
 
-async def _here(work, *arguments):
-    return work(*arguments)
-
-
 def _nothing(_file):
     return None
-
-
-async def _for_ever(_broker):
-    await asyncio.Event().wait()
 
 
 def _silent(*_):

@@ -6,10 +6,13 @@ may come first. What a producer was told is stored stays stored; when it was not
 
 import asyncio
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from types import SimpleNamespace
+from unittest import mock
 
+from streams import pipeline
 from streams.broker import APACHE, Broker, BrokerProfile
 from streams.errors import BrokerError
 
@@ -40,12 +43,72 @@ class Incident:
 
 
 @dataclass
-class World:
+class Process:
+    """One life of a process: once killed, none of its clients does anything."""
+
+    name: str
+    dead: bool = False
+    moved: bool = False
+    """Whether the next life has none of its files."""
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+    """Whoever looks after it thinks that it is gone."""
+
+
+@dataclass(kw_only=True)
+class Course:
+    """What is to happen to whom, and what has happened."""
+
+    incidents: list
+    """Those that are still to happen."""
+    operations: Counter = field(default_factory=Counter)
+    """Process → how many it has done."""
+    happened: list = field(default_factory=list)
+    """Incidents, in order: to understand a schedule that failed. Also what the broker's did to batches on their way.
+    recognised: stored, sent again and not stored again; resent: stored twice; unanswered: stored, and the sender got an
+    error.
+    """
+
+    def __post_init__(self):
+        self.incidents = list(self.incidents)
+
+    def count(self, process):
+        """An operation of a process begins."""
+        if process.dead:
+            raise Killed
+        self.operations.update((process.name, BROKER))
+
+    def due(self, name, *, sends=True):
+        """What happens to a process, or to the broker, now."""
+        found = next((
+            i for i in self.incidents
+            if i.process == name and i.operation <= self.operations[name] and (sends or i.what != "unanswered")
+        ), None)
+        if found is None:
+            return None
+        self.incidents.remove(found)
+        self.happened.append(found)
+        return found.what
+
+    def strike(self, process, *, sends):
+        """What happens to a process now; returns whether the batch that it sends is to be stored without an answer."""
+        what = self.due(process.name, sends=sends)
+        if what == "outage":
+            raise BrokerError("the broker is away")
+        if what in (None, "unanswered"):
+            return what is not None
+        process.moved = what in ("moved", "zombie")
+        process.lost.set()
+        if what != "zombie":
+            process.dead = True
+            raise Killed
+        return False
+
+
+@dataclass(kw_only=True)
+class World(Course):
     """Topics in memory, and what happens to whom."""
 
     rng: Random
-    incidents: list = field(default_factory=list)
-    """Those that are still to happen."""
     profile: BrokerProfile = APACHE
     repeats: float = 0.05
     """How often a batch is stored twice by a producer that is not idempotent: its first answer was lost, and the client
@@ -55,22 +118,17 @@ class World:
     """How often a partition's records do not show yet."""
     logs: dict = field(default_factory=dict)
     """(topic, partition) → records."""
-    operations: Counter = field(default_factory=Counter)
-    happened: list = field(default_factory=list)
-    """Incidents, in order: to understand a schedule that failed. Also what the broker's did to batches on their way.
-    recognised: stored, sent again and not stored again; resent: stored twice; unanswered: stored, and the sender got an
-    error.
-    """
     outages: int = 0
     """How often the broker was away."""
     up: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self):
+        super().__post_init__()
         self.up.set()
 
-    def process(self, name):
+    async def process(self, name):
         """A new life of a process."""
-        return Process(self, name, self.outages)
+        return SimulatedProcess(name, self)
 
     def broker(self, _user):
         """The broker, as a user meets it."""
@@ -78,6 +136,16 @@ class World:
 
     def log(self, topic, partition):
         return self.logs.setdefault((topic, partition), [])
+
+    @contextmanager
+    def rules(self):
+        """What else differs from a world with a real broker, while processes live in this one."""
+        with (
+            mock.patch.object(pipeline, "watch", _for_ever),
+            # Threads would make a schedule another one each time.
+            mock.patch.object(asyncio, "to_thread", _here),
+        ):
+            yield
 
     async def values(self, topic):
         """All that was ever sent to a topic, partition after partition."""
@@ -87,11 +155,11 @@ class World:
         """An operation of a process, which may send a batch: others get their turn, and what is to happen happens."""
         for _ in range(self.rng.randrange(3)):
             await asyncio.sleep(0)
-        if process.dead:
-            raise Killed
-        self.operations.update((process.name, BROKER))
-        self._happen_to(process, batch)
-        what = self._due(BROKER)
+        self.count(process)
+        if self.strike(process, sends=batch is not None):
+            batch.store()
+            raise BrokerError("the answer was lost")
+        what = self.due(BROKER)
         self.outages += what == "away"
         if process.cut_off and batch is not None and self.rng.random() < 0.5:
             batch.store()
@@ -121,54 +189,20 @@ class World:
             await self.up.wait()
         process.check()
 
-    def _happen_to(self, process, batch):
-        what = self._due(process.name, sends=batch is not None)
-        if what is None:
-            return
-        if what in ("outage", "unanswered"):
-            if what == "unanswered":
-                batch.store()
-            raise BrokerError("the broker is away")
-        process.moved = what in ("moved", "zombie")
-        process.lost.set()
-        if what != "zombie":
-            process.dead = True
-            raise Killed
-
-    def _due(self, name, *, sends=True):
-        """What happens to a process, or to the broker, now."""
-        found = next((
-            i for i in self.incidents
-            if i.process == name and i.operation <= self.operations[name] and (sends or i.what != "unanswered")
-        ), None)
-        if found is None:
-            return None
-        self.incidents.remove(found)
-        self.happened.append(found)
-        return found.what
-
     def _note(self, what):
         self.happened.append(Incident(BROKER, self.operations[BROKER], what))
 
 
-@dataclass
-class Process:
-    """One life of a process: once killed, none of its clients does anything."""
+class SimulatedProcess(Process):
+    """One life of a process in a world; whether the broker was away in it."""
 
-    world: World
-    name: str
-    born: int = 0
-    """How often the broker had been away."""
-    dead: bool = False
-    moved: bool = False
-    """Whether the next life has none of its files."""
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
-    """Whoever looks after it thinks that it is gone."""
+    def __init__(self, name, world):
+        super().__init__(name)
+        self.world, self._born = world, world.outages
 
     @property
     def cut_off(self):
-        """Whether the broker was away in this life."""
-        return self.born < self.world.outages
+        return self._born < self.world.outages
 
     def check(self):
         if self.dead:
@@ -200,6 +234,14 @@ class Batch:
                 topic=self.topic, partition=self.partition, offset=len(self.log), key=key,
                 value=None if value is None else bytes(value), timestamp=0,
             ))
+
+
+async def _here(work, *arguments):
+    return work(*arguments)
+
+
+async def _for_ever(_broker):
+    await asyncio.Event().wait()
 
 
 class _Client:
