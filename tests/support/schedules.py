@@ -1,7 +1,8 @@
-"""An evaluation in one process, whose parties and nodes may be lost at any of their operations."""
+"""An evaluation in one process, whose parties and nodes may be lost at any of their operations, and its broker too."""
 
 import asyncio
 import os
+from collections import Counter
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache
@@ -11,27 +12,35 @@ from unittest import mock
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from console.cohort.generate import generate
+from console.cohort.shape import Shape
+from mpc.errors import MpcError
 from policy.agreement import load_draft
 from streams import inbox as inboxes
 from streams import pipeline as pipelines
 from streams import resend as resends
 from streams import topics
-from streams.broker import Broker
+from streams.access import node_user, party_user
 from streams.errors import BrokerError, SupersededError
 from streams.flow import Counts
 from streams.parcel import unseal
 from streams.pipeline import PartyPipeline
 from streams.store import ShareStore
+from tests.support import runs
+from tests.support.oracle import expect
 from tests.support.parties import BATCH_KEY, NODE_KEYS, keyed_terms
 from tests.support.pipelines import PARTIES, party_config
 from tests.support.runs import RECIPIENT_KEY, RECORD_KEYS, ThreeNodes, released
-from tests.support.world import Killed, Process, World
+from tests.support.world import NODES, Incident, Killed
 
 AGREEMENT = Path(__file__).parent / "agreements" / "schedules.toml"
 PUBLIC_BATCH_KEY = Ed25519PrivateKey.from_private_bytes(BATCH_KEY).public_key()
 LIVES = ContextVar("whose clients are made")
 ENDS = (Killed, BrokerError, SupersededError)
 """How a life may end before its work is done."""
+SHARE_SECONDS = 240
+ATTEMPTS = 20
+STALL_SECONDS = 2.0
 
 
 @cache
@@ -49,14 +58,39 @@ def terms():
     })
 
 
+def schedules_cohort(folder):
+    """Files of 80 patients, some of them bad."""
+    generate(folder, shape=Shape(patients=80, weeks=8, seed=7, enrolled=0.6, uptake_weeks=2.0), dirt=1)
+    return folder
+
+
+def schedules_expected(cohort):
+    """What the oracle says of them."""
+    return expect(AGREEMENT, {party: cohort / party for party in PARTIES})
+
+
 class Evaluation:
     """Three parties and three nodes' stores in a world of their own."""
 
-    def __init__(self, data, folder, rng, incidents):
-        self.world = World(rng, list(incidents))
-        self._data, self._folder = data, folder
+    def __init__(self, data, folder, world):
+        self.world, self._data, self._folder = world, data, folder
         self.counts = {}
         self._zombies = []
+
+    async def end_as(self, expected, losses=()):
+        """Share and compute; what comes out is the oracle's, and no mask covers two contents. `losses`: see released."""
+        await asyncio.wait_for(self.share(), SHARE_SECONDS)
+        assert await self.released(losses) == {
+            (c.kpi, c.window, tuple(c.cell.items())): c.sums for c in expected.cells if c.released
+        }
+        counted = {name: counts.summary() for name, counts in self.counts.items()}
+        # The oracle's watermark is the whole party's: with two shards it does not know which events are late.
+        assert counted["insurer"]["late_pending"] > 20
+        for name, events in expected.events.items():
+            assert counted[name] | {"late_pending": 0} == events | {"late_pending": 0}
+        masks = await self.masks()
+        assert len(masks) > 100
+        assert all(len(contents) == 1 for contents in masks.values())
 
     async def share(self):
         """Until every node has every share, whatever happens on the way."""
@@ -65,12 +99,9 @@ class Evaluation:
             mock.patch.object(pipelines, "Consumer", lambda *a: LIVES.get().consumer(*a)),
             mock.patch.object(inboxes, "Consumer", lambda *a: LIVES.get().consumer(*a)),
             mock.patch.object(resends, "Consumer", lambda *a: LIVES.get().consumer(*a)),
-            mock.patch.object(pipelines, "watch", _for_ever),
-            mock.patch.object(resends.Resender, "run", _for_ever),
-            # Threads would make a schedule another one each time.
-            mock.patch.object(asyncio, "to_thread", _here),
-            # No power cut is simulated: what a process wrote is there.
+            # No power cut happens: what a process wrote is there.
             mock.patch.object(os, "fsync", _nothing),
+            self.world.rules(),
         ):
             try:
                 await asyncio.gather(*(self._party(name) for name in PARTIES), *(self._node(j) for j in range(3)))
@@ -85,11 +116,11 @@ class Evaluation:
         """Lives of a party's worker, until one has come to the end."""
         machine = 0
         while True:
-            process = Process(self.world, name)
+            process = await self.world.process(name)
             LIVES.set(process)
             pipeline = PartyPipeline(party_config(
-                Broker(""), terms(), name, self._data / name, state=self._folder / f"{name}-{machine}",
-                checkpoint_seconds=0.0,
+                self.world.broker(party_user(name)), terms(), name, self._data / name,
+                state=self._folder / f"{name}-{machine}", checkpoint_seconds=0.0, stall_seconds=SHARE_SECONDS,
             ), _silent)
             life, lost = asyncio.create_task(pipeline.run()), asyncio.create_task(process.lost.wait())
             await asyncio.wait({life, lost}, return_when=asyncio.FIRST_COMPLETED)
@@ -105,14 +136,14 @@ class Evaluation:
     async def _node(self, number):
         """Lives of a node's inbox, until its store has everything."""
         while True:
-            LIVES.set(Process(self.world, f"node-{number}"))
+            LIVES.set(await self.world.process(NODES[number]))
             with suppress(Killed, BrokerError):
                 await self._receive(number)
                 return
 
     async def _receive(self, number):
         store, key = self.store(number), X25519PrivateKey.from_private_bytes(NODE_KEYS[number])
-        async with inboxes.Inbox(Broker(""), terms(), number, key) as inbox:
+        async with inboxes.Inbox(self.world.broker(node_user(number)), terms(), number, key) as inbox:
             async for batches in inbox:
                 store.add(batches)
                 assert inbox.refused == 0
@@ -122,22 +153,44 @@ class Evaluation:
     def store(self, number):
         return ShareStore(self._folder / f"store-{number}", terms(), number)
 
-    async def released(self):
-        """What the nodes compute from their stores: (KPI, window, cell) → sums, of what is released."""
-        nodes = ThreeNodes(terms())
-        for node in nodes.nodes:
-            node.shares = self.store(node.number)
-            assert node.shares.incidents == []
-            node.restart()
-        await nodes.work_on()
-        return released(nodes)
+    async def released(self, losses=()):
+        """What the nodes compute from their stores: (KPI, window, cell) → sums, of what is released.
 
-    def masks(self):
+        `losses`: (process, message): a node is killed as it sends its how-many-th message to another.
+        """
+        nodes, sent = ThreeNodes(terms()), Counter()
+
+        def tap(sender, _receiver, _channel, _label, payload):
+            name = NODES[sender]
+            sent[name] += 1
+            if (name, sent[name]) in losses:
+                self.world.happened.append(Incident(name, sent[name], "run lost"))
+                raise runs.Killed
+            return payload
+
+        for node in nodes.nodes:
+            self._start(node)
+        for _ in range(ATTEMPTS):
+            ended = await nodes.work(tap, STALL_SECONDS)
+            if ended == [False] * 3:
+                return released(nodes)
+            for node, end in zip(nodes.nodes, ended, strict=True):
+                assert isinstance(end, (bool, MpcError, runs.Killed)), end
+                if isinstance(end, runs.Killed):
+                    self._start(node)
+        raise AssertionError(f"still at work after {ATTEMPTS} attempts")
+
+    def _start(self, node):
+        node.shares = self.store(node.number)
+        assert node.shares.incidents == []
+        node.restart()
+
+    async def masks(self):
         """Seed of a mask → what was ever sent under it, as far as the nodes together can tell."""
         found = {}
         for number, secret in enumerate(NODE_KEYS):
             key = X25519PrivateKey.from_private_bytes(secret)
-            for message in self.world.values(topics.inbox(number, terms().draft.name)):
+            for message in await self.world.values(topics.inbox(number, terms().draft.name)):
                 pieces = unseal(message, number, key, PUBLIC_BATCH_KEY)
                 moving = [p.body for p in pieces if p.travels]
                 for piece in pieces:
@@ -146,16 +199,8 @@ class Evaluation:
         return found
 
 
-async def _here(work, *arguments):
-    return work(*arguments)
-
-
 def _nothing(_file):
     return None
-
-
-async def _for_ever(_broker):
-    await asyncio.Event().wait()
 
 
 def _silent(*_):
