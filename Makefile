@@ -38,10 +38,13 @@ test: setup
 	$(MAKE) lint
 	$(BIN)/pytest
 
-# The simulation under many more schedules than the tests take, other ones each time: about a second each.
+# The simulation under many more schedules than the tests take, other ones each time: a second or two each, on Apache
+# Kafka a quarter of a minute.
 SCHEDULES := 5000
-soak: setup
-	WINNOW_SCHEDULES=$(SCHEDULES) $(BIN)/pytest --timeout 0 tests/simulation
+KAFKA_SCHEDULES := 200
+soak: kafka
+	WINNOW_SCHEDULES=$(SCHEDULES) WINNOW_KAFKA_SEEDS=$$(date +%s):$(KAFKA_SCHEDULES) \
+		$(BIN)/pytest --timeout 0 tests/simulation
 
 # Pins every version with its hashes, and no download address.
 lock:

@@ -266,6 +266,8 @@ async def rekey(
     finally:
         if sending is not None:
             sending.cancel()
+            # Its error, if it has one beside ours, is nobody's.
+            await asyncio.gather(sending, return_exceptions=True)
 
 
 def _all_ended(rekeyer: Rekeyer, headers: Mapping[int, Header]) -> bool:

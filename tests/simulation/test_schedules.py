@@ -54,7 +54,7 @@ def incident(kind, what):
 drawn = [incident(kind, what) for kind, all_of_it in HAPPENS.items() for what in all_of_it]
 plans = st.builds(
     lambda *parts: [i for i in (*parts[:-1], *parts[-1]) if i is not None],
-    *(st.none() | each for each in drawn), st.lists(st.one_of(drawn), max_size=4),
+    *(st.none() | each for each in drawn), st.lists(st.one_of(drawn), max_size=2),
 )
 """Of every kind one or none, and some more."""
 profiles = st.sampled_from([APACHE, replace(APACHE, idempotent=False)])

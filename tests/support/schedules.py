@@ -39,6 +39,7 @@ LIVES = ContextVar("whose clients are made")
 ENDS = (Killed, BrokerError, SupersededError)
 """How a life may end before its work is done."""
 SHARE_SECONDS = 240
+"""For what takes a second or two in memory, and up to half a minute on Apache Kafka."""
 ATTEMPTS = 20
 STALL_SECONDS = 2.0
 
@@ -80,9 +81,9 @@ class Evaluation:
     async def end_as(self, expected, losses=()):
         """Share and compute; what comes out is the oracle's, and no mask covers two contents. `losses`: see released."""
         await asyncio.wait_for(self.share(), SHARE_SECONDS)
-        assert await self.released(losses) == {
-            (c.kpi, c.window, tuple(c.cell.items())): c.sums for c in expected.cells if c.released
-        }
+        sums = {(c.kpi, c.window, tuple(c.cell.items())): c.sums for c in expected.cells if c.released}
+        assert sums
+        assert await self.released(losses) == sums
         counted = {name: counts.summary() for name, counts in self.counts.items()}
         # The oracle's watermark is the whole party's: with two shards it does not know which events are late.
         assert counted["insurer"]["late_pending"] > 20

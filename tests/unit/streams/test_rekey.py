@@ -1,5 +1,7 @@
 """Re-keying: accepted + refused = read, and how records came together, or that they come again, changes nothing."""
 
+import asyncio
+import gc
 import random
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -11,7 +13,7 @@ from policy.agreement import Draft
 from streams import rekey as rekeying
 from streams.columns import ENDED, NEVER, EventColumns
 from streams.envelope import Claim, ClaimEvent, Heartbeat, encode
-from streams.errors import StreamsError
+from streams.errors import BrokerError, StreamsError
 from streams.flow import Counts, Pulse
 from streams.numbering import numbered
 from streams.rejects import Reason, open_rejected
@@ -255,6 +257,36 @@ async def test_the_stage_reads_its_partitions_to_their_ends():
     )
     assert [t for t, *_ in producer.sent if t == "hospital.rejected"] == ["hospital.rejected"]
     assert sharded[-1][1].watermark == ENDED
+
+
+async def test_a_broker_that_goes_while_it_is_read_and_written_is_told_once():
+    """A read, and one of the sends that run beside it, fail at the same moment: of the second error nobody hears."""
+    gone = asyncio.Event()
+
+    class Gone(Polled):
+        async def poll(self, _seconds, most):
+            if self.polls:
+                return await super().poll(_seconds, most)
+            await asyncio.sleep(0.01)
+            asyncio.get_running_loop().call_soon(gone.set)
+            await gone.wait()
+            raise BrokerError("reading failed")
+
+    class Refusing:
+        async def send(self, _topic, partition, _records):
+            await (gone if partition == 0 else asyncio.Event()).wait()
+            raise BrokerError("sending failed")
+
+    left = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context["message"]))
+    consumer = Gone([[SimpleNamespace(partition=0, offset=0, key=None, value=encode(encounter(1, "a", 3, 4)))]])
+    with pytest.raises(BrokerError, match="reading failed"):
+        await rekey(
+            rekeyer(2), "hospital", "small", {0: beginning(0)}, consumer, Refusing(), Counts(), lambda *_: None, Pulse(5.0),
+        )
+    await asyncio.sleep(0.01)
+    gc.collect()
+    assert left == []
 
 
 def test_lines_that_stand_there_twice_are_passed_over_the_second_time():
