@@ -6,10 +6,15 @@ one under the same id is an incident.
 
 Shares are linear: a pane at a revision is the sum of all its revisions up to it. Each edition of results is made of
 one agreed revision of every pane (policy.maturity); what is later is kept.
+
+Rows that a party had erased are 0 in all that is kept and in all that still comes (streams.erased).
 """
 
+import os
+import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +25,16 @@ from pydantic import ValidationError
 
 from policy.agreement import NODES, Terms
 from streams.batch import BatchHeader
+from streams.erased import Erased, Side, force_folder
+from streams.erasure import ErasureList
 from streams.errors import StoreError
 
 FORMAT = b"1"
 MAX_INCIDENTS = 1_000
 """Incidents remembered; the count goes on."""
 _FORMAT, _HEADER, _COMMITMENTS = b"winnow.format", b"winnow.header", b"winnow.commitments"
+_ERASED = b"winnow.erased"
+"""How many erasure lists of its party and shard a file obeys."""
 
 Key = tuple[str, int, int, int, int]
 REGISTER = -1
@@ -48,6 +57,8 @@ class _Entry:
     batch_id: str
     commitments: dict[int, bytes]
     blocks: int | None
+    erased: int
+    """Erasure lists that its file obeys."""
 
 
 class ShareStore:
@@ -68,23 +79,30 @@ class ShareStore:
         self.incidents: list[Key] = []
         """Batches of which a second, different content came."""
         self._log = structlog.get_logger()
+        self._rewriting = threading.Lock()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
+        self.erased = Erased(folder, terms)
         for path in sorted(folder.glob("*/*/*/*.arrow")):
-            header, commitments, _ = self._read(path)
-            self._enter(header, commitments)
+            header, commitments, _, erased = self._read(path)
+            self._enter(header, commitments, erased)
+        for side in self.erased.sides:
+            self.rewrite(self.unerased(side))
+            self.erased.finish(side)
 
-    def add(self, batches: Iterable[ShareBatch]) -> None:
-        """Keep batches; one already here is ignored if it is the same, and an incident if not."""
+    def add(self, batches: Iterable[ShareBatch | ErasureList]) -> None:
+        """Keep batches; one already here is ignored if it is the same, and an incident if not. So with lists."""
         for batch in batches:
+            if isinstance(batch, ErasureList):
+                self.erased.take(batch, self._slots(batch.side), datetime.now(UTC))
+                continue
             header = batch.header
             if header.agreement != self._agreement or set(batch.components) != set(self._held):
                 raise StoreError("a batch of another agreement or another node was given to this store")
             known = self._index.get(header.key)
             blocks = self._blocks.get(header.key[:2])
             if known is None and (header.blocks is None or blocks in (None, header.blocks)):
-                self._write(batch)
-                self._enter(header, batch.commitments)
+                self._enter(header, batch.commitments, self._write(batch))
             elif known is None or known.commitments != batch.commitments or known.batch_id != header.batch_id.hex():
                 if len(self.incidents) < MAX_INCIDENTS:
                     self.incidents.append(header.key)
@@ -168,6 +186,32 @@ class ShareStore:
                     out[:, place, :, block * size : (block + 1) * size] += data[:, rows]
         return out
 
+    def sealed(self, side: Side, pane: int) -> bool:
+        """Whether a pane of one party and shard is here, as first sealed."""
+        return self._has(side, pane, 0)
+
+    def unerased(self, side: Side) -> list[Key]:
+        """What does not obey yet what is marked as erased."""
+        held = [(key, entry) for key, entry in self._index.items() if key[:2] == side]
+        return [key for key, entry in held if self.erased.changes(side, key[3], entry.erased)]
+
+    def rewrite(self, keys: Sequence[Key]) -> None:
+        """Have files obey what is marked as erased, on disk; in any thread, while others come."""
+        with self._rewriting:
+            folders = set()
+            for key in keys:
+                if self.erased.changes(key[:2], key[3], self._index[key].erased):
+                    header, commitments, data, _ = self._read(self._path(key))
+                    batch = ShareBatch(header, dict(zip(self._held, data, strict=True)), commitments)
+                    self._index[key] = replace(self._index[key], erased=self._write(batch, durable=True))
+                    folders.add(self._path(key).parent)
+            for folder in folders:
+                force_folder(folder)
+
+    def _slots(self, side: Side) -> int | None:
+        """Of a register, if all of it is here."""
+        return self._blocks[side] * self._terms.draft.linkage.block_slots if self._has(side, REGISTER, 0) else None
+
     def _leading(self, edition: int) -> int:
         if self.registers_complete:
             while self._complete[edition] < self._terms.draft.panes.count and all(
@@ -200,8 +244,8 @@ class ShareStore:
             )
         return entry
 
-    def _enter(self, header: BatchHeader, commitments: dict[int, bytes]) -> None:
-        self._index[header.key] = _Entry(header.batch_id.hex(), commitments, header.blocks)
+    def _enter(self, header: BatchHeader, commitments: dict[int, bytes], erased: int) -> None:
+        self._index[header.key] = _Entry(header.batch_id.hex(), commitments, header.blocks, erased)
         if header.blocks is not None:
             self._blocks[header.key[:2]] = header.blocks
 
@@ -210,28 +254,36 @@ class ShareStore:
         name = "register" if pane == REGISTER else f"pane-{pane:05d}-{revision:02d}"
         return self._folder / party / f"shard-{shard:02d}" / f"block-{block:04d}" / f"{name}.arrow"
 
-    def _write(self, batch: ShareBatch) -> None:
+    def _write(self, batch: ShareBatch, *, durable: bool = False) -> int:
+        """Replace a batch's file; returns how many erasure lists it obeys."""
         header = batch.header
+        erased, components = self.erased.marked(header.key[:2]), self.erased.blanked(header, batch.components)
         commitments = b"".join(batch.commitments[c] for c in self._held)
         schema = pa.schema(
             [pa.field(f"component-{c}", pa.uint64(), nullable=False) for c in self._held],
-            metadata={_FORMAT: FORMAT, _HEADER: header.canonical, _COMMITMENTS: commitments.hex()},
+            metadata={
+                _FORMAT: FORMAT, _HEADER: header.canonical, _COMMITMENTS: commitments.hex(), _ERASED: str(erased),
+            },
         )
-        table = pa.record_batch([pa.array(batch.components[c].ravel()) for c in self._held], schema=schema)
+        table = pa.record_batch([pa.array(components[c].ravel()) for c in self._held], schema=schema)
         path = self._path(header.key)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = path.with_suffix(".tmp")
         with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
             writer.write_batch(table)
+        if durable:
+            with draft.open("rb") as written:
+                os.fsync(written.fileno())
         draft.replace(path)
+        return erased
 
     def _load(self, key: Key) -> tuple[BatchHeader, NDArray[np.uint64]]:
         self._entry(key)
-        header, _, data = self._read(self._path(key))
+        header, _, data, _ = self._read(self._path(key))
         return header, data
 
-    def _read(self, path: Path) -> tuple[BatchHeader, dict[int, bytes], NDArray[np.uint64]]:
-        """Header, commitments, (2, columns, slots)."""
+    def _read(self, path: Path) -> tuple[BatchHeader, dict[int, bytes], NDArray[np.uint64], int]:
+        """Header, commitments, (2, columns, slots), erasure lists that it obeys."""
         try:
             with pa.memory_map(str(path)) as source:
                 table = pa.ipc.open_file(source).read_all()
@@ -242,8 +294,9 @@ class ShareStore:
                 digests = bytes.fromhex(metadata[_COMMITMENTS].decode())
                 data = np.stack([table.column(f"component-{c}").to_numpy() for c in self._held])
                 data = data.reshape(2, *header.shape)
+                erased = int(metadata.get(_ERASED, 0))
         except (pa.ArrowException, OSError, KeyError, ValueError, ValidationError) as error:
             raise StoreError(f"{path} cannot be read ({type(error).__name__}); it is not a share batch") from error
         if header.agreement != self._agreement:
             raise StoreError(f"{path} belongs to agreement {header.agreement[:16]}, not {self._agreement[:16]}")
-        return header, {c: digests[32 * i : 32 * i + 32] for i, c in enumerate(self._held)}, data
+        return header, {c: digests[32 * i : 32 * i + 32] for i, c in enumerate(self._held)}, data, erased
