@@ -4,7 +4,7 @@ Each rule is a small function of the facts that returns a refusal or None. Every
 refuse alone. What may come out *after* the computation is decided on shares, in mpc.disclosure.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -128,11 +128,16 @@ def erased_panes(terms: Terms, facts: AgreementFacts, request: RunRequest) -> Re
     One erased row among padding may be a patient's: a result made of what is left, beside one from before, would be
     about that patient.
     """
-    early = [w for w in request.windows if w[0] < request.erased_panes]
-    if not early:
+    return windows_left(terms, [start for start, _ in request.windows], request.erased_panes)
+
+
+def windows_left(terms: Terms, starts: Sequence[int], erased: int) -> Refusal | None:
+    """Windows that start with these panes all start after the `erased` leading ones, in which rows are erased."""
+    early = min(starts, default=erased)
+    if early >= erased:
         return None
     grid = terms.draft.panes
-    begins, open_from = (grid.first_day(min(pane, grid.count)) for pane in (early[0][0], request.erased_panes))
+    begins, open_from = (grid.first_day(min(pane, grid.count)) for pane in (early, erased))
     return Refusal("erased-panes", f"a window from {begins}", f"windows from {open_from} on",
                    "ask for a later window; what was released of earlier ones stays")
 

@@ -186,6 +186,11 @@ class ShareStore:
                     out[:, place, :, block * size : (block + 1) * size] += data[:, rows]
         return out
 
+    @property
+    def erased_digest(self) -> str:
+        """Of the lists that everything here obeys, or will before anything is read; empty without any."""
+        return self.erased.digest
+
     def sealed(self, side: Side, pane: int) -> bool:
         """Whether a pane of one party and shard is here, as first sealed."""
         return self._has(side, pane, 0)
