@@ -136,14 +136,15 @@ def test_tables_of_both_languages():
     more = listed(1, boundary=6, slots=(4, 5, 6, 7))
     found = collected(*(receipt(node) for node in range(3)), receipt(2, more), sent=(more, listed()))
     assert printed("en", found) == [
-        "Rows that insurer had erased", "Shard | List | Left (UTC) | Panes before | Rows | Receipts | State",
-        "0 | 0 | 1 Mar 2024 11:00:00 | 29 Jan 2024 | 4 | node 0, 1, 2 | complete",
-        "0 | 1 | 1 Mar 2024 11:00:00 | 12 Feb 2024 | 4 | node 2 | 2 of 3 missing",
+        "Rows that insurer had erased", "Shard | List | Left (UTC) | Panes before | Rows | Receipts of nodes",
+        "0 | 0 | 1 Mar 2024 11:00 | 29 Jan 2024 | 4 | 0, 1, 2: complete",
+        "0 | 1 | 1 Mar 2024 11:00 | 12 Feb 2024 | 4 | 2; 2 missing",
     ]
     assert printed("nl", found)[-2:] == [
-        "0 | 0 | 1 mrt 2024 11:00:00 | 29 jan 2024 | 4 | knooppunt 0, 1, 2 | volledig",
-        "0 | 1 | 1 mrt 2024 11:00:00 | 12 feb 2024 | 4 | knooppunt 2 | 2 van 3 ontbreekt",
+        "0 | 0 | 1 mrt 2024 11:00 | 29 jan 2024 | 4 | 0, 1, 2: volledig",
+        "0 | 1 | 1 mrt 2024 11:00 | 12 feb 2024 | 4 | 2; 2 ontbreekt",
     ]
+    assert printed("en", collected())[-1] == "0 | 0 | 1 Mar 2024 11:00 | 29 Jan 2024 | 4 | none yet"
     assert printed("en", Receipts(TERMS, "insurer"))[-1] == "Nothing has left yet."
     assert [each["complete"] for each in as_document(found.found)["lists"]] == [True, False]
 
