@@ -34,12 +34,10 @@ WORDS: Final[dict[str, Words]] = {
     "left": Words(en="Left (UTC)", nl="Verstuurd (UTC)"),
     "before": Words(en="Panes before", nl="Perioden vóór"),
     "rows": Words(en="Rows", nl="Rijen"),
-    "receipts": Words(en="Receipts", nl="Ontvangstbewijzen"),
-    "state": Words(en="State", nl="Toestand"),
-    "nodes": Words(en="node {nodes}", nl="knooppunt {nodes}"),
-    "nobody": Words(en="of nobody", nl="van niemand"),
-    "complete": Words(en="complete", nl="volledig"),
-    "waiting": Words(en="{missing} of {all} missing", nl="{missing} van {all} ontbreekt"),
+    "receipts": Words(en="Receipts of nodes", nl="Bewijs van knooppunten"),
+    "nobody": Words(en="none yet", nl="nog geen"),
+    "complete": Words(en="{nodes}: complete", nl="{nodes}: volledig"),
+    "missing": Words(en="{nodes}; {missing} missing", nl="{nodes}; {missing} ontbreekt"),
 }
 
 
@@ -99,28 +97,22 @@ def present_receipts(found: PartyReceipts, lang: Lang, console: Output) -> None:
         console.print(Text(_say(lang, "none")))
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-    for heading in ("shard", "list", "left", "before", "rows", "receipts", "state"):
+    for heading in ("shard", "list", "left", "before", "rows", "receipts"):
         table.add_column(Text(_say(lang, heading)), no_wrap=True)
     for each in found.lists:
         left = each.left.astimezone(UTC)
         table.add_row(
-            Text(str(each.shard)), Text(str(each.number)), Text(f"{day(left.date(), lang)} {left:%H:%M:%S}"),
-            Text(day(each.before, lang)), Text(number(each.rows, lang, 0)), Text(_nodes(each, lang)),
-            _state(each, lang),
+            Text(str(each.shard)), Text(str(each.number)), Text(f"{day(left.date(), lang)} {left:%H:%M}"),
+            Text(day(each.before, lang)), Text(number(each.rows, lang, 0)), _receipts_of(each, lang),
         )
     console.print(table)
 
 
-def _nodes(each: ListErased, lang: Lang) -> str:
-    nodes = ", ".join(map(str, sorted(each.erased)))
-    return _say(lang, "nodes", nodes=nodes) if nodes else _say(lang, "nobody")
-
-
-def _state(each: ListErased, lang: Lang) -> Text:
+def _receipts_of(each: ListErased, lang: Lang) -> Text:
+    nodes, missing = ", ".join(map(str, sorted(each.erased))), NODES - len(each.erased)
     if each.complete:
-        return Text(_say(lang, "complete"), style="green")
-    missing = str(NODES - len(each.erased))
-    return Text(_say(lang, "waiting", missing=missing, all=str(NODES)), style="yellow")
+        return Text(_say(lang, "complete", nodes=nodes), style="green")
+    return Text(_say(lang, "missing" if nodes else "nobody", nodes=nodes, missing=str(missing)), style="yellow")
 
 
 def _say(lang: Lang, key: str, **values: str) -> str:

@@ -39,7 +39,7 @@ async def standing(
     folded = [
         shard_stand(
             number, max(position, end), position, shard.panes.watermark, shard.panes.sealed, shard.panes.late_pending,
-            shard.panes.late_after_maturity,
+            shard.panes.late_after_maturity, shard.panes.withdrawn.waiting,
         )
         for number, (shard, position, end) in enumerate(zip(shards, folds, logged.values(), strict=True))
     ]

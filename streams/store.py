@@ -83,6 +83,8 @@ class ShareStore:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         self.erased = Erased(folder, terms)
+        for left in folder.glob("*/*/*/*.tmp"):
+            left.unlink()  # a process died while it wrote; rows in it may be erased by now
         for path in sorted(folder.glob("*/*/*/*.arrow")):
             header, commitments, _, erased = self._read(path)
             self._enter(header, commitments, erased)

@@ -46,8 +46,8 @@ class Withdrawals:
 
     @property
     def waiting(self) -> int:
-        """People who withdrew and are on no list yet."""
-        return len(self._first) - len(self._listed)
+        """People who withdrew and are on no list yet; 0 where nothing is erased."""
+        return 0 if self._erasure is None else len(self._first) - len(self._listed)
 
     def add(self, person: int, pane: int) -> None:
         """Somebody withdraws: nothing of theirs counts from a pane on. What was said first stands."""

@@ -165,6 +165,13 @@ def test_a_node_that_was_killed_between_two_files_goes_on_when_it_starts(stores,
     check(again, ROWS)
 
 
+def test_what_a_write_that_was_cut_off_left_is_taken_away(stores, tmp_path):
+    left = stores[0]._path((*SIDE, 0, 1, 0)).with_suffix(".tmp")
+    left.write_bytes(b"rows as they were")
+    ShareStore(tmp_path / "node-0", TERMS, 0)
+    assert not left.exists()
+
+
 def test_a_batch_that_is_lost_and_sent_again_comes_back_erased(stores, tmp_path):
     deliver(stores, erasure())
     for store in stores:

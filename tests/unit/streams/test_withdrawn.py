@@ -80,6 +80,7 @@ def test_nobody_is_listed_where_nobody_withdrew_and_none_where_nothing_is_agreed
     assert lists(folded(new(agreed()), log_of(leaving(), []))) == []
     without = new(agreed(erasure=None))
     assert lists(folded(without, log_of(leaving(10), []))) == []
+    assert without.panes.withdrawn.waiting == 0
     assert "listed" not in chest.unlock(KEY, without._purpose, without.dump(KEY))[1]._found
 
 
