@@ -1,9 +1,9 @@
 """Erasing rows in step with the other two nodes, between runs.
 
 At the beginning of every attempt nodes tell each other how many lists they know, how many are due and how many are done
-(streams.erased). From that all three take the same decision: who has done less than the others, or less than all could
-do, erases, and nothing else runs in that attempt. Erasing opens nothing and sends nothing, so a node that dies over it
-goes on alone when it starts, and is level with its peers in the next attempt.
+(streams.erased). From that all three take the same decision: who has done less than the others have begun to do, or,
+when they are level, less than all could do, erases, and nothing else runs in that attempt. Erasing opens nothing and
+sends nothing, so a node that dies over it goes on alone when it starts, and is level in the next attempt.
 """
 
 import asyncio
@@ -80,17 +80,20 @@ class Erasing:
         if {len(r.lists) for r in ready} != {len(sides)}:
             raise ProtocolError(f"nodes tell of {[len(r.lists) for r in ready]} parties and shards, not {len(sides)}")
         stands = {side: [Stand(*r.lists[place]) for r in ready] for place, side in enumerate(sides)}
-        wanted = {side: max(_done(s), min(each.due for each in s)) for side, s in stands.items()}
-        wanted = {side: lists for side, lists in wanted.items() if any(each.done < lists for each in stands[side])}
+        begun = {side: max(each.marked for each in s) for side, s in stands.items()}
+        behind = _less(begun, stands)
+        # Where nodes are level they close the same panes, and so have the same windows due.
+        wanted = behind or _less({side: min(each.due for each in s) for side, s in stands.items()}, stands)
         if not wanted:
             return False
-        if any(each.known < _done(stands[side]) for side in wanted for each in stands[side]):
-            raise Apart("a node lacks an erasure list that the others have obeyed. Restore its store, or its inbox.")
+        if any(each.known < lists for side, lists in wanted.items() for each in stands[side]):
+            raise Apart("a node lacks an erasure list that the others obey. Restore its store, or its inbox.")
         agreed = await self._alike(council, wanted)
-        if any(_done(s) != min(each.done for each in s) for side, s in stands.items() if side not in agreed):
+        if behind.keys() - agreed.keys():
             raise Apart("the nodes erased different rows: one has another's store. Restore that folder.")
-        targets = {side: self._first(side, lists, stands[side], due) for side, lists in agreed.items()}
-        targets = {side: lists for side, lists in targets.items() if any(s.done < lists for s in stands[side])}
+        targets = agreed if behind else _less(
+            {side: self._first(side, lists, stands[side], due) for side, lists in agreed.items()}, stands
+        )
         if mine := {side: lists for side, lists in targets.items() if stands[side][self.number].done < lists}:
             await self._erase(mine)
         return bool(targets)
@@ -139,7 +142,7 @@ class Erasing:
 
     def _first(self, side: Side, lists: int, stands: Sequence[Stand], due: int | None) -> int:
         """How many lists are obeyed now: none that would close a window that could run, but for those overdue."""
-        least = max(_done(stands), min(each.overdue for each in stands))
+        least = min(each.overdue for each in stands)
         known = self.store.erased.lists(side)
         while lists > least and due is not None and due < known[lists - 1].boundary:
             lists -= 1
@@ -163,6 +166,6 @@ class Erasing:
             self.state.update(closed=self.store.erased.panes)
 
 
-def _done(stands: Sequence[Stand]) -> int:
-    """The most that any node has done."""
-    return max(each.done for each in stands)
+def _less(lists: Mapping[Side, int], stands: Mapping[Side, Sequence[Stand]]) -> dict[Side, int]:
+    """Those of which some node has done less."""
+    return {side: most for side, most in lists.items() if any(each.done < most for each in stands[side])}

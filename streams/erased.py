@@ -66,6 +66,8 @@ class Stand(NamedTuple):
     """Whose delay has passed."""
     overdue: int
     """That this node has had for as long as agreed."""
+    marked: int
+    """That are to be obeyed, as all three nodes decided."""
     done: int
     """Erased in all files here."""
 
@@ -159,7 +161,7 @@ class Erased:
                 break
             due += 1
             overdue = due if late else overdue
-        return Stand(len(held.lists), due, overdue, held.done)
+        return Stand(len(held.lists), due, overdue, held.marked, held.done)
 
     def digest_of(self, side: Side, lists: int) -> str:
         """Of the first so many lists, which must be known: 64 hexadecimal digits."""

@@ -199,6 +199,8 @@ class ShareStore:
 
     def unerased(self, side: Side) -> list[Key]:
         """What does not obey yet what is marked as erased."""
+        if not self.erased.marked(side):
+            return []
         held = [(key, entry) for key, entry in self._index.items() if key[:2] == side]
         return [key for key, entry in held if self.erased.changes(side, key[3], entry.erased)]
 

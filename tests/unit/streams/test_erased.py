@@ -263,7 +263,7 @@ def test_a_list_is_due_when_windows_have_run_or_a_node_has_waited_long_enough(st
     erased.take(erasure(), SLOTS, NOW)
     erased.take(erasure(1, 4, (2, 3, 4, 6)), SLOTS, NOW)
     stand = erased.stand(SIDE, complete, NOW + timedelta(days=days), lambda _: sealed)
-    assert stand == (2, due, overdue, 0)
+    assert stand == (2, due, overdue, 0, 0)
 
 
 def test_a_folder_that_lost_what_it_erased_by_is_refused(stores, tmp_path):
