@@ -218,6 +218,27 @@ def figures(
 
 
 @app.command
+def receipts(
+    *, config: Path, json: Annotated[bool, Parameter(negative=())] = False, lang: Literal["en", "nl"] = "en"
+) -> int:
+    """Show a party which rows of patients who withdrew the nodes have erased, by their signed receipts.
+
+    For every list of rows: when it left, before which day rows are erased, how many rows it names (patients among
+    padding), and from which nodes there is a valid receipt. A list is complete with three.
+
+    Exit codes: 0 shown, 2 configuration, or an agreement without erasure, 5 the broker is gone.
+
+    Args:
+        config: the party's configuration, a TOML file; see docs/erasure.md.
+        json: print one JSON document on standard output.
+        lang: of the table: en or nl.
+    """
+    from console.receipts import receipts as show
+
+    return show(config, as_json=json, lang=lang)
+
+
+@app.command
 def replay(
     *,
     config: Path,

@@ -65,6 +65,11 @@ RULES: Final[dict[str, Text]] = {
         en="the agreed number of runs that make full editions is used up; provisional ones stay",
         nl="het afgesproken aantal runs voor volledige uitgaven is op; de voorlopige blijven",
     ),
+    "erased-panes": Text(
+        en="rows of patients who withdrew were erased in the window's period, so nothing new is made of it",
+        nl="in de periode van dit venster zijn rijen gewist van patiënten die zich terugtrokken; er wordt niets nieuws "
+           "van gemaakt",
+    ),
     "quota": Text(en="the agreed number of runs is used up", nl="het afgesproken aantal runs is op"),
 }
 

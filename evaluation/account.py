@@ -15,6 +15,7 @@ from evaluation.records import (
     Answered,
     AnyRecord,
     Done,
+    Erased,
     Events,
     Failed,
     Missed,
@@ -88,7 +89,7 @@ class Account:
                 self._answers.add(record)
             case Events():
                 self._events[record.party] = record
-            case Failed() | Missed() | Skipped() | PanesSealed():
+            case Failed() | Missed() | Skipped() | PanesSealed() | Erased():
                 pass  # these change nothing of what came out or will not; the topic keeps them
 
     def add_result(self, shares: ResultShares) -> None:

@@ -33,6 +33,9 @@ class Outlets(Protocol):
     async def say(self, record: Record) -> None:
         """Send a record."""
 
+    async def receipt(self, topic: str, record: Record) -> None:
+        """Send a party, on its topic of receipts, what was done for it."""
+
 
 @dataclass
 class Extras:
@@ -80,7 +83,7 @@ class Answering:
         known = DemandFacts(
             signer=asked.signer, nonce_seen=key in ledger.nonces or key in nonces, complete_panes=panes,
             needs_run=bool(missing_plans(self.terms, asked.demand, covered)),
-            runs_used=ledger.used.get(asked.demand.requester, 0),
+            runs_used=ledger.used.get(asked.demand.requester, 0), erased_panes=ledger.closed,
         )
         return next((r for _, r in verdicts(self.terms, facts, asked.demand, known) if r is not None), None)
 

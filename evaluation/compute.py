@@ -73,14 +73,15 @@ class Computation:
         """A digest of the attempts that made the running totals, equal at nodes whose totals belong together."""
 
     def manifest(self, windows: Sequence[Window]) -> tuple[str, dict[int, str]]:
-        """What a run reads: a digest of the batch ids, and one of the commitments per component held here.
+        """What a run reads: a digest of the batch ids and of what is erased in them, and one of the commitments per
+        component held here.
 
         Commitments are salted, so a digest tells a node that lacks the component nothing. Without windows: the
         registers.
         """
         panes = range(min(w.start for w in windows), max(w.stop for w in windows)) if windows else None
         batches = self._store.commitments(panes, self._edition(windows) if windows else 0)
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(self._store.erased_digest.encode())
         components = {c: hashlib.sha256() for c in (self._number, (self._number + 1) % NODES)}
         for batch_id in sorted(batches):
             digest.update(batch_id.encode())

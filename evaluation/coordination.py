@@ -13,13 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mpc.errors import ProtocolError
 from mpc.wire import Wire
-from policy.agreement import NODES
+from policy.agreement import MAX_SHARDS, NODES
 from policy.canonical import canonical_bytes
+from streams.erasure import MAX_LISTS
 
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Attempted = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 MODEL = TypeVar("MODEL", bound=BaseModel)
+Number = Annotated[int, Field(ge=0, le=MAX_LISTS)]
 MAX_MESSAGE_BYTES = 64 << 10
+MAX_SIDES = 5 * MAX_SHARDS
+"""Shards of all parties of an agreement."""
 
 
 class Message(BaseModel):
@@ -53,6 +57,14 @@ class Ready(Message):
     """Requests of lower offsets are answered here."""
     asked_last: bool
     """Whether the latest run was for a request: a scheduled one comes first then."""
+    lists: tuple[tuple[Number, Number, Number, Number, Number], ...] = Field(default=(), max_length=MAX_SIDES)
+    """By party and shard: erasure lists known, due, overdue, marked and done (streams.erased.Stand)."""
+
+
+class Lists(Message):
+    """Digests of the erasure lists that could be obeyed now, of parties and shards that have some."""
+
+    digests: tuple[Hex32, ...] = Field(max_length=MAX_SIDES)
 
 
 class Stance(Message):

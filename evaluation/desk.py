@@ -19,7 +19,8 @@ from evaluation.answering import Answering, Extras, Outlets
 from evaluation.compute import Computation
 from evaluation.config import ChainSettings
 from evaluation.coordination import Council, Ready, Sealed
-from evaluation.errors import EvaluationError
+from evaluation.erasing import Erasing
+from evaluation.errors import Apart
 from evaluation.expected import Expected
 from evaluation.intake import Asked, Intake
 from evaluation.merkle import merkle_root
@@ -55,10 +56,6 @@ class Inputs(Protocol):
     def mature_panes(self) -> int: ...
 
 
-class Apart(EvaluationError):
-    """The nodes remember different runs: one of them lost its folder, or has another node's."""
-
-
 @dataclass
 class Desk:
     """One node's side of the work; `attempt` once for every attempt, `publish` in between."""
@@ -79,6 +76,8 @@ class Desk:
     most_windows: int = MOST_WINDOWS
     ahead: bool = False
     """Whether the next run is authorised in advance."""
+    erasing: Erasing | None = None
+    """Of an agreement with erasure."""
     stopped: RunRefused | None = None
     """Why scheduled windows run no longer."""
 
@@ -102,7 +101,7 @@ class Desk:
     @property
     def has_work(self) -> bool:
         """Whether this node knows of something to do together."""
-        if not self.state.settled or self.intake.waiting(self.intake.read):
+        if not self.state.settled or self.intake.waiting(self.intake.read) or self._erases:
             return True
         if self.stopped is not None:
             return False
@@ -112,7 +111,9 @@ class Desk:
 
     @property
     def over(self) -> bool:
-        """Whether no scheduled window is left to run, in no edition."""
+        """Whether no scheduled window is left to run, in no edition, and no row is left to be erased."""
+        if self._erases:
+            return False
         if self.stopped is not None:
             return True
         return self.expected.following() == len(self.terms.draft.lattice.scheduled) and not self._revisable()
@@ -145,12 +146,14 @@ class Desk:
         linked = ready[0].linkage != "" and len({r.linkage for r in ready}) == 1
         run = NodeRun(
             self.terms, self.chain, self.registry, self.computation, self.signing_key, self.status, wire, council, head,
-            self.advance,
+            self.advance, closed=self.state.ledger.closed,
         )
         panes, mature = min(r.panes for r in ready), min(r.mature for r in ready)
         await self.answering.catch_up(max(r.handled for r in ready))
         queue = self.intake.waiting(min(r.requests for r in ready))
         due = self._due(panes, mature) if all(r.open for r in ready) else ()
+        if self.erasing is not None and await self.erasing.level(council, ready, self._earliest(due, mature)):
+            return True
         if queue and not (due and linked and any(r.asked_last for r in ready)):
             return await self._serve(run, queue, panes, linked=linked)
         if not all(r.open for r in ready):
@@ -164,6 +167,8 @@ class Desk:
 
     async def publish(self) -> None:
         """Send what the last settled run left, until it is known to have arrived; the attestation first."""
+        if self.erasing is not None:
+            await self.erasing.tell()
         mine = self.state.prepared
         if self.state.ledger.sent or mine is None:
             return
@@ -204,6 +209,7 @@ class Desk:
             registers=self.inputs.registers_complete, panes=self.inputs.complete_panes,
             mature=self.inputs.mature_panes, open=self.stopped is None,
             requests=self.intake.read, handled=ledger.handled, asked_last=ledger.asked_last,
+            lists=() if self.erasing is None else self.erasing.stands(),
         )
 
     def _missing(self, window: Window) -> tuple[Plan, ...]:
@@ -225,9 +231,18 @@ class Desk:
             found.append(window)
         return tuple(found)
 
+    @property
+    def _erases(self) -> bool:
+        return self.erasing is not None and self.erasing.waiting
+
+    def _earliest(self, due: Sequence[Window], mature: int) -> int | None:
+        """The first pane of all windows that could run now; `due`: those that would come next."""
+        return min((w.start for w in (*due, *(self._together(self._revisable(), mature) if due else ()))), default=None)
+
     def _unrevised(self) -> tuple[Window, ...]:
-        """Full editions that have not ended, in order."""
-        return tuple(w for w in self.terms.draft.lattice.full if self._missing(w))
+        """Full editions that have not ended and still can, in order."""
+        closed = self.state.ledger.closed
+        return tuple(w for w in self.terms.draft.lattice.full if w.start >= closed and self._missing(w))
 
     def _revisable(self) -> tuple[Window, ...]:
         """Those that may still run."""

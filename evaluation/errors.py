@@ -28,6 +28,10 @@ class Unreachable(EvaluationError):
     exit_code = EXIT_UNREACHABLE
 
 
+class Apart(EvaluationError):
+    """The nodes remember different things: one of them lost its folder, or has another node's."""
+
+
 class Tampered(EvaluationError):
     """Something signed, sealed or committed does not fit; it is never used."""
 

@@ -52,8 +52,9 @@ class Expected:
         self._past: list[Outage] = []
 
     def ended(self, window: int) -> bool:
-        """Whether everything of a scheduled window was released or suppressed."""
-        return all((plan.hash, window) in self._state.pairs for plan in self._terms.plans)
+        """Whether everything of a scheduled window was released or suppressed, or nothing of it can be any more."""
+        closed = self._windows[window].start < self._state.ledger.closed
+        return closed or all((plan.hash, window) in self._state.pairs for plan in self._terms.plans)
 
     def following(self) -> int:
         """Index of the first scheduled window that has not ended; their number if all have."""

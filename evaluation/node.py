@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from evaluation.agreement import in_words, open_registry, read_facts
 from evaluation.compute import Computation
 from evaluation.config import NodeSettings, load_plan, load_settings, load_terms
-from evaluation.desk import Apart, Desk, Inputs
-from evaluation.errors import Refused, Unreachable
+from evaluation.desk import Desk, Inputs
+from evaluation.erasing import Erasing
+from evaluation.errors import Apart, Refused, Unreachable
 from evaluation.expected import Expected
 from evaluation.intake import Intake
 from evaluation.keys import agreed_secret, read_secret, sealing_public, signing_public
@@ -107,10 +108,13 @@ class Node:
             self._outlets = NodeOutlets(
                 producer, registry, self._settings.chain.agreement_id, self._signing, self._state, self._number,
             )
+            erasing = None if self._terms.draft.erasure is None else Erasing(
+                self._terms, self._number, self._store, self._computation, self._state, self._outlets, self._status,
+            )
             self._desk = Desk(
                 self._terms, self._plans, self._number, self._settings.chain, registry, self._computation,
                 self._inputs, self._signing, self._status, self._state, self._intake, self._expected, self._outlets,
-                self._settings.batch_windows, self._settings.live,
+                self._settings.batch_windows, self._settings.live, erasing,
             )
             await self._admission(registry)
             addresses = [NodeAddress(n.endpoint, n.certificate) for n in self._terms.nodes]

@@ -58,6 +58,10 @@ class NodeOutlets:
         """See evaluation.desk.Outlets."""
         await self._producer.send(RUNS, 0, [(None, seal_record(record, self._signing_key))])
 
+    async def receipt(self, topic: str, record: Record) -> None:
+        """See evaluation.answering.Outlets."""
+        await self._producer.send(topic, 0, [(None, seal_record(record, self._signing_key))])
+
     def _start(self, run: str) -> asyncio.Event:
         assert self._group is not None
         self._under_way[run] = asyncio.Event()

@@ -167,7 +167,22 @@ class PanesSealed(Record):
     """Shard → panes."""
 
 
-AnyRecord = Refused | Done | Failed | Answered | Missed | Skipped | Events | PanesSealed
+class Erased(Record):
+    """A node's receipt: the rows of a list are erased in all that it holds of the panes before a boundary."""
+
+    kind: Literal["erased"] = "erased"
+    node: int
+    party: str
+    shard: Annotated[int, Field(ge=0, lt=MAX_SHARDS)]
+    number: Count
+    boundary: Annotated[int, Field(ge=1, le=MAX_PANES)]
+    rows: Count
+    digest: Digest
+    """Of the list (streams.erasure)."""
+    erased_at: AwareDatetime
+
+
+AnyRecord = Erased | Refused | Done | Failed | Answered | Missed | Skipped | Events | PanesSealed
 _ADAPTER: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="kind")])
 
 

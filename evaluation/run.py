@@ -84,6 +84,8 @@ class NodeRun:
     """The newest block that is final at all three nodes."""
     advance: Advance | None = None
     """Where a run over windows finds its authorisation, if it is there already."""
+    closed: int = 0
+    """Leading panes in which rows are erased."""
     _seconds: dict[str, float] = field(default_factory=dict)
     _run: str | None = None
     _manifest: str = ""
@@ -120,7 +122,7 @@ class NodeRun:
         """
         draft, first = self.terms.draft, windows[0].index
         watching = bool(draft.alerts) and draft.lattice.is_scheduled(windows[0])
-        before = draft.lattice.scheduled[:first] if watching else ()
+        before = [w for w in draft.lattice.scheduled[:first] if w.start >= self.closed] if watching else []
         await self._agree(plans, windows, (*before, *windows))
         engine = Engine(self.wire)
         async with self._authorising(leader=first % NODES) as authorised:
@@ -189,7 +191,8 @@ class NodeRun:
         `read`: the run's windows and, for the states of alerts, the scheduled ones before.
         """
         self._request = RunRequest(
-            plan_hashes=tuple(sorted(p.hash for p in plans)), windows=tuple((w.start, w.stop) for w in windows)
+            plan_hashes=tuple(sorted(p.hash for p in plans)), windows=tuple((w.start, w.stop) for w in windows),
+            erased_panes=self.closed,
         )
         async with self._timed("agree"):
             block, (place, bound) = await asyncio.gather(self.registry.block(self.head), self._place(windows))

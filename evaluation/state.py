@@ -108,6 +108,8 @@ class Ledger(Stored):
     """Requester → new runs."""
     asked_last: bool = False
     """Whether the latest run was made for a request: the schedule comes next."""
+    closed: int = 0
+    """Leading panes in which rows are erased: no window that begins there runs any more."""
     due: dict[int, AwareDatetime] = {}
     """Scheduled window → when its inputs were complete here; until it has ended."""
 

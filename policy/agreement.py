@@ -13,9 +13,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from policy.alert import MAX_ALERTS, MAX_STATES, Alert, check_alerts
+from policy.alert import MAX_ALERTS, Alert, check_alerts, check_states
 from policy.canonical import Anchored
 from policy.corrections import Corrections, check_corrections
+from policy.erasure import Erasure, check_erasure
 from policy.errors import AgreementError, PlanError
 from policy.kpi import Kpi, Text, compile_plan, load_kpi
 from policy.lattice import check_lattice
@@ -136,6 +137,8 @@ class Draft(Frozen):
     alerts: tuple[Alert, ...] = Field(default=(), max_length=MAX_ALERTS)
     corrections: Corrections | None = None
     """Without it nothing is ever too old, and a party remembers every event."""
+    erasure: Erasure | None = Field(default=None, exclude_if=lambda agreed: agreed is None)
+    """Without it nothing is erased at the nodes, and terms have the hash that they had without such a table."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Draft":
@@ -167,10 +170,11 @@ class Draft(Frozen):
             raise ValueError("valid_until must be after valid_from")
         if not self.lattice.scheduled:
             raise ValueError(f"{self.panes.count} panes hold none of the agreed {self.windows.words()}")
-        self._check_alerts()
+        check_states(self.alerts, [r.name for r in self.recipients], len(self.lattice.scheduled))
         self.maturities.check_calendar(self.panes.first_day(self.panes.count))
         graces = {p.name: p.grace_panes for p in self.parties}
         check_corrections(self.corrections, graces, self.maturities, self.panes.shortest_days)
+        check_erasure(self.erasure, self.disclosure.minimum_cohort, self.panes.count, self.linkage.block_slots)
         regions = 2 ** (len(names) - 1) - 1
         if 0 < self.linkage.dummies < 2 * regions:
             raise ValueError(
@@ -178,23 +182,6 @@ class Draft(Frozen):
                 f"which a node can place a patient of its own; agree on at least {2 * regions}, or on 0"
             )
         return self
-
-    def _check_alerts(self) -> None:
-        ids = [alert.id for alert in self.alerts]
-        if len(set(ids)) != len(ids):
-            raise ValueError(f"alert ids repeat: {', '.join(ids)}")
-        readers = [r.name for r in self.recipients]
-        for alert in self.alerts:
-            if alert.recipient not in readers:
-                raise ValueError(
-                    f"alert {alert.id}: {alert.recipient!r} is not a recipient; expected one of {', '.join(readers)}"
-                )
-        windows = len(self.lattice.scheduled)
-        if len(ids) * windows > MAX_STATES:
-            raise ValueError(
-                f"{len(ids)} alerts over {windows} windows are {len(ids) * windows} states, which every run computes; "
-                f"at most {MAX_STATES}. Agree on fewer alerts or larger steps"
-            )
 
     @property
     def lattice(self) -> Lattice:

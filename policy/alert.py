@@ -92,6 +92,32 @@ class Alert(BaseModel):
             )
 
 
+def check_states(alerts: Sequence[Alert], readers: Sequence[str], windows: int) -> None:
+    """Check that alerts have ids and recipients, and not more states than a run can compute.
+
+    Args:
+        alerts: the agreement's.
+        readers: its recipients.
+        windows: that run by themselves.
+
+    Raises:
+        ValueError: names the alert.
+    """
+    ids = [alert.id for alert in alerts]
+    if len(set(ids)) != len(ids):
+        raise ValueError(f"alert ids repeat: {', '.join(ids)}")
+    for alert in alerts:
+        if alert.recipient not in readers:
+            raise ValueError(
+                f"alert {alert.id}: {alert.recipient!r} is not a recipient; expected one of {', '.join(readers)}"
+            )
+    if len(ids) * windows > MAX_STATES:
+        raise ValueError(
+            f"{len(ids)} alerts over {windows} windows are {len(ids) * windows} states, which every run computes; "
+            f"at most {MAX_STATES}. Agree on fewer alerts or larger steps"
+        )
+
+
 def check_alerts(alerts: Sequence[Alert], plans: Sequence[Plan]) -> None:
     """Check that every alert is about a cell that its agreement computes.
 

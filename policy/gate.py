@@ -4,7 +4,7 @@ Each rule is a small function of the facts that returns a refusal or None. Every
 refuse alone. What may come out *after* the computation is decided on shares, in mpc.disclosure.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -47,6 +47,8 @@ class RunRequest:
     windows: tuple[tuple[int, int], ...]
     """(start, stop) in panes; empty for a linkage run."""
     already_authorised: bool = False
+    erased_panes: int = 0
+    """Leading panes in which rows are erased."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class DemandFacts:
     """Whether something asked for was neither released or suppressed before, nor is under way."""
     runs_used: int
     """New runs of this requester."""
+    erased_panes: int = 0
+    """Leading panes in which rows are erased."""
 
 
 def state_phrase(facts: AgreementFacts) -> str:
@@ -116,6 +120,26 @@ def window_on_lattice(terms: Terms, facts: AgreementFacts, request: RunRequest) 
     longest = "" if lattice.on_demand is None else f"; on demand up to {lattice.on_demand.largest} from edge to edge"
     return Refusal("window-on-lattice", f"panes {start} to {stop}",
                    f"{lattice.spec.words()}{longest}", "ask for an agreed window")
+
+
+def erased_panes(terms: Terms, facts: AgreementFacts, request: RunRequest) -> Refusal | None:
+    """No window begins among panes in which rows are erased.
+
+    One erased row among padding may be a patient's: a result made of what is left, beside one from before, would be
+    about that patient.
+    """
+    return windows_left(terms, [start for start, _ in request.windows], request.erased_panes)
+
+
+def windows_left(terms: Terms, starts: Sequence[int], erased: int) -> Refusal | None:
+    """Windows that start with these panes all start after the `erased` leading ones, in which rows are erased."""
+    early = min(starts, default=erased)
+    if early >= erased:
+        return None
+    grid = terms.draft.panes
+    begins, open_from = (grid.first_day(min(pane, grid.count)) for pane in (early, erased))
+    return Refusal("erased-panes", f"a window from {begins}", f"windows from {open_from} on",
+                   "ask for a later window; what was released of earlier ones stays")
 
 
 def quota_left(terms: Terms, facts: AgreementFacts, request: RunRequest) -> Refusal | None:
@@ -208,7 +232,7 @@ def _requester(terms: Terms, demand: Demand) -> Requester | None:
 
 Rule = Callable[[Terms, AgreementFacts, RunRequest], Refusal | None]
 BEFORE: tuple[Rule, ...] = (
-    agreement_active, terms_agreed, within_validity, plan_permitted, window_on_lattice, quota_left,
+    agreement_active, terms_agreed, within_validity, plan_permitted, window_on_lattice, erased_panes, quota_left,
 )
 DURING: tuple[Rule, ...] = (agreement_active, terms_agreed)
 
@@ -239,6 +263,7 @@ def verdicts(
     request = RunRequest(
         plan_hashes=tuple(sorted(p.hash for p in demanded_plans(terms, demand))),
         windows=((demand.start, demand.stop),), already_authorised=not known.needs_run,
+        erased_panes=known.erased_panes if known.needs_run else 0,
     )
     return (
         *((_name(rule), rule(terms, demand, known)) for rule in DEMAND),

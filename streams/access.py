@@ -1,13 +1,14 @@
 """Who may read and write which topic of an agreement. Pure; whoever is not named may nothing.
 
-Nobody but a party reads what is the party's own; nobody but a node reads its inbox.
+Nobody but a party reads what is the party's own; nobody but a node reads its inbox. Nodes write their receipts to the
+party's topic of them.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from policy.agreement import NODES, Draft
-from streams.topics import REQUESTS, RUNS, alerts, all_topics, changelog, holdings, inbox, results
+from streams.topics import REQUESTS, RUNS, alerts, all_topics, changelog, holdings, inbox, receipts, results
 
 
 class Resource(StrEnum):
@@ -70,9 +71,10 @@ def rules(draft: Draft) -> tuple[Rule, ...]:
         own = [name for name in names if name.startswith(f"{party.name}.")]
         allow(user, Operation.READ, *own)
         allow(user, Operation.WRITE, *own, *inboxes, RUNS)
+    told = [] if draft.erasure is None else [receipts(party.name, draft.name) for party in draft.parties]
     for node in range(NODES):
         allow(node_user(node), Operation.READ, inboxes[node], REQUESTS)
-        allow(node_user(node), Operation.WRITE, *outlets, RUNS)
+        allow(node_user(node), Operation.WRITE, *outlets, *told, RUNS)
         allow(node_user(node), Operation.WRITE, *(holdings(party.name, draft.name) for party in draft.parties))
     for recipient in draft.recipients:
         allow(recipient_user(recipient.name), Operation.READ, results(recipient.name), RUNS)

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +94,15 @@ class Contributions:
     def forget(self, pane: int) -> None:
         """A pane that is never sealed again."""
         self._panes.pop(pane, None)
+
+    def forget_people(self, people: Collection[int]) -> None:
+        """People of whom nothing is asked for any more."""
+        for pane, held in self._panes.items():
+            kept = ~np.isin(np.array(held.person), list(people))
+            if not kept.all():
+                left = self._panes[pane] = _Pane()
+                for name in _Pane.__slots__:
+                    getattr(left, name).frombytes(np.array(getattr(held, name))[kept].tobytes())
 
     def rows(self) -> Iterator[tuple[int, int, int, int, int]]:
         """(pane, person, measure, value, told)"""

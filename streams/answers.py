@@ -62,6 +62,15 @@ class Answers:
         self._gone[row] = gone
         self._of[self._person[row]].remove(row)
 
+    def forget_people(self, people: Collection[int]) -> None:
+        """People of whom nothing is asked for any more: of their answers only empty rows stay, known at no cut."""
+        for row in [row for row, person in enumerate(self._person) if person in people]:
+            self._in_pane[self._answers[row].pane].remove(row)
+            self._answers[row] = Answer(0.0, 0, NOBODY)
+            self._score[row] = self._told[row] = self._gone[row] = 0
+            self._of.pop(self._person[row], None)
+        self._order = None
+
     def moved(self, person: int, removed: Collection[int], added: Answer | None) -> int | None:
         """The first pane in which answers are compared with another one when `removed` no longer stand and `added`
         does; None: nothing is.

@@ -67,7 +67,14 @@ class Claims:
 
     def forget(self, before: int) -> None:
         """Lines of what happened before an instant."""
-        kept = np.flatnonzero(np.frombuffer(self.occurred, dtype=np.int64) >= before)
+        self._keep(np.frombuffer(self.occurred, dtype=np.int64) >= before)
+
+    def forget_people(self, people: Int64s) -> None:
+        """All lines of some people."""
+        self._keep(~np.isin(np.frombuffer(self.person, dtype=np.int64), people))
+
+    def _keep(self, those: Bools) -> None:
+        kept = np.flatnonzero(those)
         if len(kept) == len(self):
             return
         ids = np.frombuffer(self._ids, dtype=f"V{ID_BYTES}")[kept]

@@ -1,6 +1,7 @@
 """What a pane of one shard holds: its measures, made of all that was known at a cut (streams.passing)."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -55,6 +56,16 @@ class Content:
         self.events.forget(pane)
         for programme in self.programmes.values():
             programme.forget(cut)
+
+    def forget_people(self, people: Collection[int]) -> None:
+        """Whoever has 0 in all that is asked for from now on."""
+        self.events.forget_people(people)
+        for programme in self.programmes.values():
+            programme.forget_people(people)
+        for facts in self.facts.values():
+            facts.forget_people(people)
+        for answers in self.answers.values():
+            answers.forget_people(people)
 
     def _evaluate(self, measure: Measure, pane: int, cut: int, people: int, values: dict[str, Numbers]) -> Numbers:
         """(people,) a measure's values in a pane; `values` holds those already known."""

@@ -1,6 +1,7 @@
 """What holds of people from some time on, as arrays."""
 
 from array import array
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,14 @@ class Facts:
         self._since.append(since)
         self._code.append(self._codes.setdefault(value, len(self._codes)))
         self._told.append(told)
+        self._sorted = None
+
+    def forget_people(self, people: Collection[int]) -> None:
+        """People of whom nothing is asked for any more."""
+        kept = [row for row, person in enumerate(self._person) if person not in people]
+        self._person, self._since, self._code, self._told = (
+            array("q", [column[row] for row in kept]) for column in (self._person, self._since, self._code, self._told)
+        )
         self._sorted = None
 
     def rows(self) -> list[tuple[int, int, str | None, int]]:

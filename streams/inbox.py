@@ -1,4 +1,4 @@
-"""A node's inbox: share messages in, checked batches out.
+"""A node's inbox: share messages in, checked batches out; and lists of rows to be erased.
 
 A message that is not signed by its party, not sealed to this node or not of the agreement's form is logged and left;
 the stream goes on.
@@ -22,9 +22,10 @@ from policy.agreement import Terms
 from streams import topics
 from streams.batch import LINK_COLUMN, BatchHeader, party_columns
 from streams.broker import Broker, Consumer
+from streams.erasure import ErasureList, check_list, is_list, open_list, party_of
 from streams.errors import BatchError
 from streams.parcel import Piece, read_header, unseal
-from streams.store import ShareBatch
+from streams.sharefile import ShareBatch
 
 POLL_SECONDS = 0.5
 BATCH_WAIT_MS = 25
@@ -57,6 +58,21 @@ class Opener:
         components = {p.component: self._component(header, p) for p in pieces}
         return ShareBatch(header, components, {p.component: p.commitment for p in pieces})
 
+    def open_list(self, message: bytes, partition: int) -> ErasureList:
+        """Check a message with rows to be erased, as far as the agreement tells.
+
+        Raises:
+            BatchError: by which check; the message is not to be used.
+        """
+        party = party_of(message)
+        if party not in self._party_keys:
+            raise BatchError(f"an erasure list of {party!r}, who is no party of this agreement")
+        found = open_list(message, self._node, self._key, self._party_keys[party])
+        if found.agreement != self._agreement or found.shard != partition:
+            raise BatchError(f"an erasure list of {party!r} under {found.agreement[:16]} on partition {partition}")
+        check_list(found, self._terms.draft)
+        return found
+
     def _check(self, header: BatchHeader, partition: int) -> None:
         draft = self._terms.draft
         columns = self._columns.get(header.party)
@@ -88,7 +104,7 @@ class Opener:
 
 
 class Inbox:
-    """Iterates over a node's batches as they come: lists of at least one, never ending by itself."""
+    """Iterates over a node's batches and erasure lists as they come, at least one at a time, never ending by itself."""
 
     def __init__(self, broker: Broker, terms: Terms, node: int, key: X25519PrivateKey) -> None:
         draft = terms.draft
@@ -109,15 +125,18 @@ class Inbox:
                         trace: TracebackType | None) -> None:
         await self._consumer.__aexit__(kind, error, trace)
 
-    async def __aiter__(self) -> AsyncIterator[list[ShareBatch]]:
+    async def __aiter__(self) -> AsyncIterator[list[ShareBatch | ErasureList]]:
         while True:
             records = await self._consumer.poll(POLL_SECONDS, POLL_MESSAGES)
             for start in range(0, len(records), MESSAGES_AT_ONCE):
-                batches = []
+                batches: list[ShareBatch | ErasureList] = []
                 for record in records[start : start + MESSAGES_AT_ONCE]:
                     try:
-                        batches.append(self._opener.open(record.value, record.partition))
-                        self._note(batches[-1].header, record.timestamp)
+                        if is_list(record.value):
+                            batches.append(self._opener.open_list(record.value, record.partition))
+                            continue
+                        batches.append(batch := self._opener.open(record.value, record.partition))
+                        self._note(batch.header, record.timestamp)
                     except BatchError as error:
                         self.refused += 1
                         self._log.error("share message refused", reason=str(error), offset=record.offset)

@@ -1,6 +1,6 @@
 """Enrolment intervals of many people, as arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -104,7 +104,13 @@ class Programme:
 
     def forget(self, cut: int) -> None:
         """Nobody asks for earlier cuts any more."""
-        gone = [until <= cut for until in self._until]
+        self._drop([until <= cut for until in self._until])
+
+    def forget_people(self, people: Collection[int]) -> None:
+        """Nobody asks for these people any more."""
+        self._drop([person in people for person in self._person])
+
+    def _drop(self, gone: Sequence[bool]) -> None:
         if not any(gone):
             return
         self._event = [event for event, is_gone in zip(self._event, gone, strict=True) if not is_gone]

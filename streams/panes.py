@@ -45,9 +45,7 @@ from streams.passing import Passing
 from streams.places import Place, Standing
 from streams.register import Register
 from streams.rowwise import micros
-
-OPEN_END = LIMIT
-"""The end of what has none."""
+from streams.withdrawn import Listed, Withdrawals
 
 
 class Sealed(NamedTuple):
@@ -93,7 +91,6 @@ _PLACES = pa.schema([
     ("event", pa.string()), *_schema("pane", kind=pa.string(), code=pa.string(), module=pa.string()),
     ("at", pa.float64()), ("score", pa.int64()),
 ])
-_WITHDRAWN = _schema("person", "pane")
 
 
 class ShardPanes:
@@ -108,15 +105,12 @@ class ShardPanes:
         self.register = Register(draft.linkage.block_slots, seed)
         self._said = Content(draft, party)
         self._standing: dict[str, Standing] = {}
-        self._withdrawn: dict[int, int] = {}
-        """Person → the first pane in which nothing of theirs counts."""
+        self.withdrawn = Withdrawals(draft.erasure)
         self._cuts = self._told = 0
         """Cuts taken; and those that had passed for what comes now."""
         self._since = NEVER
         self.late_pending = 0
-        """Events that came after a pane they change was sealed: of those that can be, what they change is shared with a
-        later revision.
-        """
+        """Events that came after a pane they change was sealed: what they change is shared later, where it can be."""
         self.late_after_maturity = 0
         """Those that came after the last one."""
 
@@ -155,7 +149,7 @@ class ShardPanes:
             case EncounterEvent() | MonitoringEvent() | PromEvent():
                 self._revisable(event, person)
             case WithdrawalEvent():
-                self._withdrawn.setdefault(person, self.passing.sealed(self._told))
+                self.withdrawn.add(person, self.passing.sealed(self._told))
 
     def _turn(self, watermark: int, clock: int) -> bool:
         """Take over how far the source partition of what comes is; whether the linkage date has come for it."""
@@ -201,7 +195,7 @@ class ShardPanes:
         """(n,) which of enrolments of new ids change nothing that has passed; see apply_debits."""
         known = self._turn(watermark, clock)
         sealed = self.passing.sealed(self._told)
-        found = starts(lines, self._said.origin) >= (self._said.edges[sealed] if sealed else -OPEN_END)
+        found = starts(lines, self._said.origin) >= (self._said.edges[sealed] if sealed else -LIMIT)
         return found & (persons(lines, found, self.register.numbers(known=True)) >= 0) if known else found
 
     def apply_enrolments(self, lines: Enrolments, rows: Int64s) -> None:
@@ -264,8 +258,8 @@ class ShardPanes:
             return
         programme, stop, origin = self._said.programmes[event.payload.programme], event.payload.stop, self._said.origin
         zone = self._said.zone
-        span = (math.floor(event.occurred_at.timestamp() - origin), OPEN_END)
-        days = (event.occurred_at.astimezone(zone).toordinal(), OPEN_END)
+        span = (math.floor(event.occurred_at.timestamp() - origin), LIMIT)
+        days = (event.occurred_at.astimezone(zone).toordinal(), LIMIT)
         if stop is not None:
             span = (span[0], math.ceil(stop.timestamp() - origin))
             # The day of the last instant is the last one enrolled.
@@ -276,7 +270,7 @@ class ShardPanes:
         elif before[0] != span[0]:
             changed = min(before[0], span[0])
         else:
-            changed = min(before[1], span[1]) if before[1] != span[1] else OPEN_END
+            changed = min(before[1], span[1]) if before[1] != span[1] else LIMIT
         if self._admits(max(0, bisect_right(self._said.edges, changed) - 1)):
             programme.put(event.event_id, person, *span, days, self._told)
 
@@ -311,7 +305,7 @@ class ShardPanes:
                 (event, p.pane, *p.key, *(p.answer or (None, None))[:2])
                 for event, s in self._standing.items() for p in s.places
             )),
-            "withdrawn": table(_WITHDRAWN, self._withdrawn.items()),
+            **dict(self.withdrawn.dump()),
         }
 
     def load(self, progress: Progress, tables: Tables) -> None:
@@ -337,7 +331,7 @@ class ShardPanes:
             places[event].append(Place(pane, (kind, code, module), None if at is None else Answer(at, score, pane)))
         for event, person, least, of in tables.rows("standing", _STANDING):
             self._standing[event] = Standing(person, tuple(places[event]), of, least)
-        self._withdrawn = dict(tables.rows("withdrawn", _WITHDRAWN))
+        self.withdrawn.load(tables)
 
     @property
     def watermark(self) -> int:
@@ -387,13 +381,19 @@ class ShardPanes:
             self._said.forget(pane, self.passing.place(following, 0) if following < self._count else self._cuts)
         return Sealed(pane, content, revision)
 
+    def list_before(self, boundary: int) -> list[Listed]:
+        """The next lists of whose rows are erased; nothing that was said of these people is asked for any more."""
+        lists, people = self.withdrawn.list_before(boundary, self.register)
+        self._said.forget_people(people)
+        self._standing = {event: s for event, s in self._standing.items() if s.person not in people}
+        return lists
+
     def _content(self, pane: int, cut: int) -> NDArray[np.int64]:
         """(columns, slots) all of a pane, as known at a cut."""
         slot_of = self.register.slot_of
         if slot_of is None:
             raise ValueError("the register is open; close it first")
-        withdrawn = np.array([p for p, first in self._withdrawn.items() if first <= pane], dtype=np.int64)
-        columns = self._said.columns(pane, cut, len(slot_of), withdrawn)
+        columns = self._said.columns(pane, cut, len(slot_of), self.withdrawn.without(pane))
         content = np.zeros((len(columns), self.register.slots), dtype=np.int64)
         for row, values in zip(content, columns, strict=True):
             row[slot_of] = values

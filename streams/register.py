@@ -22,7 +22,7 @@ from streams.pseudonym import encrypted, written
 EPOCH = 0
 """The register's: agreements have one so far."""
 _LABEL = b"winnow register v1\0"
-_ORDER, _FILLER = b"order".ljust(12), b"filler".ljust(12)
+_ORDER, _FILLER, _VACANT = b"order".ljust(12), b"filler".ljust(12), b"vacant".ljust(12)
 
 
 def register_seed(key: bytes, agreement: str, party: str, shard: int, epoch: int) -> bytes:
@@ -95,6 +95,17 @@ class Register:
         by_name = sorted(range(people), key=names.__getitem__)
         self.slot_of = np.empty(people, dtype=np.int64)
         self.slot_of[by_name] = order[:people]
+
+    def vacant(self) -> Int64s:
+        """(slots − people,) slots where nobody is, in an order that is pseudorandom under the party's key.
+
+        Raises:
+            ValueError: the register is still open.
+        """
+        if self.slot_of is None:
+            raise ValueError("the register is open; close it first")
+        vacant = np.setdiff1d(np.arange(self.slots), self.slot_of)
+        return vacant[np.argsort(words(self._seed, _VACANT, (len(vacant),)), kind="stable")]
 
     def link_column(self, link_key: Callable[[str], int]) -> NDArray[np.uint64]:
         """(1, slots) link keys; unused slots hold pseudorandom ones, which match nobody's.

@@ -6,7 +6,7 @@ before; of scores the widest spread ever accepted counts.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -127,6 +127,13 @@ class Revisions:
         """What was said of before an instant (µs since 1970), and the uses of panes with a number below `pane`."""
         self._said = {event: said for event, said in self._said.items() if said.least >= before}
         self._totals = {place: number for place, number in self._totals.items() if place[1] >= pane}
+
+    def forget_people(self, people: Mapping[int, str]) -> None:
+        """All that was said of some people; number → pseudonym."""
+        names = set(people.values())
+        self._said = {event: said for event, said in self._said.items() if said.patient not in names}
+        self._totals = {place: number for place, number in self._totals.items() if place[0] not in people}
+        self._spreads = {of: spread for of, spread in self._spreads.items() if of[0] not in people}
 
     def _find(self, event_id: str, since: int) -> _Said | None:
         """What was said under an id, unless it may be forgotten."""

@@ -25,6 +25,7 @@ from streams.panes import Progress, Sealed, ShardPanes
 from streams.rejects import Reason
 from streams.rowwise import CLAIM, ENROLMENT
 from streams.validate import Validator
+from streams.withdrawn import Listed
 
 TOGETHER = 16
 """Debit lines and enrolments in a row that are quicker together than one by one; more than 1, since another event is
@@ -95,7 +96,7 @@ class Shard:
         """Every source has ended in every source partition, so that nothing more comes."""
         return all(header.ended(self._sources) for header in self.seen.values())
 
-    def fold(self, offset: int, columns: EventColumns) -> Iterator[Refused | Sealed]:
+    def fold(self, offset: int, columns: EventColumns) -> Iterator[Refused | Sealed | Listed]:
         """Take in one record of the log; what it leaves is told as it comes. To be used to its end.
 
         Raises:
@@ -117,10 +118,12 @@ class Shard:
         for rows in self._stretches(columns, new, now, slowest, clock):
             first = int(rows[0])
             yield from self._reach(min(slowest, int(columns.watermark[first])), min(clock, int(now[first])))
-            if len(rows) >= TOGETHER:
-                yield from self._together(columns, rows, int(now[first]))
+            staying = self._history.staying(columns, rows)
+            self.accepted += len(rows) - len(staying)
+            if len(staying) >= TOGETHER:
+                yield from self._together(columns, staying, int(now[first]))
                 continue
-            for row in rows.tolist():
+            for row in staying.tolist():
                 yield from self._event(columns, row)
         self.refused_of[header.partition] += self.refused.total() - self.refused_of.total()
         if header.next > before.next:
@@ -205,7 +208,7 @@ class Shard:
             self.accepted += 1
             self.panes.apply(outcome, int(columns.watermark[row]), int(columns.clock[row]))
 
-    def _reach(self, watermark: int, clock: int) -> Iterator[Sealed]:
+    def _reach(self, watermark: int, clock: int) -> Iterator[Sealed | Listed]:
         self.panes.reach(watermark, clock)
         horizon = self.panes.horizon.at(self.panes.watermark)
         if horizon > self._forgotten:
@@ -213,7 +216,11 @@ class Shard:
             self._history.forget(horizon)
             self.panes.forget(horizon)
         while self.panes.ripe:
-            yield self.panes.seal()
+            sealed = self.panes.seal()
+            yield sealed
+            if sealed.revision == 0 and self.panes.withdrawn.is_boundary(sealed.pane + 1):
+                self._history.forget_withdrawn()
+                yield from self.panes.list_before(sealed.pane + 1)
 
     def dump(self, key: bytes) -> bytes:
         """The whole state, sealed under a key of the party's."""

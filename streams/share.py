@@ -15,6 +15,7 @@ from policy.agreement import NODES, Terms
 from streams import topics
 from streams.batch import BatchHeader, open_snapshot
 from streams.broker import Consumer, Producer
+from streams.erasure import LIST_KEY, SENT_KEY, ErasureList, seal_list, seal_sent
 from streams.flow import Outbox, Progress, Pulse, polls
 from streams.parcel import Piece, held, seal, travelling
 from streams.shard import Shard
@@ -49,6 +50,14 @@ class Sharer:
             for node in range(NODES)
         ]
 
+    def lists(self, found: ErasureList) -> list[bytes]:
+        """One message per node, in order, for a list of rows to be erased."""
+        return [seal_list(found, node, key, self._signing) for node, key in enumerate(self._node_keys)]
+
+    def sent(self, found: ErasureList) -> bytes:
+        """A note that it left."""
+        return seal_sent(found, self._signing)
+
 
 async def share(
     terms: Terms, sharer: Sharer, shards: Sequence[Shard], consumer: Consumer, producer: Producer, progress: Progress,
@@ -80,6 +89,12 @@ async def share(
         for record in records:
             if record.key == END_KEY:
                 unfinished.discard(record.partition)
+                continue
+            if record.key == LIST_KEY:
+                found = ErasureList.read(record.value)
+                for node, message in enumerate(sharer.lists(found)):
+                    outbox.put(topics.inbox(node, draft.name), found.shard, None, message)
+                outbox.put(topics.receipts(found.party, draft.name), 0, SENT_KEY, sharer.sent(found))
                 continue
             header, content = open_snapshot(record.value)
             if header.blocks is not None:

@@ -17,12 +17,14 @@ from streams.broker import Consumer, Producer, Record
 from streams.checkpoint import Checkpoints
 from streams.columns import EventColumns
 from streams.envelope import encode
+from streams.erasure import LIST_KEY, ErasureList
 from streams.errors import BatchError, BrokerError, StreamsError
 from streams.flow import END_SECONDS, POLL_SECONDS, Counts, Outbox, Progress, Pulse, polls
 from streams.panes import Sealed
 from streams.register import EPOCH
 from streams.rejects import seal_rejected
 from streams.shard import Refused, Shard
+from streams.withdrawn import Listed
 
 END_KEY = b"end"
 """The last record of a partition: everything of this epoch has been written."""
@@ -136,7 +138,7 @@ class PaneStage:
         more = True
         while more:
             # In a thread: folding does not hold up the connections to the broker.
-            refused, sealed, more = await asyncio.to_thread(_some, outcomes)
+            refused, made, more = await asyncio.to_thread(_some, outcomes)
             for outcome in refused:
                 outbox.put(self._rejected, 0, None, seal_rejected(
                     outcome.reason, outcome.event.source, outcome.position, encode(outcome.event), self._reject_key
@@ -145,8 +147,13 @@ class PaneStage:
             if shard.panes.register.closed and record.partition not in self._registered:
                 self._registered.add(record.partition)
                 self._put(outbox, record.partition, -1, shard.panes.register.link_column(self._link_key))
-            if sealed is not None:
-                self._put(outbox, record.partition, sealed.pane, sealed.content.view(np.uint64), sealed.revision)
+            if isinstance(made, Sealed):
+                self._put(outbox, record.partition, made.pane, made.content.view(np.uint64), made.revision)
+            elif made is not None:
+                outbox.put(self._topic, record.partition, LIST_KEY, ErasureList(
+                    agreement=self._agreement, party=self._party, shard=record.partition, number=made.number,
+                    boundary=made.boundary, slots=made.slots,
+                ).canonical)
             await outbox.send()
 
     def _put(
@@ -188,11 +195,11 @@ async def is_of(log: Consumer, shard: int, state: Shard) -> bool:
     raise BrokerError(f"{log.topic} gave nothing for {END_SECONDS:g} s before its end")
 
 
-def _some(outcomes: Iterator[Refused | Sealed]) -> tuple[list[Refused], Sealed | None, bool]:
-    """Refusals, up to a sealed pane or TURN_OUTCOMES; and whether there may be more."""
+def _some(outcomes: Iterator[Refused | Sealed | Listed]) -> tuple[list[Refused], Sealed | Listed | None, bool]:
+    """Refusals, up to a sealed pane, a list or TURN_OUTCOMES; and whether there may be more."""
     refused: list[Refused] = []
     for outcome in islice(outcomes, TURN_OUTCOMES):
-        if isinstance(outcome, Sealed):
+        if not isinstance(outcome, Refused):
             return refused, outcome, True
         refused.append(outcome)
     return refused, None, len(refused) == TURN_OUTCOMES

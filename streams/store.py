@@ -1,54 +1,37 @@
-"""A node's share store: one Arrow IPC file per batch, by party, shard, block, pane and revision.
+"""A node's share store: which batches are here, what is complete, what is missed; their files are streams.sharefile's.
 
-It holds this node's two components of everything and nothing of the third. Files are replaced at once, so a reader
-or a restart never sees half of one; they outlive the process. The first content of a batch id stays; another
-one under the same id is an incident, also if the file was lost meanwhile (streams.taken). A file that cannot be read is
-set aside and missed: a pane of which something is missed is not complete.
+It holds this node's two components of everything and nothing of the third. The first content of a batch id stays;
+another one under the same id is an incident, also if the file was lost meanwhile (streams.taken). A file that cannot be
+read is set aside and missed: a pane of which something is missed is not complete.
 
 Shares are linear: a pane at a revision is the sum of all its revisions up to it. Each edition of results is made of
 one agreed revision of every pane (policy.maturity); what is later is kept.
+
+Rows that a party had erased are 0 in all that is kept and in all that still comes (streams.erased).
 """
 
+import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import structlog
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from policy.agreement import NODES, Terms
 from streams.batch import BatchHeader
+from streams.erased import Erased, Side, force_folder
+from streams.erasure import ErasureList
 from streams.errors import StoreError
 from streams.holding import Name
-from streams.recent import Recent
-from streams.taken import DAMAGED, Key, Taken, digest
+from streams.sharefile import REGISTER, Damaged, ShareBatch, ShareFiles
+from streams.taken import Key, Taken, digest
 
-FORMAT = b"1"
 MAX_INCIDENTS = 1_000
 """Incidents remembered; the count goes on."""
-_FORMAT, _HEADER, _COMMITMENTS = b"winnow.format", b"winnow.header", b"winnow.commitments"
-
-REGISTER = -1
-"""Instead of a pane."""
-
-
-@dataclass(frozen=True)
-class ShareBatch:
-    """One batch as a node holds it."""
-
-    header: BatchHeader
-    components: dict[int, NDArray[np.uint64]]
-    """Component → (columns, slots), for the two that this node holds."""
-    commitments: dict[int, bytes]
-    """Component → 32 bytes, H(salt ‖ component)."""
-
-
-class _Damaged(StoreError):
-    """A file that is no share batch at all, as opposed to one of somebody else's."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +39,8 @@ class _Entry:
     batch_id: str
     commitments: dict[int, bytes]
     blocks: int | None
+    erased: int
+    """Erasure lists that its file obeys."""
 
 
 class ShareStore:
@@ -66,7 +51,7 @@ class ShareStore:
     """
 
     def __init__(self, folder: Path, terms: Terms, number: int) -> None:
-        self._folder, self._terms, self._number = folder, terms, number
+        self._terms = terms
         self._agreement = terms.hash
         self._revisions = tuple(range(1 + last) for last in terms.draft.maturities.editions)
         self._held = (number, (number + 1) % NODES)
@@ -76,34 +61,38 @@ class ShareStore:
         self._newest: dict[str, dict[int, int]] = {}
         """Party → revision → the last pane of which something of the party is here, of any shard."""
         self._complete = [0] * len(self._revisions)
-        self._recent = Recent()
         self.incidents: list[Key] = []
         """Batches of which a second, different content came."""
         self.set_aside: list[Path] = []
         """Files that were here at the start and are not used."""
         self._log = structlog.get_logger()
+        self._rewriting = threading.Lock()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
+        self.erased = Erased(folder, terms)
+        self.files = ShareFiles(folder, terms, number, self.erased)
         self._taken = Taken(folder, terms.hash, number, [party.name for party in terms.draft.parties])
         self._lost = dict(self._taken.found)
         """Batches that were here once and are not now → the digest that they must have."""
-        self._open(sorted(folder.glob("*/*/*/*.arrow")))
+        self._open(self.files.found())
+        self.rewrite({side: self.unerased(side) for side in self.erased.sides})
+        for side in self.erased.sides:
+            self.erased.finish(side)
 
-    def add(self, batches: Iterable[ShareBatch]) -> None:
-        """Keep batches; one already here is ignored if it is the same, and an incident if not."""
+    def add(self, batches: Iterable[ShareBatch | ErasureList]) -> None:
+        """Keep batches; one already here is ignored if it is the same, and an incident if not. So with lists."""
         for batch in batches:
+            if isinstance(batch, ErasureList):
+                self.erased.take(batch, self._slots(batch.side), datetime.now(UTC))
+                continue
             header = batch.header
             if header.agreement != self._agreement or set(batch.components) != set(self._held):
                 raise StoreError("a batch of another agreement or another node was given to this store")
             known = self._index.get(header.key)
-            blocks = self._blocks.get(header.key[:2])
-            first = self._is_first(header, batch.commitments)
-            if known is None and (header.blocks is None or blocks in (None, header.blocks)) and first:
+            if known is None and self._fits(header) and self._is_first(header, batch.commitments):
                 if header.key not in self._lost:
                     self._taken.note({header.key: digest(header, batch.commitments)})
-                self._write(batch)
-                self._enter(header, batch.commitments)
-                self._recent.keep(header, np.stack([batch.components[c] for c in self._held]))
+                self._enter(header, batch.commitments, self.files.write(batch))
             elif known is None or known.commitments != batch.commitments or known.batch_id != header.batch_id.hex():
                 if len(self.incidents) < MAX_INCIDENTS:
                     self.incidents.append(header.key)
@@ -214,6 +203,46 @@ class ShareStore:
                     out[:, place, :, block * size : (block + 1) * size] += data[:, rows]
         return out
 
+    @property
+    def erased_digest(self) -> str:
+        """Of the lists that everything here obeys, or will before anything is read; empty without any."""
+        return self.erased.digest
+
+    def sealed(self, side: Side, pane: int) -> bool:
+        """Whether a pane of one party and shard is here, as first sealed."""
+        return self._has(side, pane, 0)
+
+    def unerased(self, side: Side) -> list[Key]:
+        """What does not obey yet what is marked as erased."""
+        if not self.erased.marked(side):
+            return []
+        held = [(key, entry) for key, entry in self._index.items() if key[:2] == side]
+        return [key for key, entry in held if self.erased.changes(side, key[3], entry.erased)]
+
+    def rewrite(self, wanted: Mapping[Side, Sequence[Key]]) -> None:
+        """Have files of parties and shards obey what is marked as erased, on disk; in any thread, while others come."""
+        with self._rewriting:
+            folders = set()
+            for side, keys in wanted.items():
+                for key in keys:
+                    if self.erased.changes(side, key[3], self._index[key].erased):
+                        batch, _ = self.files.read(self.files.path(key))
+                        self._index[key] = replace(self._index[key], erased=self.files.write(batch, durable=True))
+                        folders.add(self.files.path(key).parent)
+                if self.erased.marked(side):
+                    self.files.drop_damaged(*side)
+            for folder in folders:
+                force_folder(folder)
+
+    def _slots(self, side: Side) -> int | None:
+        """Of a register, if all of it is here."""
+        return self._blocks[side] * self._terms.draft.linkage.block_slots if self._has(side, REGISTER, 0) else None
+
+    def _fits(self, header: BatchHeader) -> bool:
+        """Whether a batch agrees with what is known of its register's number of blocks."""
+        blocks = self._blocks.get(header.key[:2])
+        return blocks is None or (header.block < blocks if header.blocks is None else header.blocks == blocks)
+
     def _leading(self, edition: int) -> int:
         if self.registers_complete:
             while self._complete[edition] < self._terms.draft.panes.count and all(
@@ -251,17 +280,18 @@ class ShareStore:
         new: dict[Key, bytes] = {}
         for path in paths:
             try:
-                header, commitments, _ = self._read(path)
-                if not self._is_first(header, commitments) or self._path(header.key) != path:
-                    raise _Damaged(f"{path} is not the batch that was taken")
-            except _Damaged as error:
-                path.replace(path.with_suffix(DAMAGED))
+                batch, erased = self.files.read(path)
+                header, commitments = batch.header, batch.commitments
+                if not self._is_first(header, commitments) or self.files.path(header.key) != path:
+                    raise Damaged(f"{path} is not the batch that was taken")
+            except Damaged as error:
+                self.files.set_aside(path)
                 self.set_aside.append(path)
                 self._log.error("share batch set aside, and missed until its party sends it again", reason=str(error))
                 continue
             if header.key not in self._lost:
                 new[header.key] = digest(header, commitments)
-            self._enter(header, commitments)
+            self._enter(header, commitments, erased)
         self._taken.note(new)
         for party, _, _, pane, revision in self._lost:
             self._heard_of(party, pane, revision)
@@ -270,8 +300,8 @@ class ShareStore:
         """Whether a batch is the one that was taken under its key, if any was."""
         return self._lost.get(header.key) in (None, digest(header, commitments))
 
-    def _enter(self, header: BatchHeader, commitments: dict[int, bytes]) -> None:
-        self._index[header.key] = _Entry(header.batch_id.hex(), commitments, header.blocks)
+    def _enter(self, header: BatchHeader, commitments: dict[int, bytes], erased: int) -> None:
+        self._index[header.key] = _Entry(header.batch_id.hex(), commitments, header.blocks, erased)
         self._lost.pop(header.key, None)
         self._held_of[header.key[:2]] += 1
         self._heard_of(header.party, header.pane, header.revision)
@@ -282,52 +312,6 @@ class ShareStore:
         newest = self._newest.setdefault(party, {0: REGISTER})
         newest[revision] = max(pane, newest.get(revision, REGISTER))
 
-    def _path(self, key: Key) -> Path:
-        party, shard, block, pane, revision = key
-        name = "register" if pane == REGISTER else f"pane-{pane:05d}-{revision:02d}"
-        return self._folder / party / f"shard-{shard:02d}" / f"block-{block:04d}" / f"{name}.arrow"
-
-    def _write(self, batch: ShareBatch) -> None:
-        header = batch.header
-        commitments = b"".join(batch.commitments[c] for c in self._held)
-        schema = pa.schema(
-            [pa.field(f"component-{c}", pa.uint64(), nullable=False) for c in self._held],
-            metadata={_FORMAT: FORMAT, _HEADER: header.canonical, _COMMITMENTS: commitments.hex()},
-        )
-        table = pa.record_batch([pa.array(batch.components[c].ravel()) for c in self._held], schema=schema)
-        path = self._path(header.key)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_suffix(".tmp")
-        with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            writer.write_batch(table)
-        draft.replace(path)
-
     def _load(self, key: Key) -> tuple[BatchHeader, NDArray[np.uint64]]:
         self._entry(key)
-        if (recent := self._recent.get(key)) is not None:
-            return recent
-        header, _, data = self._read(self._path(key))
-        return header, data
-
-    def _read(self, path: Path) -> tuple[BatchHeader, dict[int, bytes], NDArray[np.uint64]]:
-        """Header, commitments, (2, columns, slots)."""
-        try:
-            with pa.memory_map(str(path)) as source:
-                table = pa.ipc.open_file(source).read_all()
-                metadata = table.schema.metadata or {}
-                if metadata.get(_FORMAT) != FORMAT:
-                    raise StoreError(f"{path} has format {metadata.get(_FORMAT)!r}, this version reads {FORMAT!r}")
-                header = BatchHeader.model_validate_json(metadata[_HEADER])
-                digests = bytes.fromhex(metadata[_COMMITMENTS].decode())
-                if header.agreement != self._agreement or table.schema.names != [f"component-{c}" for c in self._held]:
-                    raise StoreError(
-                        f"{path} has {', '.join(table.schema.names)} of agreement {header.agreement[:16]}; this is "
-                        f"node {self._number} of {self._agreement[:16]}. Give every node and agreement its own folder."
-                    )
-                data = np.stack([table.column(f"component-{c}").to_numpy() for c in self._held])
-                data = data.reshape(2, *header.shape)
-        except PermissionError as error:
-            raise StoreError(f"{path} may not be read by this user. Give the node its own folder.") from error
-        except (pa.ArrowException, OSError, KeyError, ValueError, ValidationError) as error:
-            raise _Damaged(f"{path} cannot be read ({type(error).__name__}); it is not a share batch") from error
-        return header, {c: digests[32 * i : 32 * i + 32] for i, c in enumerate(self._held)}, data
+        return self.files.load(key)

@@ -9,6 +9,8 @@ PLAINTEXT_DAYS = 35
 SHARE_DAYS = 7
 """Inboxes are emptied by the nodes into their stores within minutes; a week survives a long outage."""
 RESULT_DAYS = 90
+RECEIPT_DAYS = 3_660
+"""Ten years: somebody may ask much later."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ def holdings(party: str, agreement: str) -> str:
     return f"{party}.{agreement}.holdings"
 
 
+def receipts(party: str, agreement: str) -> str:
+    """Which lists of rows to be erased left, as the party says, and which were erased, as the nodes do; all signed."""
+    return f"{party}.{agreement}.receipts"
+
+
 def inbox(node: int, agreement: str) -> str:
     """Share batches for a node, sealed to it; partition = shard."""
     return f"node-{node}.{agreement}.inbox"
@@ -103,6 +110,8 @@ def all_topics(draft: Draft) -> tuple[Topic, ...]:
             Topic(figures(party.name, draft.name), 1, PLAINTEXT_DAYS, compacted=True),
             Topic(holdings(party.name, draft.name), 1, PLAINTEXT_DAYS, compacted=True),
         ]
+        if draft.erasure is not None:
+            found.append(Topic(receipts(party.name, draft.name), 1, RECEIPT_DAYS))
     found += [Topic(inbox(node, draft.name), draft.shards, SHARE_DAYS) for node in range(NODES)]
     found += [Topic(results(recipient.name), 1, RESULT_DAYS) for recipient in draft.recipients]
     found += [

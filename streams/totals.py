@@ -68,6 +68,11 @@ class Totals:
         for pane in [pane for pane in self._panes if pane < before]:
             del self._panes[pane]
 
+    def forget_people(self, people: Int64s) -> None:
+        """All totals of some people."""
+        for held in self._panes.values():
+            held[people[people < len(held)]] = 0
+
     def dump(self) -> pa.RecordBatch:
         """What is not 0, by pane, person and measure."""
         parts = [

@@ -16,7 +16,7 @@ from policy.agreement import Draft
 from policy.window import MAX_PANES
 from streams.chest import Tables, table
 from streams.claims import CANCELLED, CREDIT, ID_BYTES, STANDS, Claims
-from streams.columns import NEVER
+from streams.columns import NEVER, EventColumns
 from streams.debits import Debits, Enrolments, persons
 from streams.envelope import (
     REGISTERED,
@@ -33,10 +33,10 @@ from streams.envelope import (
 from streams.errors import StoreError
 from streams.fixed import Bools, Int64s
 from streams.people import NOBODY, People
-from streams.pseudonym import PATIENT_BYTES, encrypted
+from streams.pseudonym import PATIENT_BYTES, encrypted, written
 from streams.rejects import Reason
 from streams.revisions import Revisions
-from streams.rowwise import MICROSECOND, id_bytes, micros, moment
+from streams.rowwise import MICROSECOND, WITHDRAWAL, id_bytes, micros, moment
 from streams.sources.agreed import programmes
 from streams.totals import Totals
 
@@ -64,6 +64,9 @@ _IDS = pa.schema([pa.field("kind", pa.string(), nullable=False), pa.field("event
 _ENROLMENTS = pa.schema([
     pa.field("event", pa.binary(ID_BYTES), nullable=False), pa.field("recorded", pa.int64(), nullable=False),
     pa.field("person", pa.int64(), nullable=False), pa.field("programme", pa.string(), nullable=False),
+])
+_LEFT = pa.schema([
+    pa.field("patient", pa.binary(PATIENT_BYTES), nullable=False), pa.field("forgotten", pa.bool_(), nullable=False),
 ])
 _CARE = pa.schema([pa.field("care_type", pa.string(), nullable=False)])
 
@@ -97,6 +100,9 @@ class Validator:
         self._care_number = {care: number for number, care in enumerate(self._care)}
         self._social: set[str] = set()
         self._withdrawals: set[str] = set()
+        self._erases = draft.erasure is not None
+        self._left: dict[bytes, bool] = {}
+        """Patients who withdrew, where rows are erased → whether all else that was accepted of them is forgotten."""
         self._revisions = Revisions(draft.panes, draft.party_measures(party))
         self._enrolments: dict[bytes, _Enrolled] = {}
         self._totals = Totals(max(1, len(measures)))
@@ -304,7 +310,35 @@ class Validator:
         if self._people.find(encrypted(event.patient)) is None:
             return Reason.UNKNOWN_PERSON
         self._withdrawals.add(event.event_id)
+        if self._erases:
+            self._left.setdefault(encrypted(event.patient), False)
         return event
+
+    def staying(self, columns: EventColumns, rows: Int64s) -> Int64s:
+        """Those of `rows` that are to be entered: not what comes of who withdrew before, where rows are erased.
+
+        It would change nothing that is sealed for the first time, and what it refers to may be forgotten. It counts as
+        accepted: a count of its own, which everybody reads, could be about one patient.
+        """
+        if not self._left:
+            return rows
+        who = zip(columns.patient[rows].tolist(), columns.kind[rows].tolist(), strict=True)
+        return rows[[kind == WITHDRAWAL or patient not in self._left for patient, kind in who]]
+
+    def forget_withdrawn(self) -> None:
+        """All that was accepted of patients who withdrew, but that they did: nothing of them is entered any more."""
+        people = {
+            number: written(patient) for patient, forgotten in self._left.items()
+            if not forgotten and (number := self._people.find(patient)) is not None
+        }
+        if not people:
+            return
+        numbers = np.array(list(people), dtype=np.int64)
+        self._claims.forget_people(numbers)
+        self._totals.forget_people(numbers)
+        self._revisions.forget_people(people)
+        self._enrolments = {event: said for event, said in self._enrolments.items() if said.person not in people}
+        self._left = dict.fromkeys(self._left, True)
 
     def forget(self, before: int) -> None:
         """Events of what happened before an instant (µs since 1970), the end of a pane, and their totals."""
@@ -325,6 +359,7 @@ class Validator:
             "enrolments": table(_ENROLMENTS, ((event, *e) for event, e in self._enrolments.items())),
             "totals": self._totals.dump(),
             **self._revisions.dump(),
+            **({"left": table(_LEFT, self._left.items())} if self._erases else {}),
         }
 
     def load(self, tables: Tables) -> None:
@@ -343,3 +378,5 @@ class Validator:
         self._enrolments = {event: _Enrolled(*said) for event, *said in tables.rows("enrolments", _ENROLMENTS)}
         self._totals.load(tables, "totals")
         self._revisions.load(tables)
+        if self._erases:
+            self._left = dict(tables.rows("left", _LEFT))

@@ -16,6 +16,7 @@ from evaluation.compute import Computation
 from evaluation.config import ChainSettings
 from evaluation.coordination import Council
 from evaluation.desk import Desk, Extras
+from evaluation.erasing import Erasing
 from evaluation.expected import Expected
 from evaluation.intake import Intake
 from evaluation.results import combine, open_result
@@ -24,6 +25,7 @@ from evaluation.state import NodeState
 from evaluation.status import StatusLine
 from mpc.errors import MpcError
 from policy.chain.model import AgreementView, Block, Deployment
+from streams.store import ShareStore
 from tests.support.dealing import deal, deal_bits
 from tests.support.terms import make_terms
 from tests.support.wires import three_wires
@@ -82,6 +84,7 @@ class Shares:
                         more[:, order < PATIENTS] = late[column][:, order[order < PATIENTS]]
                         self._late[column] = self._panes[column] + deal(more, rng)[number].parts
 
+    erased_digest = ""
     registers_complete = True
     complete_panes = mature_panes = PANES
 
@@ -163,7 +166,7 @@ class Collected:
 
     def __init__(self, chain, state, number):
         self.chain, self.state, self.number = chain, state, number
-        self.sent, self.records = [], []
+        self.sent, self.records, self.receipts = [], [], []
 
     async def attest(self, run):
         attestation = self.state.ledger.attestations.get(run)
@@ -179,6 +182,9 @@ class Collected:
     async def say(self, record):
         self.records.append(record)
 
+    async def receipt(self, topic, record):
+        self.receipts.append((topic, record))
+
 
 class OneNode:
     """What one node keeps; `restart` is another process over the same folder."""
@@ -187,7 +193,7 @@ class OneNode:
         self.terms, self.chain, self.number, self.folder = terms, chain, number, folder
         self.most_windows, self.ahead = most_windows, ahead
         self.shares = Shares(terms, number, late=late)
-        self.sent, self.records = [], []
+        self.sent, self.records, self.receipts = [], [], []
         self.restart()
 
     def restart(self):
@@ -197,15 +203,23 @@ class OneNode:
             self.terms, self.terms.plans, self.shares, self.number, bytes([self.number]) * 32
         )
         outlets = Collected(self.chain, self.state, self.number)
-        outlets.sent, outlets.records = self.sent, self.records
+        outlets.sent, outlets.records, outlets.receipts = self.sent, self.records, self.receipts
         self.expected = Expected(self.terms, self.state, self.number)
         self.intake = Intake(self.terms, CHAIN, self.state)
         self.desk = Desk(
             self.terms, self.terms.plans, self.number, CHAIN, self.chain, self.computation, self.shares,
             RECORD_KEYS[self.number], Silent("test"), self.state, self.intake, self.expected, outlets,
-            self.most_windows, self.ahead,
+            self.most_windows, self.ahead, self.erasing(outlets),
         )
         self.desk.resume()
+
+    def erasing(self, outlets):
+        """Made-up shares hold no rows that could be erased (tests.support.erasing)."""
+        if not isinstance(self.shares, ShareStore):
+            return None
+        return Erasing(
+            self.terms, self.number, self.shares, self.computation, self.state, outlets, Silent("test")
+        )
 
 
 class ThreeNodes:
@@ -229,7 +243,7 @@ class ThreeNodes:
         async def run(node, wire):
             run = NodeRun(
                 self.terms, CHAIN, self.chain, node.computation, RECORD_KEYS[node.number], Silent("test"), wire,
-                Council(wire), 9, node.desk.advance,
+                Council(wire), 9, node.desk.advance, node.state.ledger.closed,
             )
             outcome = await node.desk.perform(run, self.terms.plans, windows, Extras())
             await node.desk.publish()

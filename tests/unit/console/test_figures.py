@@ -83,6 +83,14 @@ def test_tables_in_english():
     ]
 
 
+def test_how_many_wait_for_a_batch_is_unknown_until_all_shards_said_it():
+    shards = [ShardStand(shard=n, withdrawn_waiting=n + 1) for n in range(2)]
+    stands = [Stand(worker="b", at=NOW, shards=tuple(shards))]
+    found = made(PARTY, GRID, 1, 2, stands, NOW)
+    assert ([s.withdrawn_waiting for s in found.shards], found.withdrawn_waiting) == ([1, 2], 3)
+    assert made(PARTY, GRID, 1, 3, stands, NOW).withdrawn_waiting is None
+
+
 def test_tables_in_dutch_with_a_silent_source():
     stands = [STANDS[0].model_copy(update={"at": NOW}), STANDS[1]]
     lines = printed("nl", stands)

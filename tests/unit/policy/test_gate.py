@@ -29,6 +29,8 @@ def test_a_proper_request_passes():
     ({}, {"plan_hashes": ("f" * 64,)}, "plan-permitted", "ffff"),
     ({}, {"windows": ((0, 5),)}, "window-on-lattice", "panes 0 to 5"),
     ({"runs_used": 10}, {}, "quota", "10 runs used"),
+    ({}, {"erased_panes": 1}, "erased-panes", "a window from 2024-01-01"),
+    ({}, {"erased_panes": 1, "already_authorised": True}, "erased-panes", "a window from 2024-01-01"),
 ])
 def test_each_rule_refuses_and_says_what_it_found(facts, request_, rule, found):
     refusals = gate.before(TERMS, replace(FACTS, **facts), replace(REQUEST, **request_))

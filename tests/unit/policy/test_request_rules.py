@@ -27,7 +27,7 @@ DEMAND = new_demand(TERMS, "ann", ["gp-visit-rate-ratio", "cost-difference"], 1,
 KNOWN = gate.DemandFacts(signer=ANN, nonce_seen=False, complete_panes=12, needs_run=True, runs_used=1)
 RULES = ["requester-known", "request-agreement", "request-signed", "request-fresh", "kpis-permitted", "window-sealed",
          "requester-quota", "agreement-active", "terms-agreed", "within-validity", "plan-permitted",
-         "window-on-lattice", "quota"]
+         "window-on-lattice", "erased-panes", "quota"]
 
 
 def refused(facts=FACTS, demand=DEMAND, known=KNOWN):
@@ -56,6 +56,7 @@ def test_a_proper_request_passes_every_rule():
     ({"start": 0, "stop": 9}, {}, ["window-on-lattice"], "panes 0 to 9"),
     ({"start": 10, "stop": 13}, {}, ["window-sealed", "window-on-lattice"], "pane 13"),
     ({}, {"runs_used": 2}, ["requester-quota"], "2 new runs used"),
+    ({}, {"erased_panes": 2}, ["erased-panes"], "a window from 2024-01-08"),
 ])
 def test_each_rule_refuses_and_says_what_it_found(demand, known, rules, said):
     found = refused(demand=DEMAND.model_copy(update=demand), known=replace(KNOWN, **known))
@@ -71,6 +72,12 @@ def test_each_rule_refuses_and_says_what_it_found(demand, known, rules, said):
 ])
 def test_the_rules_before_every_run_hold_for_requests_too(facts, rule):
     assert list(refused(facts=replace(FACTS, **facts))) == [rule]
+
+
+def test_later_windows_and_what_was_released_before_pass_after_an_erasure():
+    erased = replace(KNOWN, erased_panes=2)
+    assert refused(demand=DEMAND.model_copy(update={"start": 2}), known=erased) == {}
+    assert refused(known=replace(erased, needs_run=False)) == {}
 
 
 def test_what_needs_no_new_run_costs_no_quota():

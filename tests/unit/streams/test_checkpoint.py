@@ -16,7 +16,7 @@ from streams.snapshots import is_of
 from streams.states import StateFolder
 from tests.support.kinds import kinds_data
 from tests.support.parties import SHARING_KEY
-from tests.support.world import Process, World
+from tests.support.world import SimulatedProcess, World
 
 TOPIC, KEY = "hospital.small.state", b"K" * 32
 DRAFT = Draft.model_validate(kinds_data())
@@ -32,7 +32,7 @@ def shard(number, position=0, more=0):
 
 
 def life(world=None, name="hospital"):
-    return Process(world or World(Random(1), hides=0.0, repeats=0.0), name)
+    return SimulatedProcess(name, world or World(rng=Random(1), incidents=[], hides=0.0, repeats=0.0))
 
 
 def checkpoints(process, epoch, folder=None, read=None):
@@ -215,7 +215,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
 
 
 async def test_the_last_claim_counts_and_the_one_before_stops():
-    world = World(Random(2), hides=0.2, repeats=0.0)
+    world = World(rng=Random(2), incidents=[], hides=0.2, repeats=0.0)
     process = life(world)
     producer, topic = process.producer(None), topics.owner("hospital", "small")
     first, second, third = (Owner(process.consumer(None, topic, [0]), "hospital") for _ in range(3))

@@ -21,7 +21,7 @@ from streams.replay import outlook, replay, span_of
 from streams.sources.agreed import open_sources
 from tests.support import parties as p
 from tests.support.terms import draft_data
-from tests.support.world import Process, World
+from tests.support.world import SimulatedProcess, World
 
 KEY = X25519PrivateKey.from_private_bytes(b"R" * 32)
 DRAFT = Draft.model_validate(draft_data(shards=2))
@@ -45,7 +45,7 @@ def folder(tmp_path):
 
 
 def process():
-    return Process(World(Random(3), hides=0.2, repeats=0.0), "insurer")
+    return SimulatedProcess("insurer", World(rng=Random(3), incidents=[], hides=0.2, repeats=0.0))
 
 
 def day(number):

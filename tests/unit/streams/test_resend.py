@@ -19,7 +19,7 @@ from streams.share import Sharer
 from streams.snapshots import END_KEY
 from streams.store import ShareStore
 from tests.support.parties import BATCH_KEY, NODE_KEYS, SHARING_KEY, keyed_terms
-from tests.support.world import Process, World
+from tests.support.world import SimulatedProcess, World
 
 RECORD_KEYS = [Ed25519PrivateKey.generate() for _ in range(3)]
 _MADE = keyed_terms(shards=2, maturities={"days": [30], "release": "maturity"})
@@ -141,8 +141,8 @@ class Place:
     """A party's topics and what its worker knows."""
 
     def __init__(self, monkeypatch, shared=None):
-        self.world = World(Random(1), hides=0.0, repeats=0.0)
-        process = Process(self.world, "insurer")
+        self.world = World(rng=Random(1), incidents=[], hides=0.0, repeats=0.0)
+        process = SimulatedProcess("insurer", self.world)
         monkeypatch.setattr(resend, "Consumer", process.consumer)
         self.now = [1000.0]
         monkeypatch.setattr(resend.time, "monotonic", lambda: self.now[0])

@@ -15,7 +15,8 @@ from streams.errors import BatchError, ConfigurationError, StoreError
 from streams.inbox import Opener
 from streams.parcel import Piece, held, seal, unseal
 from streams.share import Sharer
-from streams.store import ShareBatch, ShareStore
+from streams.sharefile import ShareBatch, ShareFiles
+from streams.store import ShareStore
 from tests.support.parties import BATCH_KEY, NODE_KEYS, SHARING_KEY, keyed_terms
 
 TERMS = keyed_terms()
@@ -261,8 +262,8 @@ def test_what_came_last_is_read_from_memory_within_a_bound_and_the_rest_from_fil
     monkeypatch.setattr("streams.recent.RECENT_BYTES", 2 * size)
     store = ShareStore(tmp_path / "store", TERMS, 1)
     store.add([batch(1, head) for head in heads])
-    opened, read = [], ShareStore._read
-    monkeypatch.setattr(ShareStore, "_read", lambda self, path: opened.append(path.name) or read(self, path))
+    opened, read = [], ShareFiles.read
+    monkeypatch.setattr(ShareFiles, "read", lambda self, path: opened.append(path.name) or read(self, path))
     found = store.panes("insurer", 0, range(3), COLUMNS)
     assert opened == ["pane-00000-00.arrow"]
     again = ShareStore(tmp_path / "store", TERMS, 1)
@@ -367,7 +368,7 @@ def test_a_store_that_it_may_not_read_is_left_as_it_is(stored, tmp_path, monkeyp
     def refuse(path):
         raise PermissionError(path)
 
-    monkeypatch.setattr("streams.store.pa.memory_map", refuse)
+    monkeypatch.setattr("streams.sharefile.pa.memory_map", refuse)
     with pytest.raises(StoreError, match="may not be read by this user"):
         ShareStore(tmp_path / "store", TERMS, 1)
     assert not list(tmp_path.rglob("*.damaged"))
