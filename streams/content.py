@@ -59,6 +59,8 @@ class Content:
 
     def forget_people(self, people: Collection[int]) -> None:
         """Whoever has 0 in all that is asked for from now on."""
+        if not people:
+            return
         self.events.forget_people(people)
         for programme in self.programmes.values():
             programme.forget_people(people)

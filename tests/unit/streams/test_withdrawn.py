@@ -86,7 +86,7 @@ def test_nobody_is_listed_where_nobody_withdrew_and_none_where_nothing_is_agreed
     without = new(agreed(erasure=None))
     assert lists(folded(without, log_of(leaving(10), []))) == []
     assert without.panes.withdrawn.waiting == 0
-    assert "listed" not in chest.unlock(KEY, without._purpose, without.dump(KEY))[1]._found
+    assert "listed" not in chest.unlock(KEY, without.purpose, without.dump(KEY))[1]._found
 
 
 @pytest.mark.parametrize("count", [1, 4, 5, 8])
@@ -159,7 +159,7 @@ def test_nothing_is_left_of_whom_a_list_names():
     shard = new(agreed(maturities={"days": [20]}))
     folded(shard, log_of(leaving(10, 12, people=3)[:-1], []))
     assert shard.panes.withdrawn.waiting == 0
-    state = chest.unlock(KEY, shard._purpose, shard.dump(KEY))[1]._found
+    state = chest.unlock(KEY, shard.purpose, shard.dump(KEY))[1]._found
     left = NAMES.patient(person(0)), NAMES.patient(person(1))
     register = state["register"].column("patient").to_pylist()
     assert set(left) <= set(register), "a slot is never filled again"
