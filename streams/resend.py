@@ -20,7 +20,7 @@ from streams.flow import Outbox, to_the_end
 from streams.holding import Holding, Name, open_holding
 from streams.shard import Shard
 from streams.share import POLL_SNAPSHOTS, Sharer
-from streams.snapshots import END_KEY
+from streams.snapshots import BLOCK_KEY
 
 MOST_TIMES = 5
 """A worker sends a batch again to a node."""
@@ -150,7 +150,7 @@ class Resender:
             async for records in to_the_end(panes, shards, POLL_SNAPSHOTS):
                 sending: list[tuple[int, Name]] = []
                 for record in records:
-                    if record.key == END_KEY:
+                    if record.key != BLOCK_KEY:
                         continue
                     header, content = open_snapshot(record.value)
                     name = (header.shard, header.block, header.pane, header.revision)

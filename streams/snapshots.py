@@ -26,6 +26,8 @@ from streams.rejects import seal_rejected
 from streams.shard import Refused, Shard
 from streams.withdrawn import Listed
 
+BLOCK_KEY = b"block"
+"""Of a snapshot of one block."""
 END_KEY = b"end"
 """The last record of a partition: everything of this epoch has been written."""
 LOG_RECORDS = 32
@@ -167,7 +169,7 @@ class PaneStage:
                 columns=(LINK_COLUMN,) if pane < 0 else self._columns, slots=size,
                 blocks=blocks if pane < 0 else None,
             )
-            outbox.put(self._topic, shard, b"block", snapshot(header, content[:, block * size : (block + 1) * size]))
+            outbox.put(self._topic, shard, BLOCK_KEY, snapshot(header, content[:, block * size : (block + 1) * size]))
 
 
 async def is_of(log: Consumer, shard: int, state: Shard) -> bool:

@@ -11,12 +11,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from streams import holding, resend
 from streams.batch import BatchHeader, party_columns, snapshot
+from streams.erasure import LIST_KEY
 from streams.errors import BatchError
 from streams.holding import MOST_ASKED, Holding, Patience, open_holding, seal_holding
 from streams.inbox import Opener
 from streams.resend import MOST_TIMES, Resender
 from streams.share import Sharer
-from streams.snapshots import END_KEY
+from streams.snapshots import BLOCK_KEY, END_KEY
 from streams.store import ShareStore
 from tests.support.parties import BATCH_KEY, NODE_KEYS, SHARING_KEY, keyed_terms
 from tests.support.world import SimulatedProcess, World
@@ -148,10 +149,11 @@ class Place:
         monkeypatch.setattr(resend.time, "monotonic", lambda: self.now[0])
         for name in NAMES:
             head = header(name)
-            self.put("insurer.small.panes", name[0], snapshot(head, content(head)))
+            self.put("insurer.small.panes", name[0], snapshot(head, content(head)), BLOCK_KEY)
+            self.put("insurer.small.panes", name[0], b"rows to be erased", LIST_KEY)
         for shard in range(2):
             self.put("insurer.small.panes", shard, b"", END_KEY)
-        size = len(NAMES) // 2
+        size = len(NAMES)
         shards = [SimpleNamespace(shared=size if shared is None else shared, panes=SimpleNamespace(
             has_sealed=lambda pane, revision: pane < PANES, register=SimpleNamespace(blocks=BLOCKS),
         )) for _ in range(2)]
