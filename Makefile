@@ -39,7 +39,7 @@ test: setup
 	$(BIN)/pytest
 
 # The simulation under many more schedules than the tests take, other ones each time: a second or two each, on Apache
-# Kafka a quarter of a minute.
+# Kafka up to a minute.
 SCHEDULES := 5000
 KAFKA_SCHEDULES := 200
 soak: kafka
