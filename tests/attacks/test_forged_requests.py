@@ -157,8 +157,9 @@ def test_no_rule_depends_on_what_others_refuse(terms):
     demand = Demand(agreement="00" * 32, requester="eve", kpis=("x",), start=4000, stop=5000, nonce="00" * 32)
     facts = gate.AgreementFacts(state="unknown", terms_hash="", missing=(), block_number=0, runs_used=9, run_quota=9,
                                 block_time=datetime(1970, 1, 1, tzinfo=UTC))
-    known = gate.DemandFacts(signer=None, nonce_seen=True, complete_panes=0, needs_run=True, runs_used=10**9)
+    known = gate.DemandFacts(signer=None, nonce_seen=True, complete_panes=0, needs_run=True, runs_used=10**9,
+                              erased_panes=5000)
     found = gate.verdicts(terms, facts, demand, known)
     assert [r for r, refusal in found if refusal is None] == ["plan-permitted"]
     assert [r for r, refusal in gate.verdicts(terms, facts, demand, replace(known, needs_run=False)) if refusal is None] == [
-        "requester-quota", "plan-permitted", "quota"]
+        "requester-quota", "plan-permitted", "erased-panes", "quota"]

@@ -224,7 +224,7 @@ async def test_requests_over_closed_panes_are_refused_and_what_was_released_is_a
     for number in range(3):
         answers = asking.answers(number)
         (refused,) = answers[asked["new"]]
-        assert (refused.kind, refused.rule) == ("refused", "erased-panes")
+        assert (refused.kind, refused.rule, refused.run) == ("refused", "erased-panes", None), "before a run is thought of"
         assert answers[asked["repeat"]][0].outcome == "released"
         assert answers[asked["later"]][0].outcome == "run"
 
