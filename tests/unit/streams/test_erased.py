@@ -14,6 +14,7 @@ from streams.errors import BatchError, StoreError
 from streams.inbox import Opener
 from streams.share import Sharer
 from streams.store import ShareStore
+from streams.taken import DAMAGED
 from tests.support.dealing import reveal, reveal_bits
 from tests.support.parties import SHARING_KEY, keyed_terms
 from tests.unit.streams.test_shares import KEYS, SIGNING, header
@@ -170,6 +171,17 @@ def test_what_a_write_that_was_cut_off_left_is_taken_away(stores, tmp_path):
     left.write_bytes(b"rows as they were")
     ShareStore(tmp_path / "node-0", TERMS, 0)
     assert not left.exists()
+
+
+def test_what_was_set_aside_as_damaged_goes_with_the_rows_of_its_side(stores):
+    party, shard = SIDE
+    aside = [stores[0].files.path((party, of, 0, 1, 0)).with_suffix(DAMAGED) for of in (shard, shard + 1)]
+    for path in aside:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"whatever")
+    deliver(stores, erasure())
+    erase(stores[0])
+    assert [path.exists() for path in aside] == [False, True]
 
 
 def test_a_batch_that_is_lost_and_sent_again_comes_back_erased(stores, tmp_path):

@@ -270,6 +270,14 @@ def test_what_came_last_is_read_from_memory_within_a_bound_and_the_rest_from_fil
     np.testing.assert_array_equal(found, again.panes("insurer", 0, range(3), COLUMNS))
 
 
+def test_blocks_that_the_register_does_not_have_fill_no_disk(stored):
+    store, _ = stored
+    before = store.received
+    store.add([batch(1, header(block=3, pane=0)), batch(1, header(block=900, pane=2))])
+    assert store.received == before
+    assert [key[2] for key in store.incidents] == [3, 900]
+
+
 def test_the_first_content_stays_and_another_is_an_incident(stored):
     store, contents = stored
     head = contents["insurer", 0, 0, 2, 0].header
