@@ -11,6 +11,7 @@ Real pipelines of three parties, real inboxes and stores, real computation of th
 
 import asyncio
 import os
+import secrets
 import tempfile
 from collections import Counter
 from dataclasses import replace
@@ -19,6 +20,7 @@ from random import Random
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seed_of
 from hypothesis import strategies as st
 
 from streams.broker import APACHE
@@ -27,6 +29,8 @@ from tests.support.schedules import Evaluation, schedules_cohort, schedules_expe
 from tests.support.world import BROKER, NODES, Incident, World
 
 SCHEDULES = int(os.environ.get("WINNOW_SCHEDULES", "200"))
+PARTS = 4
+"""That may run side by side, each with schedules of its own."""
 PROCESSES = {"node": NODES, "party": PARTIES, BROKER: (BROKER,)}
 LAST_OPERATION = {"node": 110, "party": 280, BROKER: 1200}
 """When nothing happens a node does 105 to 140 operations, a party 230 to 360, all together 1200 to 1300."""
@@ -76,11 +80,13 @@ def expected(cohort):
 
 
 @pytest.mark.timeout(3600)
-def test_whatever_happens_the_same_is_released(cohort, expected):
-    schedules, hit = 0, Counter()
+@pytest.mark.parametrize("part", range(PARTS))
+def test_whatever_happens_the_same_is_released(cohort, expected, part):
+    schedules, hit, size = 0, Counter(), -(-SCHEDULES // PARTS)
 
+    @seed_of(part if "WINNOW_SCHEDULES" not in os.environ else secrets.randbits(64))
     @settings(
-        max_examples=SCHEDULES, deadline=None, derandomize="WINNOW_SCHEDULES" not in os.environ, database=None,
+        max_examples=size, deadline=None, database=None,
         phases=[Phase.generate, Phase.shrink], suppress_health_check=[HealthCheck.too_slow],
     )
     @given(seed=st.integers(0, 2**32), profile=profiles, plan=plans, lost=losses)
@@ -93,5 +99,5 @@ def test_whatever_happens_the_same_is_released(cohort, expected):
         hit.update({kind_of(incident) for incident in evaluation.world.happened})
 
     follow()
-    assert schedules >= SCHEDULES
-    assert {kind: hit[kind] for kind in KINDS if hit[kind] < OFTEN * SCHEDULES} == {}, hit
+    assert schedules >= size
+    assert {kind: hit[kind] for kind in KINDS if hit[kind] < OFTEN * size} == {}, hit

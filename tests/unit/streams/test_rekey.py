@@ -279,7 +279,8 @@ async def test_a_broker_that_goes_while_it_is_read_and_written_is_told_once():
 
     left = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context["message"]))
-    consumer = Gone([[SimpleNamespace(partition=0, offset=0, key=None, value=encode(encounter(1, "a", 3, 4)))]])
+    record = SimpleNamespace(partition=0, offset=0, timestamp=0, key=None, value=encode(encounter(1, "a", 3, 4)))
+    consumer = Gone([[record]])
     with pytest.raises(BrokerError, match="reading failed"):
         await rekey(
             rekeyer(2), "hospital", "small", {0: beginning(0)}, consumer, Refusing(), Counts(), lambda *_: None, Pulse(5.0),
