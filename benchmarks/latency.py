@@ -9,7 +9,7 @@ the chain's block interval.
   shares of the window are recombined and decoded. All gates are on: chain, disclosure, alerts.
 - `plaintext`: the same window and panes in the same processes, but the snapshots go in the clear to three nodes that
   compute with numpy (benchmarks.clear_node). What they tell each other, compare, ask the gate, note, attest and
-  send is the same: the ratio to it is the price of secrecy. It has a broker and a chain of its own.
+  send is the same: the ratio to it is the price of secrecy. It runs after the others, with its own broker and chain.
 - `one-process`: no three nodes: one process has everything, asks the gate and the chain, attests, and tells the result
   (benchmarks.plaintext). The ratio to it is the price of three organisations that need not trust each other, too.
 - `one-process-ungated`: the same, asking nobody.
@@ -110,25 +110,31 @@ async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> 
     draft = _draft(folder, setting, runs)
     kpis, data = load_kpis(draft, folder), {p.name: folder for p in draft.parties}
     seconds: dict[str, list[float]] = {"winnow": [], "plaintext": [], GATED: [], UNGATED: []}
+
+    def note(number: int, taken: Mapping[str, float], phases: Mapping[str, float]) -> None:
+        for contender, took in taken.items():
+            sys.stderr.write(f"{setting.words}, window {number} of {runs}, {contender}: {took:.3f} s\n")
+            if number:
+                seconds[contender].append(took)
+        sys.stderr.write(f"  phases: {phases}\n")
+
+    # One system after the other: ten idle processes take a good part of a core.
     async with AsyncExitStack() as stack:
-        system, clear = [
-            await stack.enter_async_context(
-                kind(draft, kpis, data, folder / kind.__name__, block_seconds=setting.block_seconds)
-            ) for kind in (LocalSystem, ClearSystem)
-        ]
-        secret = await _parties(stack, system, Parties, patients)
-        open_ = await _parties(stack, clear, ClearParties, patients)
-        one = await _one_process(stack, folder, system, secret)
+        system = await stack.enter_async_context(
+            LocalSystem(draft, kpis, data, folder / "secret", block_seconds=setting.block_seconds)
+        )
+        parties = await _parties(stack, system, Parties, patients)
+        one = await _one_process(stack, folder, system, parties)
         for number, window in enumerate(draft.lattice.scheduled):
-            taken = {
-                "winnow": await secret.evaluate(window), "plaintext": await open_.evaluate(window),
-                **await one.evaluate(window),
-            }
-            for contender, took in taken.items():
-                sys.stderr.write(f"{setting.words}, window {number} of {runs}, {contender}: {took:.3f} s\n")
-                if number:
-                    seconds[contender].append(took)
-            sys.stderr.write(f"  phases: {secret.phases(window)}\n  in the clear: {open_.phases(window)}\n")
+            taken = {"winnow": await parties.evaluate(window), **await one.evaluate(window)}
+            note(number, taken, parties.phases(window))
+    async with AsyncExitStack() as stack:
+        system = await stack.enter_async_context(
+            ClearSystem(draft, kpis, data, folder / "clear", block_seconds=setting.block_seconds)
+        )
+        parties = await _parties(stack, system, ClearParties, patients)
+        for number, window in enumerate(draft.lattice.scheduled):
+            note(number, {"plaintext": await parties.evaluate(window)}, parties.phases(window))
     rows = [case(setting.words, contender, patients, taken) for contender, taken in seconds.items()]
     medians = {row["contender"]: row["seconds"] for row in rows}
     return [
