@@ -1,6 +1,5 @@
 """What `winnow figures` does: show a party's operator how far its workers are, and what they wait for."""
 
-import asyncio
 import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -15,17 +14,14 @@ from console.locale import Lang, day, number
 from console.output import standard_output
 from console.request import run_command
 from console.requested import Output
+from console.topic import read_topic
 from evaluation.config import PartySettings, load_settings, load_terms
-from evaluation.errors import EXIT_ENDED, Tampered, Unreachable
+from evaluation.errors import EXIT_ENDED
 from evaluation.figures import Stands
 from policy.kpi import Text as Words
 from streams import topics
-from streams.broker import Broker, Consumer
 from streams.figures import PartitionFigures, PartyFigures, ShardFigures, SourceFigures
 
-READ_SECONDS = 30.0
-POLL_SECONDS = 0.2
-MOST_MESSAGES = 500
 UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
 WORDS: Final[dict[str, Words]] = {
     "unknown": Words(en="unknown", nl="onbekend"),
@@ -78,7 +74,10 @@ async def _figures(config: Path, *, as_json: bool, lang: Lang) -> int:
     settings = load_settings(config, PartySettings)
     terms = load_terms(settings.terms)
     stands = Stands(terms, settings.party)
-    await _read(settings.broker, topics.figures(settings.party, terms.draft.name), stands)
+    await read_topic(
+        settings.broker, topics.figures(settings.party, terms.draft.name),
+        lambda m: stands.add(m.value, datetime.now(UTC)),
+    )
     found = stands.figures(datetime.now(UTC))
     with standard_output():
         if as_json:
@@ -86,27 +85,6 @@ async def _figures(config: Path, *, as_json: bool, lang: Lang) -> int:
         else:
             present_figures(found, lang, Output())
     return EXIT_ENDED
-
-
-async def _read(broker: Broker, topic: str, stands: Stands) -> None:
-    """Read what is there now.
-
-    Raises:
-        Unreachable: not within READ_SECONDS.
-        BrokerError: the broker is gone.
-    """
-    try:
-        async with asyncio.timeout(READ_SECONDS), Consumer(broker, topic, [0]) as consumer:
-            end, read = await consumer.end(0), 0
-            while read < end:
-                for message in await consumer.poll(POLL_SECONDS, MOST_MESSAGES):
-                    read = message.offset + 1
-                    try:
-                        stands.add(message.value, datetime.now(UTC))
-                    except Tampered as error:
-                        sys.stderr.write(f"winnow: {topic}: {error}.\n")
-    except TimeoutError as error:
-        raise Unreachable(f"{topic} could not be read to its end within {READ_SECONDS:g} s. Try again.") from error
 
 
 def present_figures(found: PartyFigures, lang: Lang, console: Output) -> None:

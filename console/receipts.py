@@ -1,6 +1,5 @@
 """What `winnow receipts` does: show a party which rows the nodes have erased, by whose signed word."""
 
-import asyncio
 import json
 import sys
 from datetime import UTC
@@ -15,17 +14,14 @@ from console.locale import Lang, day, number
 from console.output import standard_output
 from console.request import run_command
 from console.requested import Output
+from console.topic import read_topic
 from evaluation.config import PartySettings, load_settings, load_terms
-from evaluation.errors import EXIT_ENDED, ConfigError, Tampered, Unreachable
+from evaluation.errors import EXIT_ENDED, ConfigError
 from evaluation.receipts import ListErased, PartyReceipts, Receipts
 from policy.agreement import NODES
 from policy.kpi import Text as Words
 from streams import topics
-from streams.broker import Broker, Consumer
 
-READ_SECONDS = 30.0
-POLL_SECONDS = 0.2
-MOST_MESSAGES = 500
 WORDS: Final[dict[str, Words]] = {
     "title": Words(en="Rows that {party} had erased", nl="Rijen die {party} liet wissen"),
     "none": Words(en="Nothing has left yet.", nl="Er is nog niets verstuurd."),
@@ -54,7 +50,10 @@ async def _receipts(config: Path, *, as_json: bool, lang: Lang) -> int:
             f"agreement {terms.draft.name} has no table [erasure], so its nodes erase nothing. See docs/erasure.md."
         )
     found = Receipts(terms, settings.party)
-    await _read(settings.broker, topics.receipts(settings.party, terms.draft.name), found)
+    await read_topic(
+        settings.broker, topics.receipts(settings.party, terms.draft.name),
+        lambda m: found.add(m.key, m.value, m.timestamp),
+    )
     with standard_output():
         if as_json:
             sys.stdout.write(json.dumps(as_document(found.found), indent=1) + "\n")
@@ -67,27 +66,6 @@ def as_document(found: PartyReceipts) -> dict[str, object]:
     """The receipts as plain data, each list with `complete`."""
     lists = [{**each.model_dump(mode="json"), "complete": each.complete} for each in found.lists]
     return {**found.model_dump(mode="json"), "lists": lists}
-
-
-async def _read(broker: Broker, topic: str, found: Receipts) -> None:
-    """Read what is there now.
-
-    Raises:
-        Unreachable: not within READ_SECONDS.
-        BrokerError: the broker is gone.
-    """
-    try:
-        async with asyncio.timeout(READ_SECONDS), Consumer(broker, topic, [0]) as consumer:
-            end, read = await consumer.end(0), 0
-            while read < end:
-                for message in await consumer.poll(POLL_SECONDS, MOST_MESSAGES):
-                    read = message.offset + 1
-                    try:
-                        found.add(message.key, message.value, message.timestamp)
-                    except Tampered as error:
-                        sys.stderr.write(f"winnow: {topic}: {error}.\n")
-    except TimeoutError as error:
-        raise Unreachable(f"{topic} could not be read to its end within {READ_SECONDS:g} s. Try again.") from error
 
 
 def present_receipts(found: PartyReceipts, lang: Lang, console: Output) -> None:
