@@ -17,7 +17,7 @@ from mpc.aes import draw_key, expand_key
 from mpc.changes import changed
 from mpc.disclosure import atom_ranges, judge, opened
 from mpc.engine import Engine
-from mpc.linkage import LinkedShard, align, link, repeatable
+from mpc.linkage import Columns, LinkedShard, align, link, repeatable
 from mpc.share import Bits, Share
 from mpc.statistics import ShardStatistics, capped, cell_statistics, incomplete
 from mpc.tail import AlertBatch, CellBatch, alert_states, estimate
@@ -27,7 +27,7 @@ from policy.window import Window
 from streams.store import ShareStore
 
 VALUES_AT_ONCE = 1 << 21
-"""Aligned values of one party at once: 32 MiB of both components."""
+"""Values aligned at once, unless one pane has more: 32 MiB of both components."""
 TAIL_SECONDS = 120.0
 
 
@@ -131,7 +131,7 @@ class Computation:
                 for shard, linked in self._linked.items():
                     if shard not in statistics:
                         statistics[shard] = ShardStatistics(self._plans, self._atoms, linked.linked)
-                    await self._extend_shard(engine, edition, shard, stop)
+                await self._extend_edition(engine, edition, stop)
         except BaseException:
             self.forget_totals()
             raise
@@ -149,22 +149,30 @@ class Computation:
         """Begin again at the first pane: after half an attempt, or when the nodes' totals do not belong together."""
         self._statistics, self.totals = {}, ""
 
-    async def _extend_shard(self, engine: Engine, edition: int, shard: int, stop: int) -> None:
-        statistics, linked = self._statistics[edition][shard], self._linked[shard]
-        widest = max(linked.rows) * max(len(self._columns(p.name)) for p in self._terms.draft.parties)
-        chunk = max(1, VALUES_AT_ONCE // widest)
-        for first, last in self._steps(statistics.next_pane, stop, chunk):
-            aligned: dict[str, Share] = {}
-            for position, party in enumerate(self._terms.draft.parties):
-                columns = self._columns(party.name)
-                if not columns:
-                    continue
-                stored = self._store.panes(party.name, shard, range(first, last), columns, edition)
-                _, panes, count, slots = stored.shape
-                rows = await align(engine, linked, position, Share(stored.reshape(2, panes * count, slots)))
-                table = rows.reshape(panes, count, linked.linked)
-                aligned |= {name: table[:, place] for place, name in enumerate(columns)}
-            await statistics.add_panes(engine, first, aligned)
+    async def _extend_edition(self, engine: Engine, edition: int, stop: int) -> None:
+        """Add panes to all shards, which are equally far: what is aligned waits for the same messages."""
+        statistics, draft = self._statistics[edition], self._terms.draft
+        columns = {position: self._columns(party.name) for position, party in enumerate(draft.parties)}
+        pane = sum(linked.rows[at] * len(names) for linked in self._linked.values() for at, names in columns.items())
+        first_missing = min(each.next_pane for each in statistics.values())
+        for first, last in self._steps(first_missing, stop, max(1, VALUES_AT_ONCE // max(pane, 1))):
+            places = [(shard, at) for shard in self._linked for at, names in columns.items() if names]
+            rows = await align(engine, [
+                Columns(self._linked[shard], at, self._stored(shard, at, range(first, last), edition))
+                for shard, at in places
+            ])
+            aligned: dict[int, dict[str, Share]] = {shard: {} for shard in self._linked}
+            for (shard, at), values in zip(places, rows, strict=True):
+                table = values.reshape(last - first, len(columns[at]), self._linked[shard].linked)
+                aligned[shard] |= {name: table[:, place] for place, name in enumerate(columns[at])}
+            for shard, each in statistics.items():
+                await each.add_panes(engine, first, aligned[shard])
+
+    def _stored(self, shard: int, position: int, panes: range, edition: int) -> Share:
+        """(panes · columns, slots) of one party's columns, as they are in the store."""
+        party = self._terms.draft.parties[position].name
+        stored = self._store.panes(party, shard, panes, self._columns(party), edition)
+        return Share(stored.reshape(2, -1, stored.shape[-1]))
 
     def _steps(self, first: int, stop: int, chunk: int) -> list[tuple[int, int]]:
         """Ranges of about `chunk` panes that end where atoms do."""

@@ -14,6 +14,7 @@ too. Every rule is evaluated for every atom and window, whatever the counts; one
 and windows at once.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -80,7 +81,7 @@ async def judge(
             raise ValueError(f"{len(windows)} windows do not fit counts over windows of shape {share.shape}")
     everything = [*counts, *changes, *over_windows.values()]
     flat = Share.concat([share.reshape(-1) for share in everything])
-    few, none = await engine.less(flat, minimum), await engine.equal_zero(flat)
+    few, none = await asyncio.gather(engine.less(flat, minimum), engine.equal_zero(flat))
     bits, at = [], 0
     for share in everything:
         bits.append([found[at : at + share.size].reshape(*share.shape) for found in (few, none)])

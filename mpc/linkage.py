@@ -12,13 +12,15 @@ the other two nodes'. The rest of the budget is filled with keys that match noth
 patient is a row of zeros.
 """
 
+import asyncio
 import hmac
 import itertools
 import secrets
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -260,35 +262,68 @@ async def link(
     return LinkedShard(tuple(permutations), rows, added, order)
 
 
-async def align(engine: Engine, linked: LinkedShard, party: int, columns: Share) -> Share:
-    """Bring a party's columns into linked order, by its stored permutation under fresh masks.
+class Columns(NamedTuple):
+    """Columns of one party's register in one shard."""
+
+    linked: LinkedShard
+    """The shard's linkage."""
+    party: int
+    """Position of the party among the registers."""
+    values: Share
+    """(c, n_p) in the order of the register's slots."""
+
+
+async def align(engine: Engine, columns: Sequence[Columns]) -> list[Share]:
+    """Bring columns into linked order, by their registers' stored permutations under fresh masks.
+
+    They are shuffled side by side, CELLS_PER_SHUFFLE values at once: 3 rounds for so many, 16 bytes a value and node.
 
     Args:
         engine: the ring engine of any attempt of the epoch.
-        linked: the shard's linkage.
-        party: position of the party among the registers.
-        columns: (c, n_p) in the order of the register's slots.
+        columns: of any parties and shards.
 
     Returns:
-        (c, linked); dummy patients have zeros.
+        For each (c, linked); dummy patients have zeros.
 
     Raises:
-        LinkageError: the columns do not have the register's number of rows.
+        LinkageError: columns do not have their register's number of rows.
     """
-    count, slots = columns.parts.shape[1:]
-    rows = linked.rows[party]
-    if slots + linked.dummies != rows:
-        raise LinkageError(
-            f"a column of party {party} has {slots} rows, its linked register {rows - linked.dummies}. "
-            f"Share every block of the register, or link again.",
-            party,
-        )
-    aligned = np.empty((2, count, linked.linked), np.uint64)
-    step = max(1, CELLS_PER_SHUFFLE // max(rows, 1))
-    for start in range(0, count, step):
-        part = columns.parts[:, start : start + step]
-        padded = np.zeros((2, part.shape[1], rows), np.uint64)
-        padded[:, :, :slots] = part
+    for linked, party, values in columns:
+        rows, slots = linked.rows[party], values.shape[1]
+        if slots + linked.dummies != rows:
+            raise LinkageError(
+                f"a column of party {party} has {slots} rows, its linked register {rows - linked.dummies}. "
+                f"Share every block of the register, or link again.",
+                party,
+            )
+    aligned = [np.empty((2, values.shape[0], linked.linked), np.uint64) for linked, _, values in columns]
+
+    async def move(place: int, part: slice) -> None:
+        linked, party, values = columns[place]
+        slots = values.shape[1]
+        padded = np.zeros((2, part.stop - part.start, linked.rows[party]), np.uint64)
+        padded[:, :, :slots] = values.parts[:, part]
         moved = await engine.shuffle(Share(padded), linked.permutations[party])
-        aligned[:, start : start + step] = moved.parts[:, :, linked.order[party]]
-    return Share(aligned)
+        aligned[place][:, part] = moved.parts[:, :, linked.order[party]]
+
+    for together in _steps(columns):
+        await asyncio.gather(*(move(place, part) for place, part in together))
+    return [Share(parts) for parts in aligned]
+
+
+def _steps(columns: Sequence[Columns]) -> Iterator[list[tuple[int, slice]]]:
+    """Parts of columns that are shuffled side by side, with the places of the columns; equal at all nodes."""
+    together: list[tuple[int, slice]] = []
+    cells = 0
+    for place, (linked, party, values) in enumerate(columns):
+        rows = max(linked.rows[party], 1)
+        size = max(1, CELLS_PER_SHUFFLE // rows)
+        for start in range(0, values.shape[0], size):
+            part = slice(start, min(start + size, values.shape[0]))
+            cells += (part.stop - start) * rows
+            if together and cells > CELLS_PER_SHUFFLE:
+                yield together
+                together, cells = [], (part.stop - start) * rows
+            together.append((place, part))
+    if together:
+        yield together

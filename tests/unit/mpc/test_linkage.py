@@ -10,6 +10,7 @@ from mpc.aes import draw_key, expand_key, from_planes
 from mpc.engine import Engine
 from mpc.errors import MpcError
 from mpc.linkage import (
+    Columns,
     LinkageError,
     LinkedShard,
     align,
@@ -71,7 +72,8 @@ async def align_three(results, party, columns, seed=1):
 
     async def program(wire):
         linked = LinkedShard.from_bytes(stored[wire.number])
-        return await align(Engine(wire), linked, party, shares[wire.number])
+        (aligned,) = await align(Engine(wire), [Columns(linked, party, shares[wire.number])])
+        return aligned
 
     return reveal(await run_three(program))
 
@@ -118,6 +120,34 @@ async def test_many_columns_are_shuffled_in_pieces(monkeypatch):
     column = rng.integers(0, 1000, 40)
     aligned = await align_three(results, 0, np.stack([column + k for k in range(7)]))
     np.testing.assert_array_equal(aligned, aligned[0] + np.arange(7)[:, None])
+
+
+@pytest.mark.parametrize("cells", [10, 100, 1 << 21])
+async def test_columns_of_several_parties_and_shards_move_side_by_side(monkeypatch, cells):
+    monkeypatch.setattr("mpc.linkage.CELLS_PER_SHUFFLE", cells)
+    rng = np.random.default_rng(7)
+    shards = [registers(rng, (40, 30), 20), registers(rng, (25, 35), 12)]
+    stored = [[linked.to_bytes() for _, linked in await link_three(tables, 2, seed)] for seed, tables in enumerate(shards)]
+    # The keys themselves, and one and two more: they show whose the linked rows are.
+    moved = [(shard, party, table + np.arange(3, dtype=np.uint64)[:, None])
+             for shard, tables in enumerate(shards) for party, table in enumerate(tables)]
+    shares = [deal(values, rng) for _, _, values in moved]
+
+    async def program(wire):
+        linked = [LinkedShard.from_bytes(files[wire.number]) for files in stored]
+        return await align(Engine(wire), [
+            Columns(linked[shard], party, dealt[wire.number])
+            for (shard, party, _), dealt in zip(moved, shares, strict=True)
+        ])
+
+    at_nodes = await run_three(program)
+    seen = [reveal([node[place] for node in at_nodes]) for place in range(len(moved))]
+    for shard, tables in enumerate(shards):
+        first, second = seen[2 * shard], seen[2 * shard + 1]
+        np.testing.assert_array_equal(first, second)
+        patients = first[:, first[0] != 0]
+        np.testing.assert_array_equal(patients, patients[0] + np.arange(3)[:, None])
+        assert sorted(patients[0].tolist()) == sorted(set(tables[0].tolist()) & set(tables[1].tolist()))
 
 
 def region_sizes(tables):
