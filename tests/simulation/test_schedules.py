@@ -1,10 +1,10 @@
 """Whole evaluations under random schedules: whatever happens, what is released is what the oracle releases.
 
 Polls of any size, partitions in any order, batches stored twice on any topic; parties and nodes killed and cut off at any
-operation; answers lost of batches that are stored; the broker restarted, or away until everybody gave up, at any
-operation of anybody; parties whose worker moves to another machine without its files, while the old one is dead or works
-on; nodes killed at any message of the runs. Claims that come late are in what is released: it waits for the panes' last
-revision.
+operation; answers lost of batches that are stored; workers killed while they save a state; the broker restarted, or
+away until everybody gave up, at any operation of anybody; parties whose worker moves to another machine without its
+files, while the old one is dead or works on; nodes killed at any message of the runs. Claims that come late are in what
+is released: it waits for the panes' last revision.
 Real pipelines of three parties, real inboxes and stores, real computation of three nodes; in memory are the broker
 (tests/support/world.py) and the nodes' links. A schedule that fails is shrunk to the few incidents that matter.
 """
@@ -33,7 +33,7 @@ LAST_OPERATION = {"node": 110, "party": 280, BROKER: 1200}
 LAST_MESSAGE = 300
 """A node sends 304 or 314 messages to the others when nothing happens."""
 HAPPENS = {
-    "node": ("killed", "outage"), "party": ("killed", "outage", "unanswered", "moved", "zombie"),
+    "node": ("killed", "outage"), "party": ("killed", "outage", "unanswered", "saving", "moved", "zombie"),
     BROKER: ("restarted", "away"),
 }
 KINDS = {

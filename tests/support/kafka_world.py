@@ -65,14 +65,14 @@ class KafkaWorld(Course):
                 found += [record.value for record in records]
         return found
 
-    def operation(self, process, *, sends=False):
+    def operation(self, process, topic=None):
         """An operation of a process: what is to happen happens; returns what `strike` does."""
         self.count(process)
         if self.up.is_set() and self.due(BROKER):
             self.up.clear()
             self.served.server.kill(1)
             self._restart = asyncio.create_task(self._begin_again())
-        return self.strike(process, sends=sends)
+        return self.strike(process, topic)
 
     async def back(self):
         """Wait until the broker serves."""
@@ -108,7 +108,7 @@ class LosingProducer(Producer):
         self._process = process
 
     async def send(self, topic, partition, records):
-        unanswered = self._process.world.operation(self._process, sends=True)
+        unanswered = self._process.world.operation(self._process, topic)
         count = await super().send(topic, partition, records)
         if unanswered:
             raise BrokerError("the answer was lost")

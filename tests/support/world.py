@@ -34,8 +34,9 @@ class Incident:
     """The process's how-many-th operation, those of its earlier lives included."""
     what: str
     """To a process. killed: before the operation, and started again; outage: the operation fails, which ends the process,
-    and it is started again; unanswered: the same at its next batch, which is stored; moved: killed, and started again
-    where none of its files are; zombie: it goes on, but another one is started somewhere else because it seemed lost.
+    and it is started again; unanswered: the same at its next batch, which is stored; saving: killed at its next batch of
+    a state, which is in its files by then and not on the topic; moved: killed, and started again where none of its files
+    are; zombie: it goes on, but another one is started somewhere else because it seemed lost.
 
     To the broker. restarted: everybody waits, and batches that were on their way are sent again, stored or not; away:
     for longer than anybody waits: batches on their way fail, stored or not, and whoever was connected is started again.
@@ -77,11 +78,12 @@ class Course:
             raise Killed
         self.operations.update((process.name, BROKER))
 
-    def due(self, name, *, sends=True):
-        """What happens to a process, or to the broker, now."""
+    def due(self, name, topic=None):
+        """What happens to a process, which may send to a topic, or to the broker, now."""
+        waits = {"unanswered": topic is None, "saving": topic is None or not topic.endswith(".state")}
         found = next((
             i for i in self.incidents
-            if i.process == name and i.operation <= self.operations[name] and (sends or i.what != "unanswered")
+            if i.process == name and i.operation <= self.operations[name] and not waits.get(i.what)
         ), None)
         if found is None:
             return None
@@ -89,9 +91,9 @@ class Course:
         self.happened.append(found)
         return found.what
 
-    def strike(self, process, *, sends):
+    def strike(self, process, topic):
         """What happens to a process now; returns whether the batch that it sends is to be stored without an answer."""
-        what = self.due(process.name, sends=sends)
+        what = self.due(process.name, topic)
         if what == "outage":
             raise BrokerError("the broker is away")
         if what in (None, "unanswered"):
@@ -159,7 +161,7 @@ class World(Course):
         for _ in range(self.rng.randrange(3)):
             await asyncio.sleep(0)
         self.count(process)
-        if self.strike(process, sends=batch is not None):
+        if self.strike(process, None if batch is None else batch.topic):
             batch.store()
             raise BrokerError("the answer was lost")
         what = self.due(BROKER)
