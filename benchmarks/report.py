@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-SHOWN = ("numpy", "mpyc", "aiokafka", "coincurve", "cryptography")
+SHOWN = ("numpy", "mpyc", "aiokafka", "web3", "cryptography")
 
 
 def case(name: str, contender: str, rows: int, seconds: Sequence[float], digits: int = 3) -> dict[str, Any]:

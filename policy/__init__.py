@@ -1,1 +1,1 @@
-"""What the parties agreed, and whether a run may proceed: pure decisions; `chain` alone talks to the outside."""
+"""What the parties agreed, and whether a run may proceed: pure decisions; `chain` is the only user of web3."""

@@ -4,13 +4,14 @@ Clients differ in how they report a reverted call; here is the one place that kn
 """
 
 import asyncio
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from aiohttp import ClientSession, TCPConnector
+from aiohttp import ClientTimeout
+from web3 import AsyncHTTPProvider
+from web3.types import RPCEndpoint
 
 from policy.chain.errors import ChainMismatch, ChainUnreachable
 from policy.chain.model import At, Block
@@ -31,16 +32,17 @@ class Endpoint:
     """A JSON-RPC client that belongs to one event loop; close it in the end."""
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
-        self._url, self._timeout_seconds = url, timeout_seconds
-        self._session: ClientSession | None = None
+        self._provider = AsyncHTTPProvider(
+            url, request_kwargs={"timeout": ClientTimeout(total=timeout_seconds)}, exception_retry_configuration=None,
+        )
+        self._timeout_seconds = timeout_seconds
         parts = urlsplit(url)
         self.place = f"{parts.scheme}://{parts.hostname}:{parts.port or ''}".rstrip(":")
         """The endpoint without user, password, path or query: these may hold an access key."""
 
     async def close(self) -> None:
         """Close its connections; safe to call twice."""
-        if self._session is not None:
-            await self._session.close()
+        await self._provider.disconnect()
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,7 +59,7 @@ class Endpoint:
         """
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                answer = await self._ask(method, parameters)
+                answer = await self._provider.make_request(RPCEndpoint(method), list(parameters))
         except TimeoutError as error:
             raise ChainUnreachable(
                 f"chain endpoint {self.place} did not answer {method} within {self._timeout_seconds:g} s; "
@@ -81,14 +83,6 @@ class Endpoint:
         if not isinstance(answer, Mapping) or "result" not in answer:
             raise self.malformed(method)
         return answer["result"]
-
-    async def _ask(self, method: str, parameters: Sequence[Any]) -> Any:
-        if self._session is None:
-            # One connection a request: an endpoint may close one that idles just when it is used again.
-            self._session = ClientSession(raise_for_status=True, connector=TCPConnector(force_close=True))
-        asked = {"jsonrpc": "2.0", "id": 0, "method": method, "params": parameters}
-        async with self._session.post(self._url, json=asked) as answer:
-            return json.loads(await answer.read())
 
     async def number(self, method: str, *parameters: Any) -> int:
         """A result that is a quantity.

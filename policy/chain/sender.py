@@ -6,51 +6,17 @@ An account is used by one process. Within it, transactions may be sent together:
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import rlp
-from eth_keys.datatypes import PrivateKey
-from eth_utils.address import to_canonical_address
-from eth_utils.crypto import keccak
+from eth_utils.address import to_checksum_address
 
 from policy.chain.codec import refusal
 from policy.chain.endpoint import Endpoint, Reverted
 from policy.chain.errors import ChainTimeout, ChainUnreachable
-from policy.chain.signing import private_key
+from policy.chain.signing import account_of
 
 MINED_TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 0.1
-_TYPE = b"\2"
-"""Of a transaction with a maximal fee (EIP-2718, EIP-1559)."""
-
-
-@dataclass(frozen=True)
-class Transaction:
-    """A transaction of EIP-1559 without an access list; its fees are wei for each unit of gas."""
-
-    chain_id: int
-    nonce: int
-    max_fee: int
-    max_priority_fee: int
-    gas: int
-    to: str | None
-    """An address; None creates a contract."""
-    value_wei: int
-    data: bytes
-
-    def signed(self, key: PrivateKey) -> bytes:
-        """As it is sent.
-
-        Raises:
-            ValueError: `to` is not an address.
-        """
-        content: list[Any] = [
-            self.chain_id, self.nonce, self.max_priority_fee, self.max_fee, self.gas,
-            b"" if self.to is None else to_canonical_address(self.to), self.value_wei, self.data, [],
-        ]
-        v, r, s = key.sign_msg_hash(keccak(_TYPE + rlp.encode(content))).vrs
-        return bytes(_TYPE + rlp.encode([*content, v, r, s]))
 
 
 class Sender:
@@ -58,10 +24,10 @@ class Sender:
 
     def __init__(self, endpoint: Endpoint, key: bytes, chain_id: int) -> None:
         self._endpoint = endpoint
-        self._key = private_key(key)
+        self._account = account_of(key)
         self._chain_id = chain_id
         self._lock = asyncio.Lock()
-        self.address = str(self._key.public_key.to_checksum_address())
+        self.address = str(self._account.address)
 
     async def send(
         self, what: str, to: str | None, data: bytes, gas: int, value_wei: int = 0,
@@ -120,12 +86,16 @@ class Sender:
         nonce, head = await asyncio.gather(
             self._endpoint.number("eth_getTransactionCount", self.address, "pending"), self._endpoint.block("latest"),
         )
-        transaction = Transaction(
+        transaction: dict[str, Any] = {
+            "type": 2, "chainId": self._chain_id, "nonce": nonce, "gas": gas, "value": value_wei,
+            "data": "0x" + data.hex(),
             # Twice the base fee lasts six full blocks; no tip: the chains meant here have no market for space.
-            self._chain_id, nonce, max_fee=2 * head.base_fee_wei, max_priority_fee=0, gas=gas, to=to,
-            value_wei=value_wei, data=data,
-        )
-        sent = await self._endpoint.call("eth_sendRawTransaction", "0x" + transaction.signed(self._key).hex())
+            "maxFeePerGas": 2 * head.base_fee_wei, "maxPriorityFeePerGas": 0,
+        }
+        if to is not None:
+            transaction["to"] = to_checksum_address(to)
+        signed = self._account.sign_transaction(transaction)
+        sent = await self._endpoint.call("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
         if not isinstance(sent, str):
             raise self._endpoint.malformed("eth_sendRawTransaction")
         return sent

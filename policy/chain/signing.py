@@ -1,56 +1,68 @@
 """Keys, and what parties and requesters sign (EIP-712). A key is 32 bytes; it is never logged or shown."""
 
-import secrets
-from typing import Any
+from typing import Any, cast
 
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+from eth_account.signers.local import LocalAccount
 from eth_keys.constants import SECPK1_N
-from eth_keys.datatypes import PrivateKey, Signature
 from eth_keys.exceptions import BadSignature
 from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError as MalformedSignature
 
 from policy.chain.model import Deployment, Proposal, to_bytes32
-from policy.chain.typed import typed_digest
 from policy.request import Demand
 
 _SIGNATURE_BYTES = 65
-_V = 27
-"""What the last byte of a signature counts from."""
-_AGREEMENT = {
-    "termsHash": "bytes32", "parties": "address[]", "attestors": "address[]", "validFrom": "uint64",
-    "validUntil": "uint64", "runQuota": "uint32",
+_TYPES = {
+    "Agreement": [
+        {"name": "termsHash", "type": "bytes32"},
+        {"name": "parties", "type": "address[]"},
+        {"name": "attestors", "type": "address[]"},
+        {"name": "validFrom", "type": "uint64"},
+        {"name": "validUntil", "type": "uint64"},
+        {"name": "runQuota", "type": "uint32"},
+    ]
 }
-_DEMAND = {
-    "agreement": "bytes32", "termsHash": "bytes32", "requester": "string", "kpis": "string[]", "start": "uint32",
-    "stop": "uint32", "nonce": "bytes32",
+_DEMAND_TYPES = {
+    "Demand": [
+        {"name": "agreement", "type": "bytes32"},
+        {"name": "termsHash", "type": "bytes32"},
+        {"name": "requester", "type": "string"},
+        {"name": "kpis", "type": "string[]"},
+        {"name": "start", "type": "uint32"},
+        {"name": "stop", "type": "uint32"},
+        {"name": "nonce", "type": "bytes32"},
+    ]
 }
 """`agreement` is the id on chain; `start` and `stop` are panes."""
 
 
-def private_key(key: bytes) -> PrivateKey:
-    """A key that signs.
+def account_of(key: bytes) -> LocalAccount:
+    """A signer for a key.
 
     Raises:
         ValueError: not a private key of the curve; the message does not repeat it.
     """
     try:
-        return PrivateKey(key)
+        return cast("LocalAccount", Account.from_key(key))
     except Exception:
         raise ValueError("not a private key: expected 32 bytes between 1 and the order of secp256k1") from None
 
 
 def new_key() -> bytes:
     """A fresh private key."""
-    return (secrets.randbelow(SECPK1_N - 1) + 1).to_bytes(32)
+    return bytes(Account.create().key)
 
 
 def address_of(key: bytes) -> str:
     """The address of a key, with checksum (EIP-55).
 
     Raises:
-        ValueError: see private_key.
+        ValueError: see account_of.
     """
-    return str(private_key(key).public_key.to_checksum_address())
+    return str(account_of(key).address)
 
 
 def agreement_id(deployment: Deployment, proposal: Proposal) -> str:
@@ -59,7 +71,8 @@ def agreement_id(deployment: Deployment, proposal: Proposal) -> str:
     Raises:
         ValueError: a hash or an address is malformed.
     """
-    return _agreement_digest(deployment, proposal).hex()
+    message = _typed(deployment, proposal)
+    return keccak(b"\x19" + message.version + message.header + message.body).hex()
 
 
 def sign_agreement(deployment: Deployment, proposal: Proposal, key: bytes) -> bytes:
@@ -68,7 +81,7 @@ def sign_agreement(deployment: Deployment, proposal: Proposal, key: bytes) -> by
     Raises:
         ValueError: a hash, an address or the key is malformed.
     """
-    return _signed(_agreement_digest(deployment, proposal), key)
+    return bytes(account_of(key).sign_message(_typed(deployment, proposal)).signature)
 
 
 def demand_digest(deployment: Deployment, agreement: str, demand: Demand) -> str:
@@ -82,7 +95,8 @@ def demand_digest(deployment: Deployment, agreement: str, demand: Demand) -> str
     Raises:
         ValueError: a hash or an address is malformed.
     """
-    return _demand_digest(deployment, agreement, demand).hex()
+    message = _typed_demand(deployment, agreement, demand)
+    return keccak(b"\x19" + message.version + message.header + message.body).hex()
 
 
 def sign_demand(deployment: Deployment, agreement: str, demand: Demand, key: bytes) -> bytes:
@@ -91,7 +105,7 @@ def sign_demand(deployment: Deployment, agreement: str, demand: Demand, key: byt
     Raises:
         ValueError: a hash, an address or the key is malformed.
     """
-    return _signed(_demand_digest(deployment, agreement, demand), key)
+    return bytes(account_of(key).sign_message(_typed_demand(deployment, agreement, demand)).signature)
 
 
 def demand_signer(deployment: Deployment, agreement: str, demand: Demand, signature: bytes) -> str | None:
@@ -102,40 +116,23 @@ def demand_signer(deployment: Deployment, agreement: str, demand: Demand, signat
     Raises:
         ValueError: a hash or an address is malformed.
     """
-    digest = _demand_digest(deployment, agreement, demand)
-    if len(signature) != _SIGNATURE_BYTES or signature[-1] not in (_V, _V + 1):
-        return None
-    if int.from_bytes(signature[32:64]) > SECPK1_N // 2:
+    message = _typed_demand(deployment, agreement, demand)
+    half = SECPK1_N // 2
+    if len(signature) != _SIGNATURE_BYTES or signature[-1] not in (27, 28) or int.from_bytes(signature[32:64]) > half:
         return None
     try:
-        found = Signature(signature[:-1] + bytes([signature[-1] - _V])).recover_public_key_from_msg_hash(digest)
+        return str(Account.recover_message(message, signature=signature))
     except (BadSignature, MalformedSignature, ValueError):
         return None
-    return str(found.to_checksum_address())
 
 
-def _signed(digest: bytes, key: bytes) -> bytes:
-    *rs, v = private_key(key).sign_msg_hash(digest).to_bytes()
-    return bytes([*rs, v + _V])
-
-
-def _demand_digest(deployment: Deployment, agreement: str, demand: Demand) -> bytes:
-    return typed_digest("Demand", _DEMAND, {
+def _typed_demand(deployment: Deployment, agreement: str, demand: Demand) -> Any:
+    content = {
         "agreement": to_bytes32(agreement), "termsHash": to_bytes32(demand.agreement),
-        "requester": demand.requester, "kpis": demand.kpis, "start": demand.start, "stop": demand.stop,
+        "requester": demand.requester, "kpis": list(demand.kpis), "start": demand.start, "stop": demand.stop,
         "nonce": to_bytes32(demand.nonce),
-    }, _domain(deployment))
-
-
-def _agreement_digest(deployment: Deployment, proposal: Proposal) -> bytes:
-    return typed_digest("Agreement", _AGREEMENT, {
-        "termsHash": to_bytes32(proposal.terms_hash),
-        "parties": [to_checksum_address(a) for a in proposal.parties],
-        "attestors": [to_checksum_address(a) for a in proposal.attestors],
-        "validFrom": proposal.valid_from,
-        "validUntil": proposal.valid_until,
-        "runQuota": proposal.run_quota,
-    }, _domain(deployment))
+    }
+    return encode_typed_data(_domain(deployment), _DEMAND_TYPES, content)
 
 
 def _domain(deployment: Deployment) -> dict[str, Any]:
@@ -145,3 +142,15 @@ def _domain(deployment: Deployment) -> dict[str, Any]:
         "chainId": deployment.chain_id,
         "verifyingContract": to_checksum_address(deployment.address),
     }
+
+
+def _typed(deployment: Deployment, proposal: Proposal) -> Any:
+    content = {
+        "termsHash": to_bytes32(proposal.terms_hash),
+        "parties": [to_checksum_address(a) for a in proposal.parties],
+        "attestors": [to_checksum_address(a) for a in proposal.attestors],
+        "validFrom": proposal.valid_from,
+        "validUntil": proposal.valid_until,
+        "runQuota": proposal.run_quota,
+    }
+    return encode_typed_data(_domain(deployment), _TYPES, content)

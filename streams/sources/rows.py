@@ -185,7 +185,7 @@ def _too_deep(text: str) -> bool:
     """Whether lists and objects are nested beyond MAX_NESTING.
 
     The decoder's own guard is the interpreter's recursion limit, which a library may have raised beyond what the stack
-    holds (py_ecc, of Ethereum's libraries, does): it then crashes the process.
+    holds (py_ecc, which comes with web3, does): it then crashes the process.
     """
     if text.count("[") + text.count("{") <= MAX_NESTING:
         return False
