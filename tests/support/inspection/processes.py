@@ -3,6 +3,8 @@
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+IPV6_PROBE = ["::1", 0]
+"""urllib3, which web3 imports, binds it for a moment to learn whether there is IPv6; it does not listen."""
 UNAME = ["uname", "['uname', '-p']"]
 """Python's platform module, which MPyC asks for the processor."""
 
@@ -30,7 +32,7 @@ def binds(trails, allowed):
     """Addresses that a process bound, however briefly, beyond its listeners; see `sockets`."""
     findings = []
     for role, trail in trails.items():
-        bound = [address for event, address in trail if event == "socket.bind"]
+        bound = [address for event, address in trail if event == "socket.bind" and address != IPV6_PROBE]
         ports = [port for _, port in allowed.get(role, ())]
         findings += [f"{role} bound {a}" for a in bound if a[0] != LOOPBACK]
         findings += [f"{role} bound {a}" for a in bound if None not in ports and a[1] not in ports]
