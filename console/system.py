@@ -8,6 +8,7 @@ themselves; only who starts them differs. Roles: every recipient and party by na
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ from evaluation.status import ALIVE
 from infra.kafka.settings import OPERATOR
 from infra.local.broker import EmbeddedBroker
 from infra.local.chain import REPLAY_BLOCK_SECONDS, EmbeddedChain
-from infra.local.children import free_port, spawn_tied, stop, stop_all
+from infra.local.children import held_port, spawn_tied, stop, stop_all
 from policy.agreement import NODES, Draft
 from policy.kpi import Kpi
 from streams.access import node_user, party_user, recipient_user, requester_user
@@ -109,6 +110,8 @@ class LocalSystem:
     _children: dict[str, Child] = field(default_factory=dict)
     _services: dict[str, Child] = field(default_factory=dict)
     _readers: list["asyncio.Task[None]"] = field(default_factory=list)
+    _held: list[socket.socket] = field(default_factory=list)
+    """The nodes' ports."""
     _heard: float = field(default_factory=time.monotonic)
 
     async def __aenter__(self) -> Self:
@@ -132,7 +135,9 @@ class LocalSystem:
     async def _prepare(self) -> None:
         draft = drilled(self.draft, self.drill)
         self._say("keys", str(self.root))
-        self.work = prepare(self.root, draft, self.kpis, tuple(free_port() for _ in range(NODES)))
+        # Nodes listen some seconds from now, and again after every restart.
+        self._held = [held_port() for _ in range(NODES)]
+        self.work = prepare(self.root, draft, self.kpis, tuple(held.getsockname()[1] for held in self._held))
         brokers = self.brokers = LocalBrokers(self.root / "broker", draft, self.kafka)
         self._say("broker")
         brokers.start()
@@ -160,6 +165,8 @@ class LocalSystem:
             stop(child.process)
         if self.brokers is not None:
             self.brokers.stop()
+        for held in self._held:
+            held.close()
         for reader in self._readers:
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)

@@ -1,9 +1,9 @@
 """Connections of aiokafka's clients: when a client was left, by whatever way, none of its connections is open.
 
 aiokafka loses connections when whoever waits for it is cancelled: `bootstrap` the one on which it asks for the cluster,
-`connect` one whose handshake it breaks off, `Fetcher.close` the tasks after the first. And closing takes time: with
-TLS until the broker has answered the fetch that is under way. So every connection is remembered from its beginning to
-its end, and closing is not interrupted.
+`connect` one whose handshake it breaks off, `Fetcher.close` the tasks after the first. So every connection is
+remembered from its beginning to its end, and closing is not interrupted. Closing does not wait for TLS's farewell
+either, which comes when the broker has answered the fetch that is under way: whatever was sent is acknowledged by then.
 """
 
 import asyncio
@@ -38,6 +38,7 @@ class _Connection(AIOKafkaConnection):  # type: ignore[misc]
     def close(self, reason: Any = None, exc: Any = None) -> Any:
         if self._writer is not None:
             self.stream, self.gone = self._writer, asyncio.ensure_future(_gone(self._writer))
+            self._writer.transport.abort()
         return super().close(reason, exc)
 
     @property

@@ -1,10 +1,23 @@
 """Shared by all tests."""
 
+from pathlib import Path
+
 import pytest
 
 from infra.kafka.cluster import KafkaCluster
 from infra.local.broker import EmbeddedBroker
 from tests.support.brokers import USERS, Served
+
+LONG = ("simulation", "integration", "browser")
+"""Folders whose tests begin first, so that side by side no worker is left with a long one in the end."""
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return LONG.index(folder) if folder in LONG else len(LONG)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

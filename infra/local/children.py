@@ -25,6 +25,17 @@ def free_port() -> int:
         return port
 
 
+def held_port() -> socket.socket:
+    """Keeps a loopback port until it is closed: nobody else is given it, and a child that knows it may listen there.
+
+    Linux lets a port be bound again where both sockets set SO_REUSEADDR and ours does not listen (socket(7)).
+    """
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))  # before the option, with which the kernel might give a port that is held
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return held
+
+
 def spawn_tied(
     command: Sequence[str], log: Path, folder: Path, *, env: Mapping[str, str] | None = None, pipe: bool = False,
 ) -> "subprocess.Popen[bytes]":

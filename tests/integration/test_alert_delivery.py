@@ -277,7 +277,8 @@ async def test_evaluate_sends_what_the_document_says(tmp_path):
         notify.write_text(f"json://{web}/\njson://127.0.0.1:1/gone\n")
         notify.chmod(0o600)
         document, stderr = await asyncio.to_thread(
-            evaluate, tmp_path / "agreement.toml", folders, "--notify", notify, "--work", tmp_path / "work"
+            evaluate, tmp_path / "agreement.toml", folders, "--notify", notify, "--work", tmp_path / "work",
+            first="from console import system; system.PATIENCE_SECONDS = 10.0",
         )
     changed = [row for row in document["alerts"] if row["changed"]]
     assert [row["id"] for row in changed] == ["open", "closed"]

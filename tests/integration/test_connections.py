@@ -60,6 +60,16 @@ async def test_who_is_cancelled_leaves_no_connection(broker, work, again):
         assert connected(port) == 0, f"cancelled {point}/{POINTS} of the way"
 
 
+async def test_closing_does_not_wait_for_a_fetch(apache, monkeypatch):
+    monkeypatch.setattr(connections, "CLOSE_SECONDS", 10.0)
+    await create_topics(apache.of(), [Topic(TOPIC, 1, 1)])
+    async with Consumer(apache.of(), TOPIC, [0], wait_ms=20_000) as consumer:
+        assert await consumer.poll(1.0, 1) == []
+        began = time.monotonic()
+    assert time.monotonic() - began < 5
+    assert connected(int(apache.address.rpartition(":")[2])) == 0
+
+
 @pytest.mark.parametrize("work", [read, write, administer])
 async def test_a_broker_that_says_nothing_is_left_too(work, monkeypatch):
     monkeypatch.setattr(connections, "CLOSE_SECONDS", 0.1)

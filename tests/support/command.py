@@ -13,20 +13,20 @@ from tests.support.oracle import Expected
 LIMIT_SECONDS = 900
 
 
-def winnow(*arguments, expect=0):
-    """Run to the end; returns (document or None, stderr)."""
+def winnow(*arguments, expect=0, first=""):
+    """Run to the end, `first` before anything else, such as a shorter wait; returns (document or None, stderr)."""
+    command = ["-c", f"{first}\nfrom console.cli import main\nmain()"] if first else ["-m", "console.cli"]
     ended = subprocess.run(
-        [sys.executable, "-m", "console.cli", *map(str, arguments)], capture_output=True, text=True,
-        timeout=LIMIT_SECONDS, check=False,
+        [sys.executable, *command, *map(str, arguments)], capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False,
     )
     assert ended.returncode == expect, f"exit {ended.returncode}, expected {expect}\n{ended.stdout[-2000:]}\n{ended.stderr[-4000:]}"
     return (json.loads(ended.stdout) if "--json" in arguments and ended.stdout else None), ended.stderr
 
 
-def evaluate(agreement, folders, *more, expect=0):
+def evaluate(agreement, folders, *more, expect=0, first=""):
     """`winnow evaluate … --json`."""
     parties = [part for name, folder in folders.items() for part in ("--party", f"{name}={folder}")]
-    return winnow("evaluate", agreement, *parties, "--json", *more, expect=expect)
+    return winnow("evaluate", agreement, *parties, "--json", *more, expect=expect, first=first)
 
 
 def start(agreement, folders, work):

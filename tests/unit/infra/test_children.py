@@ -1,6 +1,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.children import free_port, is_stopped, spawn_tied, stop, stop_all
+from infra.local.children import free_port, held_port, is_stopped, spawn_tied, stop, stop_all
 from infra.local.errors import LocalError
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -120,10 +121,21 @@ def test_a_missing_program_is_named(tmp_path):
 
 
 def test_free_ports_can_be_listened_on():
-    import socket
-
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", free_port()))
+
+
+def test_a_held_port_is_for_who_knows_it():
+    with held_port() as held:
+        port = held.getsockname()[1]
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        for _ in range(2):  # a child, and the next one after it
+            with socket.create_server(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port), 5):
+                pass
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the connections above have just ended
+        other.bind(("127.0.0.1", port))
 
 
 def test_stubborn_children_share_one_grace(tmp_path):
