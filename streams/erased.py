@@ -7,7 +7,7 @@ is read or written after a crash is erased again. How many are *done* is how man
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -77,12 +77,18 @@ class _Side:
     lists: list[Kept] = field(default_factory=list)
     marks: _Marks = field(default_factory=_Marks)
     done: int = 0
+    named: set[int] = field(default_factory=set)
+    """Slots of all lists."""
     rows: tuple[Int64s, Int64s] = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
     """Slots of all marked lists, and the boundary of each; replaced at once, for whoever reads in another thread."""
 
     @property
     def marked(self) -> int:
         return len(self.marks.at)
+
+    def append(self, kept: Kept) -> None:
+        self.lists.append(kept)
+        self.named.update(kept.slots.tolist())
 
     def gather(self) -> None:
         mine, none = self.lists[: self.marked], np.empty(0, dtype=np.int64)
@@ -115,11 +121,14 @@ class Erased:
             found: signed by its party, and checked against the agreement (streams.erasure).
             slots: of the side's register; None: not all of it is here.
             now: when it came.
+
+        Raises:
+            StoreError: the disk is full, or does not let us write.
         """
         held = self._sides[found.side]
         if found.number < len(held.lists) and held.lists[found.number].digest == found.digest:
             return
-        reason = _fault(held.lists, found, slots)
+        reason = _fault(held, found, slots)
         if reason is not None:
             if len(self.incidents) < MAX_INCIDENTS:
                 self.incidents.append((*found.side, found.number))
@@ -129,7 +138,7 @@ class Erased:
             return
         text = _ListFile(received_at=now, list=found.canonical.decode()).model_dump_json()
         self._write(self._path(found.side) / _name(found.number), text.encode())
-        held.lists.append(_kept(found, now))
+        held.append(_kept(found, now))
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -140,21 +149,21 @@ class Erased:
         """All that are known, in order."""
         return tuple(self._sides[side].lists)
 
-    def stand(self, side: Side, complete: int, now: datetime, sealed: Callable[[int], bool]) -> Stand:
+    def stand(self, side: Side, complete: int, now: datetime, sealed: int) -> Stand:
         """How far this node is with one side.
 
         Args:
             side: party and shard.
             complete: leading panes that are complete here, for the last edition of results.
             now: by this node's clock.
-            sealed: whether the side's pane of that number is here. Without the pane before its boundary a list is
-                never due: a party must not close panes that it did not share.
+            sealed: leading panes of the side that are here, as first sealed. A list is never due before all of those
+                before its boundary are: a party must not close panes that it did not share.
         """
         held, agreed = self._sides[side], self._agreed
         longest, count = self._terms.draft.lattice.longest_scheduled, self._terms.draft.panes.count
         due = overdue = held.marked
         for kept in held.lists[held.marked :]:
-            if not sealed(kept.boundary - 1):
+            if sealed < kept.boundary:
                 break
             late = now - kept.received_at >= timedelta(days=agreed.within_days)
             if not late and complete < agreed.complete_by(kept.boundary, longest, count):
@@ -246,7 +255,10 @@ class Erased:
         try:
             for number in range(len(list(path.glob("list-*.json")))):
                 file = _ListFile.model_validate_json((path / _name(number)).read_bytes())
-                held.lists.append(_kept(ErasureList.read(file.list.encode()), file.received_at))
+                found = ErasureList.read(file.list.encode())
+                if (found.agreement, found.side, found.number) != (self._terms.hash, side, number):
+                    raise BatchError(f"{_name(number)} holds another list")
+                held.append(_kept(found, file.received_at))
             if (path / "marks.json").exists():
                 held.marks = _Marks.model_validate_json((path / "marks.json").read_bytes())
         except (OSError, ValidationError, BatchError) as error:
@@ -261,14 +273,17 @@ class Erased:
 
     @staticmethod
     def _write(path: Path, content: bytes) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = path.with_suffix(".new")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-        force_folder(path.parent)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+            force_folder(path.parent)
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}. Make room, or let this user write there.") from error
 
 
 def force_folder(path: Path) -> None:
@@ -280,8 +295,9 @@ def force_folder(path: Path) -> None:
         os.close(folder)
 
 
-def _fault(lists: list[Kept], found: ErasureList, slots: int | None) -> str | None:
+def _fault(held: _Side, found: ErasureList, slots: int | None) -> str | None:
     """Why a list cannot be the next one."""
+    lists = held.lists
     if found.number < len(lists):
         return "another list has that number"
     if found.number > len(lists):
@@ -292,7 +308,7 @@ def _fault(lists: list[Kept], found: ErasureList, slots: int | None) -> str | No
         return "rows that the register does not have"
     if lists and found.boundary < lists[-1].boundary:
         return "its boundary lies before an earlier list's"
-    if any(np.isin(kept.slots, found.slots).any() for kept in lists):
+    if not held.named.isdisjoint(found.slots):
         return "rows of an earlier list"
     return None
 

@@ -13,6 +13,7 @@ from evaluation.results import combine_alerts
 from evaluation.run import RunRefused
 from evaluation.schedule import timetable
 from mpc.errors import PeerLost
+from streams.erased import Stand
 from streams.store import ShareStore
 from tests.support import runs
 from tests.support.asking import Asking
@@ -87,6 +88,51 @@ async def test_lists_that_differ_are_obeyed_by_nobody_and_stop_nothing(tmp_path)
     assert windows_run(three) == list(range(PANES - 1))
     assert not any(node.desk.has_work for node in three.nodes.nodes)
     assert three.rows(range(2), ROWS).any()
+
+
+async def test_a_list_that_differs_does_not_hold_up_those_before_it(tmp_path):
+    """Both are due at once, as of one boundary."""
+    three = ErasingNodes(tmp_path)
+    three.ask()
+    three.ask(number=1, slots=(2, 6, 31, 61), at=(0, 1))
+    three.ask(number=1, slots=(2, 6, 31, 62), at=(2,))
+    three.ask(number=2, slots=(3, 7, 32, 60))
+    await three.nodes.work_on()
+    assert three.done() == [1, 1, 1]
+    assert not three.rows(range(2), ROWS).any()
+    assert three.rows(range(2), (3, 7, 32, 60)).any()
+    assert not any(node.desk.has_work for node in three.nodes.nodes)
+    assert windows_run(three) == list(range(PANES - 1))
+
+
+async def test_one_node_that_says_it_has_begun_makes_nobody_erase_before_it_is_due(tmp_path, monkeypatch):
+    """Panes that are closed stay closed: one liar must not close them while windows over them could still run."""
+    three = ErasingNodes(tmp_path, panes=2)
+    three.ask(boundary=4)
+    monkeypatch.setattr(three[1].desk.erasing, "stands", lambda: tuple(
+        Stand(1, 1, 1, 1, 1) if side == SIDE else Stand(0, 0, 0, 0, 0) for side in three.stores[1].erased.sides
+    ))
+    ended = await three.nodes.work()
+    assert all(isinstance(e, Apart) for e in ended)
+    assert three.done() == [0, 0, 0]
+    assert [node.state.ledger.closed for node in three.nodes.nodes] == [0, 0, 0]
+    monkeypatch.undo()
+    three.deliver(range(2, PANES))
+    await three.nodes.work_on()
+    assert windows_run(three) == list(range(PANES - 1)), "nothing was lost"
+
+
+async def test_a_node_follows_two_that_have_begun_also_if_it_lost_panes_meanwhile(tmp_path):
+    three = ErasingNodes(tmp_path)
+    three.ask()
+    await three.nodes.work_on()
+    folder = tmp_path / "node-2" / PARTY / "shard-00"
+    (folder / "erasure" / "marks.json").unlink()
+    (folder / "block-0000" / "pane-00001-00.arrow").unlink()
+    three.restart(2)
+    assert three.done() == [1, 1, 0]
+    await three.nodes.work()
+    assert three.done() == [1, 1, 1]
 
 
 async def test_a_node_that_was_killed_between_its_note_and_its_files_is_level_in_the_next_attempt(tmp_path, monkeypatch):
@@ -164,8 +210,11 @@ async def test_one_node_whose_clock_is_ahead_moves_nobody(tmp_path):
     assert windows_run(three) == [0]
 
 
-async def test_a_boundary_whose_panes_a_party_did_not_share_closes_nothing(tmp_path):
+@pytest.mark.parametrize("shared", [(), (3,), (2,)])
+async def test_a_boundary_whose_panes_a_party_did_not_share_closes_nothing(tmp_path, shared):
+    """All of them: the last one before it could be sent ahead of time."""
     three = ErasingNodes(tmp_path, panes=2)
+    three.deliver(shared)
     three.ask(boundary=4, days_ago=40)
     await three.nodes.work_on()
     assert three.done() == [0, 0, 0]

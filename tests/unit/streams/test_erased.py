@@ -1,5 +1,8 @@
 """Rows of a list are 0 at three nodes together, whatever comes later and wherever a node is killed; nothing else changes."""
 
+import contextlib
+import errno
+import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -160,9 +163,9 @@ def test_a_node_that_was_killed_between_two_files_goes_on_when_it_starts(stores,
     monkeypatch.setattr(store.files, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         erase(store)
-    assert store.erased.stand(SIDE, 4, NOW, lambda _: True).done == 0, "not told before all files are"
+    assert store.erased.stand(SIDE, 4, NOW, 12).done == 0, "not told before all files are"
     again = [ShareStore(tmp_path / f"node-{node}", TERMS, node) for node in range(3)]
-    assert [store.erased.stand(SIDE, 4, NOW, lambda _: True).done for store in again] == [1, 1, 1]
+    assert [store.erased.stand(SIDE, 4, NOW, 12).done for store in again] == [1, 1, 1]
     check(again, ROWS)
 
 
@@ -238,6 +241,15 @@ def test_a_list_that_was_not_agreed_is_refused(changes, message):
             opener.open_list(each, 0)
 
 
+def test_the_end_of_the_grid_may_be_a_lists_boundary():
+    terms = keyed_terms(erasure={**AGREED, "every_panes": 5})
+    sharer, opener = Sharer(terms, SHARING_KEY, SIGNING), Opener(terms, 0, KEYS[0])
+    for boundary, fits in ((5, True), (11, False), (12, True)):
+        message = sharer.lists(erasure(agreement=terms.hash, boundary=boundary))[0]
+        with contextlib.nullcontext() if fits else pytest.raises(BatchError, match="before pane 11"):
+            assert opener.open_list(message, 0).boundary == boundary
+
+
 def test_a_list_is_for_one_node_and_signed_by_its_party():
     messages = SHARER.lists(erasure())
     with pytest.raises(BatchError, match="not signed by the party or not for this node"):
@@ -267,14 +279,14 @@ def test_a_note_of_a_list_is_the_partys():
 
 
 @pytest.mark.parametrize(("complete", "days", "sealed", "due", "overdue"), [
-    (3, 0, True, 0, 0), (4, 0, True, 1, 0), (5, 0, True, 1, 0), (6, 0, True, 2, 0), (0, 10, True, 2, 2),
-    (4, 9.9, True, 1, 0), (12, 11, False, 0, 0),
+    (3, 0, 12, 0, 0), (4, 0, 4, 1, 0), (5, 0, 12, 1, 0), (6, 0, 6, 2, 0), (0, 10, 12, 2, 2), (0, 10, 3, 1, 1),
+    (4, 9.9, 12, 1, 0), (12, 11, 1, 0, 0),
 ])
 def test_a_list_is_due_when_windows_have_run_or_a_node_has_waited_long_enough(stores, complete, days, sealed, due, overdue):
     erased = stores[0].erased
     erased.take(erasure(), SLOTS, NOW)
     erased.take(erasure(1, 4, (2, 3, 4, 6)), SLOTS, NOW)
-    stand = erased.stand(SIDE, complete, NOW + timedelta(days=days), lambda _: sealed)
+    stand = erased.stand(SIDE, complete, NOW + timedelta(days=days), sealed)
     assert stand == (2, due, overdue, 0, 0)
 
 
@@ -284,6 +296,28 @@ def test_a_folder_that_lost_what_it_erased_by_is_refused(stores, tmp_path):
     (tmp_path / "node-0" / "insurer" / "shard-00" / "erasure" / "list-00000.json").unlink()
     with pytest.raises(StoreError, match="lacks lists of which rows were erased"):
         ShareStore(tmp_path / "node-0", TERMS, 0)
+
+
+@pytest.mark.parametrize("changes", [{"shard": 1}, {"party": "hospital"}, {"agreement": "0" * 64}, {"number": 1}])
+def test_a_file_with_another_ones_list_is_refused(stores, tmp_path, changes):
+    deliver(stores, erasure())
+    file = tmp_path / "node-0" / "insurer" / "shard-00" / "erasure" / "list-00000.json"
+    kept = json.loads(file.read_text())
+    file.write_text(json.dumps({**kept, "list": erasure(**changes).canonical.decode()}))
+    with pytest.raises(StoreError, match="list-00000.json holds another list"):
+        ShareStore(tmp_path / "node-0", TERMS, 0)
+
+
+def test_a_disk_that_takes_no_list_is_said_to_be_that(stores, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("streams.erased.os.fsync", full)
+    with pytest.raises(StoreError, match="No space left on device. Make room"):
+        stores[0].erased.take(erasure(), SLOTS, NOW)
+    monkeypatch.undo()
+    stores[0].erased.take(erasure(), SLOTS, NOW)
+    assert len(ShareStore(tmp_path / "node-0", TERMS, 0).erased.lists(SIDE)) == 1
 
 
 def test_receipts_have_a_topic_only_where_rows_are_erased_which_nodes_write_and_the_party_reads():
