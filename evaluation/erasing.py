@@ -8,10 +8,8 @@ sends nothing, so a node that dies over it goes on alone when it starts, and is 
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-
-import structlog
 
 from evaluation.answering import Outlets
 from evaluation.compute import Computation
@@ -40,8 +38,6 @@ class Erasing:
     state: NodeState
     outlets: Outlets
     status: StatusLine
-    _alike_only: dict[Side, int] = field(default_factory=dict)
-    """Sides of which nodes have different lists → leading lists that are the same."""
     _told: int = 0
     """Panes before which windows were said to be refused."""
 
@@ -59,8 +55,9 @@ class Erasing:
     @property
     def waiting(self) -> bool:
         """Whether this node knows of rows that are due to be erased."""
-        stands = zip(self.store.erased.sides, self.stands(), strict=True)
-        return any(min(stand.due, self._alike_only.get(side, stand.due)) > stand.done for side, stand in stands)
+        erased = self.store.erased
+        stands = zip(erased.sides, self.stands(), strict=True)
+        return any(min(stand.due, erased.differing.get(side, stand.due)) > stand.done for side, stand in stands)
 
     async def level(self, council: Council, ready: Sequence[Ready], due: int | None) -> bool:
         """Erase what is to be erased now; whether that is all that comes of this attempt.
@@ -146,14 +143,12 @@ class Erasing:
                 else:
                     most[side] = lists - 1
             asked = {side: (low + most[side] + 1) // 2 for side, low in agreed.items() if low < most[side]}
+        erased = self.store.erased
         for side, lists in agreed.items():
             if lists == wanted[side]:
-                self._alike_only.pop(side, None)
-            elif self._alike_only.get(side) != lists:
-                self._alike_only[side] = lists
-                structlog.get_logger().error(
-                    "erasure lists differ between nodes", party=side[0], shard=side[1], number=lists
-                )
+                erased.differing.pop(side, None)
+            elif erased.differing.get(side) != lists:
+                erased.differs(side, lists)
                 self.status.say("incident", detail=f"nodes have different erasure lists of {side[0]}; none is obeyed")
         return agreed
 

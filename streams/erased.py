@@ -109,13 +109,17 @@ class Erased:
         self._folder, self._terms = folder, terms
         self._sides = {(p.name, shard): _Side() for p in terms.draft.parties for shard in range(terms.draft.shards)}
         self.incidents: list[tuple[str, int, int]] = []
-        """Party, shard and number of lists that do not follow from those before them."""
+        """Party, shard and number of lists that do not follow from those before them, or that differ between nodes."""
+        self.differing: dict[Side, int] = {}
+        """Sides of which nodes have different lists → the number of the first that differs, as they said last."""
         self._log = structlog.get_logger()
         for side, held in self._sides.items():
             self._read(side, held)
 
     def take(self, found: ErasureList, slots: int | None, now: datetime) -> None:
         """Keep a list, durably; one already here is ignored if it is the same, and an incident if not.
+
+        One that comes before what it follows on is left: its party sends it again (streams.resend).
 
         Args:
             found: signed by its party, and checked against the agreement (streams.erasure).
@@ -128,17 +132,26 @@ class Erased:
         held = self._sides[found.side]
         if found.number < len(held.lists) and held.lists[found.number].digest == found.digest:
             return
-        reason = _fault(held, found, slots)
-        if reason is not None:
-            if len(self.incidents) < MAX_INCIDENTS:
-                self.incidents.append((*found.side, found.number))
-            self._log.error(
-                "erasure list ignored", party=found.party, shard=found.shard, number=found.number, reason=reason
+        if (early := _early(held, found, slots)) is not None:
+            self._log.warning(
+                "erasure list came too early", party=found.party, shard=found.shard, number=found.number, reason=early
             )
+            return
+        if (reason := _fault(held, found, slots)) is not None:
+            self._incident(found.side, found.number, reason)
             return
         text = _ListFile(received_at=now, list=found.canonical.decode()).model_dump_json()
         self._write(self._path(found.side) / _name(found.number), text.encode())
         held.append(_kept(found, now))
+
+    def differs(self, side: Side, number: int) -> None:
+        """Note that the three nodes have different contents of a list."""
+        self.differing[side] = number
+        self._incident(side, number, "nodes have different contents of it")
+
+    def known(self, party: str) -> tuple[int, ...]:
+        """Leading lists of a party that are here, by shard."""
+        return tuple(len(held.lists) for (name, _), held in self._sides.items() if name == party)
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -236,6 +249,11 @@ class Erased:
             component[:, mine % size] = words if number == 0 else 0
         return found
 
+    def _incident(self, side: Side, number: int, reason: str) -> None:
+        if len(self.incidents) < MAX_INCIDENTS:
+            self.incidents.append((*side, number))
+        self._log.error("erasure list ignored", party=side[0], shard=side[1], number=number, reason=reason)
+
     @property
     def _agreed(self) -> Erasure:
         agreed = self._terms.draft.erasure
@@ -295,16 +313,19 @@ def force_folder(path: Path) -> None:
         os.close(folder)
 
 
+def _early(held: _Side, found: ErasureList, slots: int | None) -> str | None:
+    """What is to be here before a list."""
+    if found.number > len(held.lists):
+        return f"{len(held.lists)} lists are here, so one before it is missing"
+    return "the register is not here" if slots is None else None
+
+
 def _fault(held: _Side, found: ErasureList, slots: int | None) -> str | None:
-    """Why a list cannot be the next one."""
+    """Why a list cannot be the next one; it is not early."""
     lists = held.lists
     if found.number < len(lists):
         return "another list has that number"
-    if found.number > len(lists):
-        return f"{len(lists)} lists are here, so one before it is missing"
-    if slots is None:
-        return "the register is not here"
-    if found.slots[-1] >= slots:
+    if slots is not None and found.slots[-1] >= slots:
         return "rows that the register does not have"
     if lists and found.boundary < lists[-1].boundary:
         return "its boundary lies before an earlier list's"

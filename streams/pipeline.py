@@ -259,7 +259,10 @@ class PartyPipeline:
     async def _tell_stand(self, source: Consumer, log: Consumer, resender: Resender, *, last: bool) -> None:
         party = self._config.terms.draft.party(self._config.party)
         if self._tell is not None:
-            await self._tell(*await standing(party, self._headers, self._shards, source, log, resender.gone), last)
+            found = await standing(
+                party, self._headers, self._shards, source, log, resender.gone, resender.differing
+            )
+            await self._tell(*found, last)
 
 
 def _plainest(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -47,6 +47,11 @@ class Withdrawals:
         self._lists = 0
 
     @property
+    def made(self) -> int:
+        """Lists made so far."""
+        return self._lists
+
+    @property
     def waiting(self) -> int:
         """People who withdrew and are on no list yet; 0 where nothing is erased."""
         return 0 if self._erasure is None else len(self._first) - len(self._listed)

@@ -88,6 +88,12 @@ async def test_lists_that_differ_are_obeyed_by_nobody_and_stop_nothing(tmp_path)
     assert windows_run(three) == list(range(PANES - 1))
     assert not any(node.desk.has_work for node in three.nodes.nodes)
     assert three.rows(range(2), ROWS).any()
+    for node in three.nodes.nodes:
+        assert node.shares.erased.incidents == [(*SIDE, 0)]
+        assert node.shares.erased.differing == {SIDE: 0}
+    three.restart(0)
+    await three.nodes.work_on()
+    assert three.stores[0].erased.incidents == [(*SIDE, 0)], "also after a restart"
 
 
 async def test_a_list_that_differs_does_not_hold_up_those_before_it(tmp_path):

@@ -209,7 +209,7 @@ def test_lists_outlive_the_process_with_when_they_came(stores, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [
-    {"slots": (1, 5, 70, 126)}, {"boundary": 4}, {"number": 2, "slots": (2, 3, 4, 6)}, {"number": 1},
+    {"slots": (1, 5, 70, 126)}, {"boundary": 4}, {"number": 1},
     {"number": 1, "slots": (2, 3, 4, 128)}, {"number": 1, "slots": (2, 3, 4, 127)},
 ])
 def test_a_list_that_does_not_follow_is_an_incident_and_changes_nothing(stores, wrong):
@@ -220,12 +220,22 @@ def test_a_list_that_does_not_follow_is_an_incident_and_changes_nothing(stores, 
         assert [kept.digest for kept in store.erased.lists(SIDE)] == [first.digest]
 
 
-def test_boundaries_never_go_back_and_a_register_comes_first(stores, tmp_path):
+def test_boundaries_never_go_back(stores):
     deliver(stores, erasure(boundary=4), erasure(1, 2, (2, 3, 4, 6)))
     assert all(store.erased.incidents == [(*SIDE, 1)] for store in stores)
+
+
+def test_a_list_that_comes_before_what_it_follows_on_is_nobodys_fault_and_is_taken_when_it_comes_again(stores, tmp_path):
+    more = erasure(1, slots=(2, 3, 4, 6))
     empty = [ShareStore(tmp_path / f"empty-{node}", TERMS, node) for node in range(3)]
     deliver(empty, batch(0), erasure())
-    assert all(store.erased.incidents == [(*SIDE, 0)] for store in empty)
+    deliver(stores, more)
+    for store in (*stores, *empty):
+        assert (store.erased.known("insurer"), store.erased.incidents) == ((0,), [])
+    deliver(empty, batch(1), erasure(), more)
+    deliver(stores, erasure(), more)
+    for store in (*stores, *empty):
+        assert (store.erased.known("insurer"), store.erased.incidents) == ((2,), [])
 
 
 @pytest.mark.parametrize(("changes", "message"), [
