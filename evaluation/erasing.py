@@ -15,7 +15,7 @@ from evaluation.answering import Outlets
 from evaluation.compute import Computation
 from evaluation.coordination import Council, Lists, Ready
 from evaluation.errors import Apart
-from evaluation.records import Erased, Refused
+from evaluation.records import Closed, Erased, Refused
 from evaluation.state import NodeState
 from evaluation.status import StatusLine
 from mpc.errors import ProtocolError
@@ -98,7 +98,9 @@ class Erasing:
         return bool(targets)
 
     async def tell(self) -> None:
-        """Say of what was erased that it was: to its party, and of windows that can run no more, to everybody."""
+        """Say of what was erased that it was: to its party; to everybody which panes are closed, and which windows can
+        run no more.
+        """
         told: dict[Side, int] = {}
         for side, kept, at in list(self.store.erased.untold()):
             await self.outlets.receipt(receipts(side[0], self.terms.draft.name), Erased(
@@ -111,6 +113,7 @@ class Erasing:
         closed = self.state.ledger.closed
         if closed <= self._told:
             return
+        await self.outlets.say(Closed(agreement=self.terms.hash, node=self.number, panes=closed))
         left = [w for w in self._windows() if w.start < closed]
         refusal = windows_left(self.terms, [w.start for w in left], closed)
         if refusal is not None:

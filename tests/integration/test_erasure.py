@@ -100,9 +100,10 @@ async def test_from_a_withdrawal_to_three_receipts(tmp_path):
 
         asker = system.work.configuration("asker")
         ask = ("request", "--config", asker, "--kpi", "cost-sums", "--window")
-        code, out, err = winnow(*ask, "2024-01-01/2024-02-12")
-        assert code == 3, err
-        assert "erased-panes" in out
+        for dry in (["--dry-run"], []):
+            code, out, err = winnow(*ask, "2024-01-01/2024-02-12", *dry)
+            assert code == 3, err
+            assert "erased-panes" in out
         assert "2024-03-11" in out
         for node in range(3):
             said = await system.wait_for(f"node-{node}", "request", SECONDS)

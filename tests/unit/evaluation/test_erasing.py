@@ -3,22 +3,27 @@
 import asyncio
 import threading
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from console.request import _known
+from evaluation.account import Account
+from evaluation.agreement import read_facts
 from evaluation.errors import Apart
-from evaluation.records import Erased, Refused, open_record, seal_record
+from evaluation.records import Closed, Erased, Refused, open_record, seal_record
 from evaluation.results import combine_alerts
 from evaluation.run import RunRefused
 from evaluation.schedule import timetable
 from mpc.errors import PeerLost
+from policy.gate import verdicts
 from streams.erased import Stand
 from streams.store import ShareStore
 from tests.support import runs
 from tests.support.asking import Asking
 from tests.support.erasing import AGREED, PARTY, SIDE, ErasingNodes
-from tests.support.runs import PANES, RECORD_KEYS, Killed, ThreeNodes, released, run_terms
+from tests.support.runs import CHAIN, PANES, RECORD_KEYS, Killed, ThreeNodes, released, run_terms
 from tests.unit.evaluation import test_alert_runs as alert_runs
 
 ROWS = (1, 5, 30, 63)
@@ -282,6 +287,45 @@ async def test_requests_over_closed_panes_are_refused_and_what_was_released_is_a
         assert (refused.kind, refused.rule, refused.run) == ("refused", "erased-panes", None), "before a run is thought of"
         assert answers[asked["repeat"]][0].outcome == "released"
         assert answers[asked["later"]][0].outcome == "run"
+
+
+async def test_a_dry_run_says_of_erased_panes_what_the_nodes_say(tmp_path):
+    """From the nodes' records, as the command reads them."""
+    asking = Asking(erasure=AGREED, windows={"size": 2, "step": 1})
+    three = ErasingNodes(tmp_path, terms=asking.terms)
+    asking.nodes = three.nodes
+    account, settings = Account(asking.terms, "innovation-team"), SimpleNamespace(chain=CHAIN)
+    requester = SimpleNamespace(terms=asking.terms, settings=settings, key=asking.keys["analyst-0"])
+    facts = await read_facts(three.nodes.chain, CHAIN, asking.terms, "finalized")
+
+    def dry(*panes):
+        demand = asking.demand(*panes, requester="analyst-0")
+        known = _known(requester, demand, account)
+        return demand, dict(verdicts(asking.terms, facts, demand, known))["erased-panes"]
+
+    def hear(*nodes):
+        for number in nodes:
+            for record in three[number].records:
+                account.add_record(open_record(seal_record(record, RECORD_KEYS[number]), asking.terms))
+
+    three.ask()
+    await three.nodes.work_on()
+    assert (three.done(), dry(0, 3)[1]) == ([1, 1, 1], None), "nobody has said anything"
+    hear(0)
+    assert (account.erased_panes, dry(0, 3)[1]) == (0, None), "one node alone is not believed"
+    hear(1, 2)
+    assert account.erased_panes == 2
+    demand, refusal = dry(0, 3)
+    asking.ask(demand)
+    await asking.all_hear()
+    await three.nodes.work_on()
+    ((said,),) = asking.answers(0).values()
+    assert (refusal.rule, refusal.found, refusal.required) == (said.rule, said.found, said.required)
+    assert dry(0, 2)[1] is None, "what was released is answered"
+    assert dry(2, 5)[1] is None
+    three.restart(0)
+    await three.nodes.work_on()
+    assert Closed(agreement=asking.terms.hash, node=0, panes=2) in three[0].records
 
 
 async def test_each_node_signs_a_receipt_for_the_party_once(tmp_path):
