@@ -110,6 +110,8 @@ class Erasing:
             told[side] = kept.number + 1
         for side, lists in told.items():
             self.store.erased.told(side, lists)
+        if told:
+            self.status.say("receipts", self.store.erased.receipts, detail="lists of rows are erased")
         closed = self.state.ledger.closed
         if closed <= self._told:
             return

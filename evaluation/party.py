@@ -59,7 +59,7 @@ async def party(settings: PartySettings, status: StatusLine) -> None:
         counts = await pipeline.run()
         await account(counts, final=True)
     rejected = sum(counts.rejected.values())
-    status.say("done", counts.read, counts.read, f"{counts.accepted} accepted, {rejected} rejected")
+    status.say("done", counts.read, counts.read, f"{counts.accepted} accepted, {rejected} rejected", lists=counts.lists)
 
 
 def main(config: Path) -> int:

@@ -222,6 +222,11 @@ class Erased:
             for kept in held.lists[held.marks.told : held.done]:
                 yield side, kept, held.marks.at[kept.number]
 
+    @property
+    def receipts(self) -> int:
+        """Lists of all sides that were told of."""
+        return sum(held.marks.told for held in self._sides.values())
+
     def told(self, side: Side, lists: int) -> None:
         """Note that the first so many were told of."""
         self._keep(side, self._sides[side].marks.model_copy(update={"told": lists}))

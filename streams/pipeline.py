@@ -192,6 +192,7 @@ class PartyPipeline:
                 raise _plainest(errors) from errors
             for number, shard in enumerate(self._shards):
                 await checkpoints.keep(number, shard)
+        counts.lists = sum(shard.panes.withdrawn.made for shard in self._shards)
         if config.data is None:
             counts.read = counts.accepted + counts.rejected.total()
         if counts.accepted + counts.rejected.total() != counts.read:
