@@ -67,12 +67,13 @@ def winnow(*arguments):
 
 
 @pytest.mark.timeout(600)
-async def test_from_a_withdrawal_to_three_receipts(tmp_path):
+@pytest.mark.parametrize("brokers", [0, 1], ids=["embedded", "apache"])
+async def test_from_a_withdrawal_to_three_receipts(tmp_path, brokers):
     parties = generate(tmp_path / "data", shape=SHAPE).parties
     who = withdraw(parties["hospital"])
     path = agreement(tmp_path)
     draft, expected = load_draft(path), expect(path, parties)
-    system = LocalSystem(draft, load_kpis(draft, tmp_path), parties, tmp_path / "work", block_seconds=0.25)
+    system = LocalSystem(draft, load_kpis(draft, tmp_path), parties, tmp_path / "work", block_seconds=0.25, kafka=brokers)
     config = system.root / "hospital" / "config.toml"
     async with system:
         system.start()
