@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import random
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -339,3 +340,99 @@ def test_receipts_have_a_topic_only_where_rows_are_erased_which_nodes_write_and_
         ("party-insurer", Operation.READ), ("party-insurer", Operation.WRITE),
         *((f"node-{node}", Operation.WRITE) for node in range(3)),
     }
+
+
+LISTS = (erasure(), erasure(1, 4, (0, 2, 64, 65)))
+SENT = {
+    each: [opener.open_list(message, 0) if isinstance(each, ErasureList) else opener.open(message, 0)
+           for opener, message in zip(OPENERS, SHARER.lists(each) if isinstance(each, ErasureList) else SHARER.messages(*made), strict=True)]
+    for each, made in [*((head.key, (head, content)) for head, content in everything()), *((kept, None) for kept in LISTS)]
+}
+
+
+class Unlucky:
+    """A node to which anything may happen at any time."""
+
+    def __init__(self, number, folder, rng):
+        self.number, self.folder, self.rng = number, folder, rng
+        self.store = ShareStore(folder, TERMS, number)
+
+    def restart(self):
+        self.store = ShareStore(self.folder, TERMS, self.number)
+
+    def take(self, *names):
+        self.store.add([SENT[name][self.number] for name in names])
+
+    def mark(self, most):
+        erased = self.store.erased
+        erased.mark(SIDE, min(most, len(erased.lists(SIDE))), NOW)
+
+    def erase(self, most, monkeypatch):
+        """Killed before some file."""
+        self.mark(most)
+        left, write = self.rng.randrange(12), self.store.files.write
+
+        def killed(*arguments, **more):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            return write(*arguments, **more)
+
+        monkeypatch.setattr(self.store.files, "write", killed)
+        try:
+            self.store.rewrite({SIDE: self.store.unerased(SIDE)})
+            self.store.erased.finish(SIDE)
+            monkeypatch.undo()
+        except KeyboardInterrupt:
+            monkeypatch.undo()
+            self.restart()
+
+    def hurt(self):
+        """A file is lost, cut off, or full of nonsense; a start notices."""
+        path = self.rng.choice([*sorted(self.folder.rglob("*.arrow")), None])
+        if path is not None:
+            content = path.read_bytes()
+            path.write_bytes(self.rng.choice([content[: len(content) // 2], b"", self.rng.randbytes(len(content))]))
+            if self.rng.random() < 0.3:
+                path.unlink()
+            path.with_suffix(".tmp").write_bytes(content)
+        if self.rng.random() < 0.2:
+            (self.folder / "taken").unlink(missing_ok=True)
+        self.restart()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_happens_to_nodes_listed_rows_are_gone_and_all_else_is_there(tmp_path, seed, monkeypatch):
+    rng, names = random.Random(seed), list(SENT)
+    nodes = [Unlucky(number, tmp_path / f"node-{number}", rng) for number in range(3)]
+    for _ in range(150):
+        node = rng.choice(nodes)
+        match rng.randrange(8):
+            case 0:
+                node.erase(rng.randrange(3), monkeypatch)
+            case 1:
+                node.mark(rng.randrange(3))
+            case 2:
+                node.hurt()
+            case 3:
+                node.restart()
+            case _:
+                node.take(*rng.choices(names, k=rng.randrange(1, 6)))
+    for node in nodes:
+        node.restart()
+        for _ in range(2):
+            node.take(*names)
+        erase(node.store, 2)
+        node.restart()
+    stores = [node.store for node in nodes]
+    check(stores, {**ROWS, **dict.fromkeys(LISTS[1].slots, 4)})
+    assert all((s.incidents, s.erased.incidents, s.missing("insurer", 9)[1:]) == ([], [], []) for s in stores)
+    for node in nodes:
+        party = node.folder / "insurer"
+        assert not [*party.rglob("*.tmp"), *party.rglob(f"*{DAMAGED}")]
+        for kept in LISTS:
+            for pane in range(kept.boundary):
+                for slot in kept.slots:
+                    for revision in range(2):
+                        assert not node.store._load((*SIDE, slot // 64, pane, revision))[1][:, :, slot % 64].any()
