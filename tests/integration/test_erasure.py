@@ -1,6 +1,7 @@
 """Two patients withdraw, in different months: from files to receipts, through real processes."""
 
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -77,6 +78,8 @@ async def test_from_a_withdrawal_to_three_receipts(tmp_path, brokers):
     config = system.root / "hospital" / "config.toml"
     async with system:
         system.start()
+        if brokers:
+            await kill_on_the_way(system)
         await system.wait_for("innovation-team", "complete", SECONDS)
         for node in range(3):
             await system.wait(f"node {node} to erase", lambda node=node: lists(system, node) == BOUNDARIES, SECONDS)
@@ -89,9 +92,10 @@ async def test_from_a_withdrawal_to_three_receipts(tmp_path, brokers):
         assert document["events"] == expected.events
 
         # A node that starts again has not forgotten.
+        begun = len(system.lines("node-1", "resumed"))
         system.kill("node-1")
         system.start("node-1")
-        await system.wait_for("node-1", "resumed", SECONDS)
+        await system.wait_for("node-1", "resumed", SECONDS, begun + 1)
         code, out, err = winnow("receipts", "--config", config, "--json")
         assert code == 0, err
         told = json.loads(out)["lists"]
@@ -116,6 +120,24 @@ async def test_from_a_withdrawal_to_three_receipts(tmp_path, brokers):
         assert "no quota was used" in out
         assert not any("refused" in line for line in document["schedule"])
     check_stores(system, who)
+
+
+async def kill_on_the_way(system):
+    """The worker whose patients withdraw dies while it folds and shares, and once loses its local state; two nodes die while
+    they erase.
+    """
+    for phase in ("panes", "share", "share"):
+        said = len(system.lines("hospital", phase))
+        await system.wait_for("hospital", phase, SECONDS, said + 1)
+        system.kill("hospital")
+        if phase == "panes":
+            shutil.rmtree(system.root / "hospital" / "state")
+        system.start("hospital")
+    for node in (1, 2):
+        marks = system.root / f"node-{node}" / "store" / "hospital" / "shard-00" / "erasure" / "marks.json"
+        await system.wait(f"node {node} to begin to erase", marks.exists, SECONDS)
+        system.kill(f"node-{node}")
+        system.start(f"node-{node}")
 
 
 def lists(system, node):
