@@ -62,6 +62,9 @@ class Resender:
         """Node → its latest word and when the broker took that (ms since 1970), until it is answered."""
         self._stored_at: dict[Name | ListName, int] = {}
         """List → when it came to the panes topic (ms since 1970), as far as somebody looked."""
+        self._old = [shard.panes.withdrawn.made for shard in shards]
+        """Lists of each shard that were on the panes topic before this worker began."""
+        self._sought_at: dict[ListName, float] = {}
         self._differing: dict[int, tuple[ListName, ...]] = {}
         self._times: Counter[tuple[int, Name | ListName]] = Counter()
         self._sent_at: dict[tuple[int, Name | ListName], float] = {}
@@ -111,6 +114,8 @@ class Resender:
                 self._log.warning("node's word ignored", reason=str(error))
                 continue
             self._differing[word.node] = word.differing
+            known = dict(enumerate(word.lists))
+            self._gone = {n for n in self._gone if len(n) != 2 or n[1] >= known.get(n[0], 0)}
             self._asked.pop(word.node, None)
             if word.missing or next(self._lacked(word), None) is not None:
                 self._asked[word.node] = word, record.timestamp
@@ -125,6 +130,7 @@ class Resender:
                     wanted.setdefault(name, []).append(node)
             for lacked in islice(self._lacked(word), MOST_ASKED):
                 if self._may(node, lacked, began) and self._is_missed(lacked, at):
+                    self._sought_at.setdefault(lacked, began)
                     wanted.setdefault(lacked, []).append(node)
         if wanted:
             await self._look(wanted, {node: at for node, (_, at) in asked.items()})
@@ -183,9 +189,14 @@ class Resender:
             if self.sent > before:
                 self._log.info("batches sent again", batches=self.sent - before)
                 self._told(self.sent)
-        self._gone.update(wanted)
-        if wanted:
-            self._log.warning("batches that are asked for are not there", batches=len(wanted), first=min(wanted))
+        gone = {name for name in wanted if len(name) != 2 or self._is_gone(name)}
+        self._gone |= gone
+        if gone:
+            self._log.warning("batches that are asked for are not there", batches=len(gone), first=min(gone))
+
+    def _is_gone(self, name: ListName) -> bool:
+        """Whether a list that was not found will not be: one that was just made is still on its way to the topic."""
+        return name[1] < self._old[name[0]] or time.monotonic() - self._sought_at[name] >= PATIENCE_SECONDS
 
     async def _send(self, wanted: dict[Name | ListName, list[int]], told: Mapping[int, int]) -> None:
         """Send what is wanted and there; what is not there is left in `wanted`. `told`: when each node spoke."""

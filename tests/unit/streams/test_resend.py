@@ -419,6 +419,19 @@ async def test_a_list_that_has_left_the_topic_is_told(monkeypatch):
     assert place.resender.gone == {1: LISTS}
 
 
+async def test_a_list_that_is_made_just_now_is_not_gone_and_what_a_node_has_is_gone_no_more(monkeypatch):
+    place = Place(monkeypatch)
+    for shard in place.resender._shards:
+        shard.panes.withdrawn.made += 1
+    await place.ask(0, lists=(LISTS, LISTS))
+    assert place.resender.gone == {}, "it is on its way to the panes topic"
+    place.now[0] += 31
+    await place.ask(0, lists=(LISTS, LISTS))
+    assert place.resender.gone == {0: 1, 1: 1}
+    await place.ask(0, lists=(LISTS + 1, LISTS))
+    assert place.resender.gone == {1: 1}, "its folder was restored"
+
+
 async def test_lists_that_differ_between_nodes_are_told_until_no_node_says_so(monkeypatch):
     place = Place(monkeypatch)
     await place.ask(0, lists=(LISTS, LISTS), differing=((1, 2),))
