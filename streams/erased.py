@@ -90,8 +90,8 @@ class _Side:
         self.lists.append(kept)
         self.named.update(kept.slots.tolist())
 
-    def gather(self) -> None:
-        mine, none = self.lists[: self.marked], np.empty(0, dtype=np.int64)
+    def gather(self, marked: int) -> None:
+        mine, none = self.lists[:marked], np.empty(0, dtype=np.int64)
         self.rows = (
             np.concatenate([none, *(kept.slots for kept in mine)]),
             np.concatenate([none, *(np.full(len(kept.slots), kept.boundary) for kept in mine)]),
@@ -205,8 +205,11 @@ class Erased:
         """Note, durably, that the first so many lists are to be obeyed from now on."""
         held = self._sides[side]
         if lists > held.marked:
-            self._keep(side, _Marks(at=(*held.marks.at, *[now] * (lists - held.marked)), told=held.marks.told))
-            held.gather()
+            marks = _Marks(at=(*held.marks.at, *[now] * (lists - held.marked)), told=held.marks.told)
+            self._store(side, marks)
+            # Rows first: a file that another thread writes meanwhile must not say that it obeys what it does not.
+            held.gather(lists)
+            held.marks = marks
 
     def marked(self, side: Side) -> int:
         """Lists that all that is written obeys."""
@@ -229,7 +232,10 @@ class Erased:
 
     def told(self, side: Side, lists: int) -> None:
         """Note that the first so many were told of."""
-        self._keep(side, self._sides[side].marks.model_copy(update={"told": lists}))
+        held = self._sides[side]
+        marks = held.marks.model_copy(update={"told": lists})
+        self._store(side, marks)
+        held.marks = marks
 
     def changes(self, side: Side, pane: int, obeyed: int) -> bool:
         """Whether a file of a pane (-1: the register) that obeys so many lists is to be written anew."""
@@ -288,11 +294,10 @@ class Erased:
             raise StoreError(f"{path} cannot be read: {error}. Restore the folder of this node.") from error
         if held.marks.told > held.marked or held.marked > len(held.lists):
             raise StoreError(f"{path} lacks lists of which rows were erased. Restore the folder of this node.")
-        held.gather()
+        held.gather(held.marked)
 
-    def _keep(self, side: Side, marks: _Marks) -> None:
+    def _store(self, side: Side, marks: _Marks) -> None:
         self._write(self._path(side) / "marks.json", marks.model_dump_json().encode())
-        self._sides[side].marks = marks
 
     @staticmethod
     def _write(path: Path, content: bytes) -> None:

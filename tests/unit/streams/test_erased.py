@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from streams import topics
 from streams.access import Operation, rules
 from streams.batch import party_columns
+from streams.erased import _Side
 from streams.erasure import ErasureList, open_sent
 from streams.errors import BatchError, StoreError
 from streams.inbox import Opener
@@ -168,6 +169,21 @@ def test_a_node_that_was_killed_between_two_files_goes_on_when_it_starts(stores,
     again = [ShareStore(tmp_path / f"node-{node}", TERMS, node) for node in range(3)]
     assert [store.erased.stand(SIDE, 4, NOW, 12).done for store in again] == [1, 1, 1]
     check(again, ROWS)
+
+
+def test_a_file_that_is_written_while_a_list_is_marked_never_says_that_it_obeys_it_and_does_not(stores, monkeypatch):
+    """By the thread of an attempt that was given up, while the next one marks more."""
+    gather = _Side.gather
+
+    def meanwhile(held, *more):
+        store.rewrite({SIDE: store.unerased(SIDE)})
+        gather(held, *more)
+
+    deliver(stores, erasure())
+    monkeypatch.setattr(_Side, "gather", meanwhile)
+    for store in stores:
+        erase(store)
+    check(stores, ROWS)
 
 
 def test_what_a_write_that_was_cut_off_left_is_taken_away(stores, tmp_path):
