@@ -17,7 +17,7 @@ from evaluation.results import combine_alerts
 from evaluation.run import RunRefused
 from evaluation.schedule import timetable
 from mpc.errors import PeerLost
-from policy.gate import verdicts
+from policy.gate import Refusal, verdicts
 from streams.erased import Stand
 from streams.store import ShareStore
 from tests.support import runs
@@ -210,6 +210,18 @@ async def test_after_the_agreed_days_nothing_is_waited_for_and_what_did_not_run_
     assert [(row.state, row.rule) for row in rows] == [("refused", "erased-panes")] * 2 + [("ran", None)] * 3
     assert all(node.desk.over for node in three.nodes.nodes)
     assert three[0].expected.missed() == []
+
+
+async def test_rows_are_erased_also_when_the_schedule_was_stopped(tmp_path):
+    """As by a revocation: windows that could run never will, and hold up nothing."""
+    three = ErasingNodes(tmp_path)
+    await three.nodes.work()
+    three.ask()
+    for node in three.nodes.nodes:
+        node.desk.stopped = RunRefused(Refusal("agreement-active", "revoked", "active", "agree anew"), None)
+    await three.nodes.work_on()
+    assert (three.done(), windows_run(three)) == ([1, 1, 1], [])
+    assert [len(node.receipts) for node in three.nodes.nodes] == [1, 1, 1]
 
 
 async def test_one_node_whose_clock_is_ahead_moves_nobody(tmp_path):
