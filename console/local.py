@@ -115,7 +115,7 @@ class LocalEvaluation(LocalSystem):
         return all(self.lines(node, "over") or not self.runs(node) for node in nodes)
 
     def _unerased(self) -> str:
-        lists = sum(line["facts"]["lists"] for party in self.parties for line in self.lines(party, "done")[-1:])
+        lists = sum(line["done"] for party in self.parties for line in self.lines(party, "listed")[-1:])
         done = {j: max((line["done"] for line in self.lines(f"node-{j}", "receipts")), default=0) for j in range(NODES)}
         behind = [f"node {j} has erased {held}" for j, held in done.items() if held < lists]
         return f"{', '.join(behind)} of {lists} lists of rows of patients who withdrew" if behind else ""

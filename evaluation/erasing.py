@@ -86,7 +86,9 @@ class Erasing:
         if not wanted:
             return False
         if any(each.known < lists for side, lists in wanted.items() for each in stands[side]):
-            raise Apart("a node lacks an erasure list that the others obey. Restore its store, or its inbox.")
+            raise Apart(
+                "a node lacks an erasure list that the others obey. Its party sends it again; else restore its store."
+            )
         agreed = await self._alike(council, wanted)
         if behind and agreed != wanted:
             raise Apart("the nodes erased different rows: one has another's store. Restore that folder.")

@@ -74,7 +74,7 @@ class ShardStand(Frozen):
     late_after_maturity: Number | None = None
     """Events that came for a pane whose last maturity had passed: in no result."""
     gone: Number | None = None
-    """Batches that a node asks for again and that have left the party's panes topic."""
+    """Batches and erasure lists that a node misses and that have left the party's panes topic."""
     withdrawn_waiting: Number | None = None
     """Patients who withdrew and are on no list of rows to be erased yet."""
     lists_differing: Number | None = None
@@ -168,7 +168,7 @@ class PartyFigures(Frozen):
     late: int | None
     late_after_maturity: int | None
     gone: int | None
-    """Batches that nodes ask for again and that no worker can send: a node waits for them."""
+    """Batches and erasure lists that nodes miss and that no worker can send: a node waits for them."""
     withdrawn_waiting: int | None
     """Patients who withdrew and whose rows the nodes were not asked to erase yet, in all shards."""
     lists_differing: int | None

@@ -65,6 +65,8 @@ class Resender:
         self._old = [shard.panes.withdrawn.made for shard in shards]
         """Lists of each shard that were on the panes topic before this worker began."""
         self._sought_at: dict[ListName, float] = {}
+        self._known: dict[int, tuple[int, ...]] = {}
+        """Node → by shard, the lists that it said last to have."""
         self._differing: dict[int, tuple[ListName, ...]] = {}
         self._times: Counter[tuple[int, Name | ListName]] = Counter()
         self._sent_at: dict[tuple[int, Name | ListName], float] = {}
@@ -77,7 +79,9 @@ class Resender:
     @property
     def gone(self) -> Counter[int]:
         """Shard → batches and lists that were missed and not on the panes topic when it was looked through last."""
-        return Counter(name[0] for name in self._gone)
+        return Counter(name[0] for name in self._gone if len(name) != 2 or any(
+            number <= name[1] for known in self._known.values() for number in known[name[0] : name[0] + 1]
+        ))
 
     @property
     def differing(self) -> Counter[int]:
@@ -114,8 +118,7 @@ class Resender:
                 self._log.warning("node's word ignored", reason=str(error))
                 continue
             self._differing[word.node] = word.differing
-            known = dict(enumerate(word.lists))
-            self._gone = {n for n in self._gone if len(n) != 2 or n[1] >= known.get(n[0], 0)}
+            self._known[word.node] = word.lists
             self._asked.pop(word.node, None)
             if word.missing or next(self._lacked(word), None) is not None:
                 self._asked[word.node] = word, record.timestamp

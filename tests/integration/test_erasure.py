@@ -85,7 +85,7 @@ async def test_from_a_withdrawal_to_three_receipts(tmp_path, brokers):
             await system.wait(f"node {node} to erase", lambda node=node: lists(system, node) == BOUNDARIES, SECONDS)
             await system.wait_for(f"node-{node}", "over", SECONDS)
             assert system.lines(f"node-{node}", "receipts")[-1]["done"] == len(BOUNDARIES)
-        assert (await system.wait_for("hospital", "done", SECONDS))["facts"] == {"lists": len(BOUNDARIES)}
+        assert (await system.wait_for("hospital", "listed", SECONDS))["done"] == len(BOUNDARIES)
         document = json.loads(system.work.document("innovation-team").read_text())
         cells, sums = compare(document, expected)
         assert (cells > 10, sums) == (True, 4 * cells)

@@ -8,8 +8,8 @@ from console import local
 from console.local import LocalEvaluation
 
 
-def line(phase, done=0, **facts):
-    return {"phase": phase, "done": done, "facts": facts}
+def line(phase, done=0):
+    return {"phase": phase, "done": done}
 
 
 class Told(LocalEvaluation):
@@ -18,7 +18,7 @@ class Told(LocalEvaluation):
     def __init__(self, lists, over=(0, 1, 2)):
         super().__init__(None, (), dict.fromkeys(lists), None)
         for party, number in lists.items():
-            self.said[party] = [line("done", lists=number)]
+            self.said[party] = [line("listed", number)]
         self.said.update({f"node-{node}": [line("over")] if node in over else [] for node in range(3)})
 
     def runs(self, role):

@@ -428,6 +428,8 @@ async def test_a_list_that_is_made_just_now_is_not_gone_and_what_a_node_has_is_g
     place.now[0] += 31
     await place.ask(0, lists=(LISTS, LISTS))
     assert place.resender.gone == {0: 1, 1: 1}
+    await place.ask(1, lists=(LISTS + 1, LISTS + 1))
+    assert place.resender.gone == {0: 1, 1: 1}, "another node has them"
     await place.ask(0, lists=(LISTS + 1, LISTS))
     assert place.resender.gone == {1: 1}, "its folder was restored"
 
