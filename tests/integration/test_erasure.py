@@ -44,16 +44,16 @@ def agreement(folder):
     return path
 
 
-def withdraw(hospital):
-    """Two users of the app withdraw; returns who they are."""
+def withdraw(hospital, days=WITHDRAWN):
+    """Users of the app withdraw, one on each day; returns who they are."""
     lines = [json.loads(line) for line in (hospital / "Task.ndjson").read_text().splitlines()]
     early = [line["for"]["reference"] for line in lines if line["executionPeriod"]["start"] < "2024-01-15"]
     patients = {}
     for line in (hospital / "Patient.ndjson").read_text().splitlines():
         patient = json.loads(line)
         patients[f"Patient/{patient['id']}"] = patient["identifier"][0]["value"]
-    who = [patients[reference] for reference in early[:2]]
-    rows = [f"w{n},{person},{day},{day}T10:00:00+01:00" for n, (person, day) in enumerate(zip(who, WITHDRAWN, strict=True))]
+    who = [patients[reference] for reference in early[: len(days)]]
+    rows = [f"w{n},{person},{day},{day}T10:00:00+01:00" for n, (person, day) in enumerate(zip(who, days, strict=True))]
     (hospital / "withdrawals.csv").write_text("\n".join(["record_id,person,withdrawn_on,recorded_at", *rows, ""]))
     return who
 
