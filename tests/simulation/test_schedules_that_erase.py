@@ -3,7 +3,6 @@ is released, as when nothing happens.
 """
 
 import asyncio
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -23,8 +22,7 @@ from tests.integration.test_erasure import withdraw
 from tests.simulation.test_schedules import HAPPENS, LAST_MESSAGE, LAST_OPERATION, PROCESSES
 from tests.support import schedules
 from tests.support.parties import BATCH_KEY, NODE_KEYS
-from tests.support.pipelines import PARTIES, opened
-from tests.support.runs import released
+from tests.support.pipelines import opened
 from tests.support.world import NODES, Incident, World
 
 ERASURE = {"every_panes": 2, "batch_slots": 4, "within_days": 31}
