@@ -209,6 +209,11 @@ async def _run(
         async with evaluation.run() as document:
             shown.close()
             _print(document, kpis, options)
+            if evaluation.unerased:
+                sys.stderr.write(
+                    f'winnow: not all rows are erased: {evaluation.unerased}. See docs/erasure.md, "When rows are not '
+                    'erased".\n'
+                )
             for failure in evaluation.undelivered():
                 sys.stderr.write(f"winnow: an alert was not delivered: {failure}\n")
             if options.serve:

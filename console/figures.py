@@ -51,6 +51,12 @@ WORDS: Final[dict[str, Words]] = {
         nl="Knooppunten missen {gone} pakketten die van het panes-topic verdwenen zijn: hun opslag moet uit een kopie "
            "hersteld worden.",
     ),
+    "differing": Words(
+        en="Nodes have different contents of {differing} lists of rows to be erased: no node obeys these or later "
+           "ones.",
+        nl="Knooppunten hebben {differing} lijsten van te wissen rijen met verschillende inhoud: geen knooppunt volgt "
+           "deze of latere op.",
+    ),
     "told": Words(en="Told (UTC)", nl="Gemeld (UTC)"),
     "totals": Words(
         en="In all: sealed until {sealed}; {behind} behind; unread {unread} events and {batches} batches; {late} late; "
@@ -114,6 +120,8 @@ def present_figures(found: PartyFigures, lang: Lang, console: Output) -> None:
     )))
     if found.gone:
         console.print(Text(_say(lang, "not_sent", gone=_count(found.gone, lang)), style="red"))
+    if found.lists_differing:
+        console.print(Text(_say(lang, "differing", differing=_count(found.lists_differing, lang)), style="red"))
     load = _say(lang, "unknown") if found.load_ratio is None else number(found.load_ratio, lang)
     console.print(Text(_say(
         lang, "skew", partitions=_age(found.partition_skew_seconds, lang), shards=_age(found.shard_skew_seconds, lang),

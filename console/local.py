@@ -19,6 +19,8 @@ from policy.agreement import NODES
 
 __all__ = ["LocalEvaluation", "Progress"]
 
+ERASING_SECONDS = 60.0
+"""From the last result on, nodes have so long for lists of rows to be erased: they need a second or so for a list."""
 QUIET_SECONDS = 300
 """Somebody must get on within this time, or the evaluation is given up."""
 
@@ -29,6 +31,8 @@ class LocalEvaluation(LocalSystem):
 
     live: bool = False
     """Its nodes wait for nobody as long as scheduled windows are left: whoever is gone ends the evaluation."""
+    unerased: str = ""
+    """After a run, in words: which nodes have not erased what the parties asked for; empty if all have."""
     _waiting: set[str] = field(default_factory=set)
     _complete: asyncio.Event = field(default_factory=asyncio.Event)
     _revoke: asyncio.Event = field(default_factory=asyncio.Event)
@@ -74,10 +78,19 @@ class LocalEvaluation(LocalSystem):
             self._revoke.set()
 
     async def _follow(self) -> None:
-        """Until all recipients have everything, and the chain what the nodes vouch for."""
+        """Until recipients have everything, the chain what the nodes vouch for, and parties the receipts of erasures.
+
+        Who does not erase in time, as a node that lost a list does not, keeps no result from anybody.
+        """
         drill = asyncio.create_task(self._revoke_when_authorised())
+        complete: float | None = None
         try:
-            while not (self._complete.is_set() and self._nodes_over()):
+            while True:
+                if self._complete.is_set():
+                    complete, self.unerased = complete or time.monotonic(), self._unerased()
+                    waits = time.monotonic() - complete <= ERASING_SECONDS
+                    if (self._nodes_over() and not self.unerased) or (self.unerased and not waits):
+                        return
                 self._check_children()
                 if drill.done():
                     drill.result()
@@ -100,6 +113,12 @@ class LocalEvaluation(LocalSystem):
         """Whether nothing of the nodes' is still on its way, such as an attestation."""
         nodes = [f"node-{j}" for j in range(NODES)]
         return all(self.lines(node, "over") or not self.runs(node) for node in nodes)
+
+    def _unerased(self) -> str:
+        lists = sum(line["done"] for party in self.parties for line in self.lines(party, "listed")[-1:])
+        done = {j: max((line["done"] for line in self.lines(f"node-{j}", "receipts")), default=0) for j in range(NODES)}
+        behind = [f"node {j} has erased {held}" for j, held in done.items() if held < lists]
+        return f"{', '.join(behind)} of {lists} lists of rows of patients who withdrew" if behind else ""
 
     def _silence(self, seconds: float) -> str:
         """What is known when nobody says anything any more."""

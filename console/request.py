@@ -229,6 +229,7 @@ def _known(requester: Requester, demand: Demand, account: Account) -> DemandFact
     return DemandFacts(
         signer=signed.signer(chain.deployment, chain.agreement_id), nonce_seen=False,
         complete_panes=account.complete_panes, needs_run=bool(missing), runs_used=account.runs_used(demand.requester),
+        erased_panes=account.erased_panes,
     )
 
 

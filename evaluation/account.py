@@ -14,6 +14,7 @@ from evaluation.records import (
     BELIEVED,
     Answered,
     AnyRecord,
+    Closed,
     Done,
     Erased,
     Events,
@@ -68,6 +69,8 @@ class Account:
         self._refusals: dict[tuple[object, ...], _RefusalAccount] = {}
         self._refused_windows: dict[int, set[int]] = {}
         self._refused_all: set[int] = set()
+        self._closed = [0] * NODES
+        """By node: leading panes in which rows are erased."""
         self._events: dict[str, Events] = {}
         self._shares: dict[str, dict[int, ResultShares]] = {}
         self._released: dict[str, list[Released]] = {}
@@ -89,6 +92,8 @@ class Account:
                 self._answers.add(record)
             case Events():
                 self._events[record.party] = record
+            case Closed():
+                self._closed[record.node] = max(record.panes, self._closed[record.node])
             case Failed() | Missed() | Skipped() | PanesSealed() | Erased():
                 pass  # these change nothing of what came out or will not; the topic keeps them
 
@@ -184,6 +189,11 @@ class Account:
         if self._delivered:
             return self._terms.draft.panes.count
         return max((self._window(w).stop for run in self._believed() for w in run.windows), default=0)
+
+    @property
+    def erased_panes(self) -> int:
+        """Leading panes in which rows are erased, as enough nodes say; they do so once they are."""
+        return sorted(self._closed)[-BELIEVED]
 
     def sealed_until(self) -> dict[str, date | None]:
         """Party → the first local day that it has not sealed in all its shards; None: unknown."""

@@ -8,17 +8,14 @@ sends nothing, so a node that dies over it goes on alone when it starts, and is 
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-
-import structlog
 
 from evaluation.answering import Outlets
 from evaluation.compute import Computation
 from evaluation.coordination import Council, Lists, Ready
 from evaluation.errors import Apart
-from evaluation.records import Erased, Refused
+from evaluation.records import Closed, Erased, Refused
 from evaluation.state import NodeState
 from evaluation.status import StatusLine
 from mpc.errors import ProtocolError
@@ -41,8 +38,6 @@ class Erasing:
     state: NodeState
     outlets: Outlets
     status: StatusLine
-    _disputed: set[Side] = field(default_factory=set)
-    """Sides whose next lists differ between nodes."""
     _told: int = 0
     """Panes before which windows were said to be refused."""
 
@@ -53,15 +48,16 @@ class Erasing:
         """How far this node is, by party and shard."""
         store, now = self.store, datetime.now(UTC)
         return tuple(
-            store.erased.stand(side, store.mature_panes, now, partial(store.sealed, side))
+            store.erased.stand(side, store.mature_panes, now, store.sealed(side))
             for side in store.erased.sides
         )
 
     @property
     def waiting(self) -> bool:
         """Whether this node knows of rows that are due to be erased."""
-        stands = zip(self.store.erased.sides, self.stands(), strict=True)
-        return any(stand.due > stand.done and side not in self._disputed for side, stand in stands)
+        erased = self.store.erased
+        stands = zip(erased.sides, self.stands(), strict=True)
+        return any(min(stand.due, erased.differing.get(side, stand.due)) > stand.done for side, stand in stands)
 
     async def level(self, council: Council, ready: Sequence[Ready], due: int | None) -> bool:
         """Erase what is to be erased now; whether that is all that comes of this attempt.
@@ -73,23 +69,28 @@ class Erasing:
                 as long as is agreed.
 
         Raises:
-            Apart: a node lacks a list that another one has obeyed, or has another one in its place.
+            Apart: a node lacks a list that another one has obeyed, or has another one in its place; or one alone says
+                that it obeys a list which is not due at the others.
             ProtocolError: a node told of other parties or shards.
         """
         sides = self.store.erased.sides
         if {len(r.lists) for r in ready} != {len(sides)}:
             raise ProtocolError(f"nodes tell of {[len(r.lists) for r in ready]} parties and shards, not {len(sides)}")
         stands = {side: [Stand(*r.lists[place]) for r in ready] for place, side in enumerate(sides)}
-        begun = {side: max(each.marked for each in s) for side, s in stands.items()}
+        begun = {side: _begun(s) for side, s in stands.items()}
+        if any(each.marked > begun[side] for side, s in stands.items() for each in s):
+            raise Apart("a node obeys erasure lists alone, and they are not due at the others. Restore its store.")
         behind = _less(begun, stands)
         # Where nodes are level they close the same panes, and so have the same windows due.
         wanted = behind or _less({side: min(each.due for each in s) for side, s in stands.items()}, stands)
         if not wanted:
             return False
         if any(each.known < lists for side, lists in wanted.items() for each in stands[side]):
-            raise Apart("a node lacks an erasure list that the others obey. Restore its store, or its inbox.")
+            raise Apart(
+                "a node lacks an erasure list that the others obey. Its party sends it again; else restore its store."
+            )
         agreed = await self._alike(council, wanted)
-        if behind.keys() - agreed.keys():
+        if behind and agreed != wanted:
             raise Apart("the nodes erased different rows: one has another's store. Restore that folder.")
         targets = agreed if behind else _less(
             {side: self._first(side, lists, stands[side], due) for side, lists in agreed.items()}, stands
@@ -99,16 +100,24 @@ class Erasing:
         return bool(targets)
 
     async def tell(self) -> None:
-        """Say of what was erased that it was: to its party, and of windows that can run no more, to everybody."""
+        """Say of what was erased that it was: to its party; to everybody which panes are closed, and which windows can
+        run no more.
+        """
+        told: dict[Side, int] = {}
         for side, kept, at in list(self.store.erased.untold()):
             await self.outlets.receipt(receipts(side[0], self.terms.draft.name), Erased(
                 agreement=self.terms.hash, node=self.number, party=side[0], shard=side[1], number=kept.number,
                 boundary=kept.boundary, rows=len(kept.slots), digest=kept.digest, erased_at=at,
             ))
-            self.store.erased.told(side, kept.number + 1)
+            told[side] = kept.number + 1
+        for side, lists in told.items():
+            self.store.erased.told(side, lists)
+        if told:
+            self.status.say("receipts", self.store.erased.receipts, detail="lists of rows are erased")
         closed = self.state.ledger.closed
         if closed <= self._told:
             return
+        await self.outlets.say(Closed(agreement=self.terms.hash, node=self.number, panes=closed))
         left = [w for w in self._windows() if w.start < closed]
         refusal = windows_left(self.terms, [w.start for w in left], closed)
         if refusal is not None:
@@ -125,19 +134,29 @@ class Erasing:
         return [w for w in every if any((plan.hash, w.index) not in pairs for plan in self.terms.plans)]
 
     async def _alike(self, council: Council, wanted: Mapping[Side, int]) -> dict[Side, int]:
-        """Of sides and their first so many lists, those that are the same at all three nodes."""
-        mine = tuple(self.store.erased.digest_of(side, lists) for side, lists in wanted.items())
-        told = await council.exchange(Lists(digests=mine))
-        if {len(t.digests) for t in told} != {len(mine)}:
-            raise ProtocolError("nodes compare different erasure lists")
-        agreed = {
-            side: lists for place, (side, lists) in enumerate(wanted.items())
-            if len({t.digests[place] for t in told}) == 1
-        }
-        for side in wanted.keys() - agreed.keys() - self._disputed:
-            self._disputed.add(side)
-            structlog.get_logger().error("erasure lists differ between nodes", party=side[0], shard=side[1])
-            self.status.say("incident", detail=f"{side[0]} sent the nodes different erasure lists; none is obeyed")
+        """Of sides and their first so many lists, how many of these are the same at all three nodes.
+
+        One round, and some more to find the first that differs.
+        """
+        agreed, most, asked = dict.fromkeys(wanted, 0), dict(wanted), dict(wanted)
+        while asked:
+            mine = tuple(self.store.erased.digest_of(side, lists) for side, lists in asked.items())
+            told = await council.exchange(Lists(digests=mine))
+            if {len(t.digests) for t in told} != {len(mine)}:
+                raise ProtocolError("nodes compare different erasure lists")
+            for place, (side, lists) in enumerate(asked.items()):
+                if len({t.digests[place] for t in told}) == 1:
+                    agreed[side] = lists
+                else:
+                    most[side] = lists - 1
+            asked = {side: (low + most[side] + 1) // 2 for side, low in agreed.items() if low < most[side]}
+        erased = self.store.erased
+        for side, lists in agreed.items():
+            if lists == wanted[side]:
+                erased.differing.pop(side, None)
+            elif erased.differing.get(side) != lists:
+                erased.differs(side, lists)
+                self.status.say("incident", detail=f"nodes have different erasure lists of {side[0]}; none is obeyed")
         return agreed
 
     def _first(self, side: Side, lists: int, stands: Sequence[Stand], due: int | None) -> int:
@@ -164,6 +183,15 @@ class Erasing:
     def _close(self) -> None:
         if self.store.erased.panes > self.state.ledger.closed:
             self.state.update(closed=self.store.erased.panes)
+
+
+def _begun(stands: Sequence[Stand]) -> int:
+    """Lists that all must obey, since others have begun to: two nodes, or one of which the other two would let it.
+
+    One that is alone may have been first in an attempt that was cut off. It may also lie, and panes stay closed.
+    """
+    one, two, _ = sorted((each.marked for each in stands), reverse=True)
+    return max(two, min(one, *(each.due for each in stands)))
 
 
 def _less(lists: Mapping[Side, int], stands: Mapping[Side, Sequence[Stand]]) -> dict[Side, int]:

@@ -41,10 +41,11 @@ from policy.agreement import NODES, Terms
 from policy.chain.errors import ChainRefusal
 from policy.gate import RunRequest, before
 from streams.broker import Consumer, Producer, watch
-from streams.holding import MOST_ASKED, Holding, Patience, seal_holding
+from streams.holding import seal_holding
 from streams.inbox import Inbox
 from streams.store import ShareStore
 from streams.topics import REQUESTS, holdings
+from streams.word import PartyWord
 
 if TYPE_CHECKING:
     from policy.chain.registry import Registry
@@ -168,19 +169,13 @@ class Node:
 
     async def _tell_parties(self, producer: Producer) -> None:
         """Tell each party what is here of its batches, whenever that changed, and ask for what is missed."""
-        said: dict[str, Holding] = {}
-        patience = {party.name: Patience() for party in self._terms.draft.parties}
+        words = {p.name: PartyWord(self._terms, self._number, p.name, self._store) for p in self._terms.draft.parties}
         while True:
             await asyncio.sleep(HOLDING_SECONDS)
-            for party, waiting in patience.items():
-                word = Holding(
-                    agreement=self._terms.hash, party=party, node=self._number, held=self._store.held(party),
-                    missing=waiting.overdue(self._store.missing(party, MOST_ASKED)),
-                )
-                if word != said.get(party) or word.missing:
+            for party, due in words.items():
+                if (word := due.due()) is not None:
                     topic, key = holdings(party, self._terms.draft.name), f"node-{self._number}".encode()
                     await producer.send(topic, 0, [(key, seal_holding(word, self._signing))])
-                    said[party] = word
 
     async def _take_requests(self) -> None:
         """Take requests into the queue, as far as it has room."""

@@ -57,6 +57,8 @@ async def party(settings: PartySettings, status: StatusLine) -> None:
             rejects_key=read_secret(settings.keys / "rejects"), state=settings.state,
         ), status.say, tell)
         counts = await pipeline.run()
+        if terms.draft.erasure is not None:
+            status.say("listed", counts.lists, detail="lists of rows to be erased have left")
         await account(counts, final=True)
     rejected = sum(counts.rejected.values())
     status.say("done", counts.read, counts.read, f"{counts.accepted} accepted, {rejected} rejected")

@@ -4,7 +4,7 @@ A list is complete with receipts of all three nodes. A receipt counts if the nod
 and it is about the very list that the party says it sent.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, date, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -13,11 +13,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from evaluation.errors import Tampered
 from evaluation.records import Erased, open_record
 from policy.agreement import NODES, Terms
-from streams.erasure import SENT_KEY, Sent, open_sent
+from streams.erasure import MAX_LISTS, SENT_KEY, Sent, open_sent
 from streams.errors import BatchError
 
 MOST_CONTENTS = 4
 """Contents of one list for which one node's receipts are kept; an honest node has one."""
+MOST_RECEIPTS = 2 * MAX_LISTS
+"""Receipts of one node that are kept; honest nodes sign one for each list."""
 _Content = tuple[int, int, str]
 """Boundary, rows, digest."""
 
@@ -63,6 +65,8 @@ class Receipts:
         self._sent: dict[tuple[int, int], tuple[Sent, datetime]] = {}
         self._erased: defaultdict[tuple[int, int, int], dict[_Content, datetime]] = defaultdict(dict)
         """Shard, number, node → content → when."""
+        self._kept = Counter[int]()
+        """Node → its receipts that are kept."""
 
     def add(self, key: bytes | None, message: bytes, milliseconds: int) -> None:
         """Take a message; `milliseconds`: when the broker took it, since 1970.
@@ -76,9 +80,12 @@ class Receipts:
         record = open_record(message, self._terms)
         if not isinstance(record, Erased) or record.party != self._party:
             raise Tampered(f"a {record.kind} record that is no receipt for {self._party}; it is ignored")
-        held = self._erased[record.shard, record.number, record.node]
-        if len(held) < MOST_CONTENTS:
-            held.setdefault((record.boundary, record.rows, record.digest), record.erased_at)
+        content = (record.boundary, record.rows, record.digest)
+        if content in (held := self._erased.get((record.shard, record.number, record.node), {})):
+            return
+        if len(held) < MOST_CONTENTS and self._kept[record.node] < MOST_RECEIPTS:
+            self._erased[record.shard, record.number, record.node][content] = record.erased_at
+            self._kept[record.node] += 1
 
     @property
     def found(self) -> PartyReceipts:

@@ -1,9 +1,9 @@
 """What nodes and parties say in the open: signed records on the `runs` topic.
 
 A record says that a run was done, refused or failed and why, which cells were suppressed, which windows were missed or
-skipped, how a request was answered, how far a party has sealed, or how many events it read. It holds no share, no
-result and nothing about a patient. Its fields have the bounds of the result document's, so that a signer who writes
-nonsense is ignored and cannot end a reader.
+skipped, how a request was answered, which panes are closed, how far a party has sealed, or how many events it read. It
+holds no share, no result and nothing about a patient. Its fields have the bounds of the result document's, so that a
+signer who writes nonsense is ignored and cannot end a reader.
 """
 
 from typing import Annotated, Literal
@@ -182,7 +182,15 @@ class Erased(Record):
     erased_at: AwareDatetime
 
 
-AnyRecord = Erased | Refused | Done | Failed | Answered | Missed | Skipped | Events | PanesSealed
+class Closed(Record):
+    """Rows are erased in these leading panes: no window that begins there runs any more."""
+
+    kind: Literal["closed"] = "closed"
+    node: int
+    panes: Annotated[int, Field(ge=1, le=MAX_PANES)]
+
+
+AnyRecord = Closed | Erased | Refused | Done | Failed | Answered | Missed | Skipped | Events | PanesSealed
 _ADAPTER: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="kind")])
 
 

@@ -14,7 +14,8 @@ MAX_WITHIN_DAYS = 31
 class Erasure(BaseModel):
     """The table `erasure` of an agreement; without it, rows of panes that passed before a withdrawal stay.
 
-    A batch has a *boundary*, a multiple of `every_panes`: the rows that it names are erased in all panes before it.
+    A batch has a *boundary*, a multiple of `every_panes` or the end of the grid: the rows that it names are erased in
+    all panes before it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +30,10 @@ class Erasure(BaseModel):
     """
     within_days: int = Field(ge=1, le=MAX_WITHIN_DAYS)
     """A node that has had a batch for so long, by its own clock, waits no longer."""
+
+    def is_boundary(self, pane: int, panes: int) -> bool:
+        """Whether batches may have this boundary, 1 ≤ pane; `panes`: of the grid."""
+        return pane % self.every_panes == 0 or pane == panes
 
     def complete_by(self, boundary: int, longest: int, panes: int) -> int:
         """Panes that must be complete before the batches of a boundary are erased.

@@ -7,7 +7,7 @@ is read or written after a crash is erased again. How many are *done* is how man
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -77,6 +77,8 @@ class _Side:
     lists: list[Kept] = field(default_factory=list)
     marks: _Marks = field(default_factory=_Marks)
     done: int = 0
+    named: set[int] = field(default_factory=set)
+    """Slots of all lists."""
     rows: tuple[Int64s, Int64s] = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
     """Slots of all marked lists, and the boundary of each; replaced at once, for whoever reads in another thread."""
 
@@ -84,8 +86,12 @@ class _Side:
     def marked(self) -> int:
         return len(self.marks.at)
 
-    def gather(self) -> None:
-        mine, none = self.lists[: self.marked], np.empty(0, dtype=np.int64)
+    def append(self, kept: Kept) -> None:
+        self.lists.append(kept)
+        self.named.update(kept.slots.tolist())
+
+    def gather(self, marked: int) -> None:
+        mine, none = self.lists[:marked], np.empty(0, dtype=np.int64)
         self.rows = (
             np.concatenate([none, *(kept.slots for kept in mine)]),
             np.concatenate([none, *(np.full(len(kept.slots), kept.boundary) for kept in mine)]),
@@ -103,7 +109,9 @@ class Erased:
         self._folder, self._terms = folder, terms
         self._sides = {(p.name, shard): _Side() for p in terms.draft.parties for shard in range(terms.draft.shards)}
         self.incidents: list[tuple[str, int, int]] = []
-        """Party, shard and number of lists that do not follow from those before them."""
+        """Party, shard and number of lists that do not follow from those before them, or that differ between nodes."""
+        self.differing: dict[Side, int] = {}
+        """Sides of which nodes have different lists → the number of the first that differs, as they said last."""
         self._log = structlog.get_logger()
         for side, held in self._sides.items():
             self._read(side, held)
@@ -111,25 +119,39 @@ class Erased:
     def take(self, found: ErasureList, slots: int | None, now: datetime) -> None:
         """Keep a list, durably; one already here is ignored if it is the same, and an incident if not.
 
+        One that comes before what it follows on is left: its party sends it again (streams.resend).
+
         Args:
             found: signed by its party, and checked against the agreement (streams.erasure).
             slots: of the side's register; None: not all of it is here.
             now: when it came.
+
+        Raises:
+            StoreError: the disk is full, or does not let us write.
         """
         held = self._sides[found.side]
         if found.number < len(held.lists) and held.lists[found.number].digest == found.digest:
             return
-        reason = _fault(held.lists, found, slots)
-        if reason is not None:
-            if len(self.incidents) < MAX_INCIDENTS:
-                self.incidents.append((*found.side, found.number))
-            self._log.error(
-                "erasure list ignored", party=found.party, shard=found.shard, number=found.number, reason=reason
+        if (early := _early(held, found, slots)) is not None:
+            self._log.warning(
+                "erasure list came too early", party=found.party, shard=found.shard, number=found.number, reason=early
             )
+            return
+        if (reason := _fault(held, found, slots)) is not None:
+            self._incident(found.side, found.number, reason)
             return
         text = _ListFile(received_at=now, list=found.canonical.decode()).model_dump_json()
         self._write(self._path(found.side) / _name(found.number), text.encode())
-        held.lists.append(_kept(found, now))
+        held.append(_kept(found, now))
+
+    def differs(self, side: Side, number: int) -> None:
+        """Note that the three nodes have different contents of a list."""
+        self.differing[side] = number
+        self._incident(side, number, "nodes have different contents of it")
+
+    def known(self, party: str) -> tuple[int, ...]:
+        """Leading lists of a party that are here, by shard."""
+        return tuple(len(held.lists) for (name, _), held in self._sides.items() if name == party)
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -140,21 +162,21 @@ class Erased:
         """All that are known, in order."""
         return tuple(self._sides[side].lists)
 
-    def stand(self, side: Side, complete: int, now: datetime, sealed: Callable[[int], bool]) -> Stand:
+    def stand(self, side: Side, complete: int, now: datetime, sealed: int) -> Stand:
         """How far this node is with one side.
 
         Args:
             side: party and shard.
             complete: leading panes that are complete here, for the last edition of results.
             now: by this node's clock.
-            sealed: whether the side's pane of that number is here. Without the pane before its boundary a list is
-                never due: a party must not close panes that it did not share.
+            sealed: leading panes of the side that are here, as first sealed. A list is never due before all of those
+                before its boundary are: a party must not close panes that it did not share.
         """
         held, agreed = self._sides[side], self._agreed
         longest, count = self._terms.draft.lattice.longest_scheduled, self._terms.draft.panes.count
         due = overdue = held.marked
         for kept in held.lists[held.marked :]:
-            if not sealed(kept.boundary - 1):
+            if sealed < kept.boundary:
                 break
             late = now - kept.received_at >= timedelta(days=agreed.within_days)
             if not late and complete < agreed.complete_by(kept.boundary, longest, count):
@@ -183,8 +205,11 @@ class Erased:
         """Note, durably, that the first so many lists are to be obeyed from now on."""
         held = self._sides[side]
         if lists > held.marked:
-            self._keep(side, _Marks(at=(*held.marks.at, *[now] * (lists - held.marked)), told=held.marks.told))
-            held.gather()
+            marks = _Marks(at=(*held.marks.at, *[now] * (lists - held.marked)), told=held.marks.told)
+            self._store(side, marks)
+            # Rows first: a file that another thread writes meanwhile must not say that it obeys what it does not.
+            held.gather(lists)
+            held.marks = marks
 
     def marked(self, side: Side) -> int:
         """Lists that all that is written obeys."""
@@ -200,9 +225,17 @@ class Erased:
             for kept in held.lists[held.marks.told : held.done]:
                 yield side, kept, held.marks.at[kept.number]
 
+    @property
+    def receipts(self) -> int:
+        """Lists of all sides that were told of."""
+        return sum(held.marks.told for held in self._sides.values())
+
     def told(self, side: Side, lists: int) -> None:
         """Note that the first so many were told of."""
-        self._keep(side, self._sides[side].marks.model_copy(update={"told": lists}))
+        held = self._sides[side]
+        marks = held.marks.model_copy(update={"told": lists})
+        self._store(side, marks)
+        held.marks = marks
 
     def changes(self, side: Side, pane: int, obeyed: int) -> bool:
         """Whether a file of a pane (-1: the register) that obeys so many lists is to be written anew."""
@@ -227,6 +260,11 @@ class Erased:
             component[:, mine % size] = words if number == 0 else 0
         return found
 
+    def _incident(self, side: Side, number: int, reason: str) -> None:
+        if len(self.incidents) < MAX_INCIDENTS:
+            self.incidents.append((*side, number))
+        self._log.error("erasure list ignored", party=side[0], shard=side[1], number=number, reason=reason)
+
     @property
     def _agreed(self) -> Erasure:
         agreed = self._terms.draft.erasure
@@ -246,29 +284,34 @@ class Erased:
         try:
             for number in range(len(list(path.glob("list-*.json")))):
                 file = _ListFile.model_validate_json((path / _name(number)).read_bytes())
-                held.lists.append(_kept(ErasureList.read(file.list.encode()), file.received_at))
+                found = ErasureList.read(file.list.encode())
+                if (found.agreement, found.side, found.number) != (self._terms.hash, side, number):
+                    raise BatchError(f"{_name(number)} holds another list")
+                held.append(_kept(found, file.received_at))
             if (path / "marks.json").exists():
                 held.marks = _Marks.model_validate_json((path / "marks.json").read_bytes())
         except (OSError, ValidationError, BatchError) as error:
             raise StoreError(f"{path} cannot be read: {error}. Restore the folder of this node.") from error
         if held.marks.told > held.marked or held.marked > len(held.lists):
             raise StoreError(f"{path} lacks lists of which rows were erased. Restore the folder of this node.")
-        held.gather()
+        held.gather(held.marked)
 
-    def _keep(self, side: Side, marks: _Marks) -> None:
+    def _store(self, side: Side, marks: _Marks) -> None:
         self._write(self._path(side) / "marks.json", marks.model_dump_json().encode())
-        self._sides[side].marks = marks
 
     @staticmethod
     def _write(path: Path, content: bytes) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = path.with_suffix(".new")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-        force_folder(path.parent)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+            force_folder(path.parent)
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}. Make room, or let this user write there.") from error
 
 
 def force_folder(path: Path) -> None:
@@ -280,19 +323,23 @@ def force_folder(path: Path) -> None:
         os.close(folder)
 
 
-def _fault(lists: list[Kept], found: ErasureList, slots: int | None) -> str | None:
-    """Why a list cannot be the next one."""
+def _early(held: _Side, found: ErasureList, slots: int | None) -> str | None:
+    """What is to be here before a list."""
+    if found.number > len(held.lists):
+        return f"{len(held.lists)} lists are here, so one before it is missing"
+    return "the register is not here" if slots is None else None
+
+
+def _fault(held: _Side, found: ErasureList, slots: int | None) -> str | None:
+    """Why a list cannot be the next one; it is not early."""
+    lists = held.lists
     if found.number < len(lists):
         return "another list has that number"
-    if found.number > len(lists):
-        return f"{len(lists)} lists are here, so one before it is missing"
-    if slots is None:
-        return "the register is not here"
-    if found.slots[-1] >= slots:
+    if slots is not None and found.slots[-1] >= slots:
         return "rows that the register does not have"
     if lists and found.boundary < lists[-1].boundary:
         return "its boundary lies before an earlier list's"
-    if any(np.isin(kept.slots, found.slots).any() for kept in lists):
+    if not held.named.isdisjoint(found.slots):
         return "rows of an earlier list"
     return None
 

@@ -105,10 +105,10 @@ def check_list(found: ErasureList, draft: Draft) -> None:
         raise BatchError("an erasure list, and none is agreed")
     if len(found.slots) != agreed.batch_slots:
         raise BatchError(f"an erasure list of {len(found.slots)} rows, expected {agreed.batch_slots}")
-    if found.boundary % agreed.every_panes or found.boundary > draft.panes.count:
+    if found.boundary > draft.panes.count or not agreed.is_boundary(found.boundary, draft.panes.count):
         raise BatchError(
             f"an erasure list before pane {found.boundary}, expected a multiple of {agreed.every_panes} up to "
-            f"{draft.panes.count}"
+            f"{draft.panes.count}, or that"
         )
     if any(later <= earlier for earlier, later in zip(found.slots, found.slots[1:], strict=False)):
         raise BatchError("an erasure list whose rows do not ascend")

@@ -38,6 +38,8 @@ class Counts:
     """
     late_after_maturity: int = 0
     """Accepted and stored, but for a pane whose last maturity had passed."""
+    lists: int = 0
+    """Lists of rows to be erased that left, once all have."""
 
     def summary(self) -> dict[str, Any]:
         """As plain data, reasons in order."""

@@ -1,8 +1,9 @@
-"""What a node has of a party's batches, and which it misses: its word to the party, signed.
+"""What a node has of a party's batches and erasure lists, and what it misses: its word to the party, signed.
 
 A word replaces the one before, so words may be lost or come twice. It names batches, which the party knows, and says
 nothing of their content. A node asks for what it misses only when something of the same pane or of a later one is
-here from that party, and only after a while: what is under way is not missed.
+here from that party, and only after a while: what is under way is not missed. Which lists there are it cannot know, so
+it says how many it has, again and again: what was said long after a list left tells whether it came.
 """
 
 import time
@@ -18,6 +19,7 @@ from policy.canonical import canonical_bytes
 from policy.maturity import MAX_MATURITIES
 from policy.window import MAX_PANES
 from streams.batch import MAX_BLOCKS, Hash
+from streams.erasure import MAX_LISTS
 from streams.errors import BatchError
 
 MOST_ASKED = 256
@@ -34,6 +36,10 @@ Name = tuple[
 ]
 """(shard, block, pane, revision) of one of the party's batches; pane −1: the register."""
 
+Number = Annotated[int, Field(ge=0, le=MAX_LISTS)]
+ListName = tuple[Annotated[int, Field(ge=0, lt=MAX_SHARDS)], Annotated[int, Field(ge=0, lt=MAX_LISTS)]]
+"""(shard, number) of one of the party's erasure lists."""
+
 
 class Holding(BaseModel):
     """One node's word to one party."""
@@ -47,6 +53,10 @@ class Holding(BaseModel):
     """Batches of the party that are in the node's store."""
     missing: tuple[Name, ...] = Field(default=(), max_length=MOST_ASKED)
     """Asked for: to be sent again."""
+    lists: tuple[Number, ...] = Field(default=(), max_length=MAX_SHARDS)
+    """By shard, leading erasure lists that are in the node's store; empty where no erasure is agreed."""
+    differing: tuple[ListName, ...] = Field(default=(), max_length=MAX_SHARDS)
+    """First erasure lists of shards that nodes have with different contents."""
 
 
 def seal_holding(word: Holding, key: Ed25519PrivateKey) -> bytes:

@@ -105,7 +105,7 @@ class ShardPanes:
         self.register = Register(draft.linkage.block_slots, seed)
         self._said = Content(draft, party)
         self._standing: dict[str, Standing] = {}
-        self.withdrawn = Withdrawals(draft.erasure)
+        self.withdrawn = Withdrawals(draft.erasure, self._count)
         self._cuts = self._told = 0
         """Cuts taken; and those that had passed for what comes now."""
         self._since = NEVER

@@ -192,6 +192,7 @@ class PartyPipeline:
                 raise _plainest(errors) from errors
             for number, shard in enumerate(self._shards):
                 await checkpoints.keep(number, shard)
+        counts.lists = sum(shard.panes.withdrawn.made for shard in self._shards)
         if config.data is None:
             counts.read = counts.accepted + counts.rejected.total()
         if counts.accepted + counts.rejected.total() != counts.read:
@@ -259,7 +260,10 @@ class PartyPipeline:
     async def _tell_stand(self, source: Consumer, log: Consumer, resender: Resender, *, last: bool) -> None:
         party = self._config.terms.draft.party(self._config.party)
         if self._tell is not None:
-            await self._tell(*await standing(party, self._headers, self._shards, source, log, resender.gone), last)
+            found = await standing(
+                party, self._headers, self._shards, source, log, resender.gone, resender.differing
+            )
+            await self._tell(*found, last)
 
 
 def _plainest(errors: BaseExceptionGroup[BaseException]) -> BaseException:

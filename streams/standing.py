@@ -13,7 +13,7 @@ from streams.shard import Shard
 
 async def standing(
     party: Party, headers: Mapping[int, Header], shards: Sequence[Shard], source: Consumer, log: Consumer,
-    gone: Counter[int],
+    gone: Counter[int], differing: Counter[int],
 ) -> tuple[tuple[PartitionStand, ...], tuple[ShardStand, ...]]:
     """Every source partition and every shard.
 
@@ -23,7 +23,8 @@ async def standing(
         shards: all, in order; they may be folding meanwhile.
         source: consumer of the source topic.
         log: consumer of the sharded topic.
-        gone: shard → batches that nodes ask for and that are not on the panes topic any more.
+        gone: shard → batches and lists that nodes miss and that are not on the panes topic any more.
+        differing: shard → lists of rows to be erased of which nodes have different contents.
 
     Raises:
         BrokerError: the broker does not say where a partition ends.
@@ -43,6 +44,7 @@ async def standing(
         shard_stand(
             number, max(position, end), position, shard.panes.watermark, shard.panes.sealed, shard.panes.late_pending,
             shard.panes.late_after_maturity, gone[number], shard.panes.withdrawn.waiting,
+            differing[number],
         )
         for number, (shard, position, end) in enumerate(zip(shards, folds, logged.values(), strict=True))
     ]

@@ -61,6 +61,7 @@ class ShareStore:
         self._newest: dict[str, dict[int, int]] = {}
         """Party → revision → the last pane of which something of the party is here, of any shard."""
         self._complete = [0] * len(self._revisions)
+        self._sealed: Counter[Side] = Counter()
         self.incidents: list[Key] = []
         """Batches of which a second, different content came."""
         self.set_aside: list[Path] = []
@@ -208,9 +209,11 @@ class ShareStore:
         """Of the lists that everything here obeys, or will before anything is read; empty without any."""
         return self.erased.digest
 
-    def sealed(self, side: Side, pane: int) -> bool:
-        """Whether a pane of one party and shard is here, as first sealed."""
-        return self._has(side, pane, 0)
+    def sealed(self, side: Side) -> int:
+        """Leading panes of one party and shard that are here, as first sealed."""
+        while self._sealed[side] < self._terms.draft.panes.count and self._has(side, self._sealed[side], 0):
+            self._sealed[side] += 1
+        return self._sealed[side]
 
     def unerased(self, side: Side) -> list[Key]:
         """What does not obey yet what is marked as erased."""

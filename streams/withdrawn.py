@@ -34,15 +34,22 @@ class Listed(NamedTuple):
 
 
 class Withdrawals:
-    """Of one register; people by their number there. Without an agreed erasure nobody is listed."""
+    """Of one register, over a grid of so many panes; people by their number there. Without an agreed erasure nobody is
+    listed.
+    """
 
-    def __init__(self, erasure: Erasure | None) -> None:
-        self._erasure = erasure
+    def __init__(self, erasure: Erasure | None, panes: int) -> None:
+        self._erasure, self._panes = erasure, panes
         self._first: dict[int, int] = {}
         """Person → the first pane in which nothing of theirs counts."""
         self._listed: dict[int, int] = {}
         """Person → the list that they are on."""
         self._lists = 0
+
+    @property
+    def made(self) -> int:
+        """Lists made so far."""
+        return self._lists
 
     @property
     def waiting(self) -> int:
@@ -60,7 +67,7 @@ class Withdrawals:
 
     def is_boundary(self, pane: int) -> bool:
         """Whether lists are made before this pane."""
-        return self._erasure is not None and pane % self._erasure.every_panes == 0
+        return self._erasure is not None and self._erasure.is_boundary(pane, self._panes)
 
     def list_before(self, boundary: int, register: Register) -> tuple[list[Listed], set[int]]:
         """The next lists, of those who withdrew before a boundary, and who is on them.

@@ -93,7 +93,7 @@ async def test_nodes_that_erased_different_rows_compute_nothing_together(tmp_pat
 
 def listed(people, leave, seed, size):
     """The lists of a register of 64 slots, and whose slots they name of those who leave."""
-    register, withdrawals = Register(64, seed), Withdrawals(Erasure(**{**AGREED, "batch_slots": size}))
+    register, withdrawals = Register(64, seed), Withdrawals(Erasure(**{**AGREED, "batch_slots": size}), PANES)
     for who in range(people):
         register.person(NAMES.patient(person(who)))
     register.close()

@@ -1,6 +1,7 @@
 """Two patients withdraw, in different months: from files to receipts, through real processes."""
 
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -43,16 +44,16 @@ def agreement(folder):
     return path
 
 
-def withdraw(hospital):
-    """Two users of the app withdraw; returns who they are."""
+def withdraw(hospital, days=WITHDRAWN):
+    """Users of the app withdraw, one on each day; returns who they are."""
     lines = [json.loads(line) for line in (hospital / "Task.ndjson").read_text().splitlines()]
     early = [line["for"]["reference"] for line in lines if line["executionPeriod"]["start"] < "2024-01-15"]
     patients = {}
     for line in (hospital / "Patient.ndjson").read_text().splitlines():
         patient = json.loads(line)
         patients[f"Patient/{patient['id']}"] = patient["identifier"][0]["value"]
-    who = [patients[reference] for reference in early[:2]]
-    rows = [f"w{n},{person},{day},{day}T10:00:00+01:00" for n, (person, day) in enumerate(zip(who, WITHDRAWN, strict=True))]
+    who = [patients[reference] for reference in early[: len(days)]]
+    rows = [f"w{n},{person},{day},{day}T10:00:00+01:00" for n, (person, day) in enumerate(zip(who, days, strict=True))]
     (hospital / "withdrawals.csv").write_text("\n".join(["record_id,person,withdrawn_on,recorded_at", *rows, ""]))
     return who
 
@@ -67,28 +68,34 @@ def winnow(*arguments):
 
 
 @pytest.mark.timeout(600)
-async def test_from_a_withdrawal_to_three_receipts(tmp_path):
+@pytest.mark.parametrize("brokers", [0, 1], ids=["embedded", "apache"])
+async def test_from_a_withdrawal_to_three_receipts(tmp_path, brokers):
     parties = generate(tmp_path / "data", shape=SHAPE).parties
     who = withdraw(parties["hospital"])
     path = agreement(tmp_path)
     draft, expected = load_draft(path), expect(path, parties)
-    system = LocalSystem(draft, load_kpis(draft, tmp_path), parties, tmp_path / "work", block_seconds=0.25)
+    system = LocalSystem(draft, load_kpis(draft, tmp_path), parties, tmp_path / "work", block_seconds=0.25, kafka=brokers)
     config = system.root / "hospital" / "config.toml"
     async with system:
         system.start()
+        if brokers:
+            await kill_on_the_way(system)
         await system.wait_for("innovation-team", "complete", SECONDS)
         for node in range(3):
             await system.wait(f"node {node} to erase", lambda node=node: lists(system, node) == BOUNDARIES, SECONDS)
             await system.wait_for(f"node-{node}", "over", SECONDS)
+            assert system.lines(f"node-{node}", "receipts")[-1]["done"] == len(BOUNDARIES)
+        assert (await system.wait_for("hospital", "listed", SECONDS))["done"] == len(BOUNDARIES)
         document = json.loads(system.work.document("innovation-team").read_text())
         cells, sums = compare(document, expected)
         assert (cells > 10, sums) == (True, 4 * cells)
         assert document["events"] == expected.events
 
         # A node that starts again has not forgotten.
+        begun = len(system.lines("node-1", "resumed"))
         system.kill("node-1")
         system.start("node-1")
-        await system.wait_for("node-1", "resumed", SECONDS)
+        await system.wait_for("node-1", "resumed", SECONDS, begun + 1)
         code, out, err = winnow("receipts", "--config", config, "--json")
         assert code == 0, err
         told = json.loads(out)["lists"]
@@ -100,9 +107,10 @@ async def test_from_a_withdrawal_to_three_receipts(tmp_path):
 
         asker = system.work.configuration("asker")
         ask = ("request", "--config", asker, "--kpi", "cost-sums", "--window")
-        code, out, err = winnow(*ask, "2024-01-01/2024-02-12")
-        assert code == 3, err
-        assert "erased-panes" in out
+        for dry in (["--dry-run"], []):
+            code, out, err = winnow(*ask, "2024-01-01/2024-02-12", *dry)
+            assert code == 3, err
+            assert "erased-panes" in out
         assert "2024-03-11" in out
         for node in range(3):
             said = await system.wait_for(f"node-{node}", "request", SECONDS)
@@ -112,6 +120,24 @@ async def test_from_a_withdrawal_to_three_receipts(tmp_path):
         assert "no quota was used" in out
         assert not any("refused" in line for line in document["schedule"])
     check_stores(system, who)
+
+
+async def kill_on_the_way(system):
+    """The worker whose patients withdraw dies while it folds and shares, and once loses its local state; two nodes die while
+    they erase.
+    """
+    for phase in ("panes", "share", "share"):
+        said = len(system.lines("hospital", phase))
+        await system.wait_for("hospital", phase, SECONDS, said + 1)
+        system.kill("hospital")
+        if phase == "panes":
+            shutil.rmtree(system.root / "hospital" / "state")
+        system.start("hospital")
+    for node in (1, 2):
+        marks = system.root / f"node-{node}" / "store" / "hospital" / "shard-00" / "erasure" / "marks.json"
+        await system.wait(f"node {node} to begin to erase", marks.exists, SECONDS)
+        system.kill(f"node-{node}")
+        system.start(f"node-{node}")
 
 
 def lists(system, node):

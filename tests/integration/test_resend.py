@@ -1,18 +1,23 @@
 """A node lost files of its store, and its inbox has nothing of them any more: its parties send them again."""
 
+import shutil
 from contextlib import AsyncExitStack
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from streams import topics
+from console.cohort.generate import generate
+from streams import resend, topics
 from streams.access import node_user
 from streams.broker import Consumer, Producer
+from streams.erasure import is_list
 from streams.holding import MOST_ASKED, Holding, seal_holding
 from streams.inbox import Opener
 from streams.pipeline import PartyPipeline
 from streams.store import ShareStore
+from streams.word import PartyWord
+from tests.integration.test_erasure import ERASURE, SHAPE, withdraw
 from tests.support.parties import NODE_KEYS
 from tests.support.pipelines import PARTIES, config, quick_cohort, quick_terms, receive
 
@@ -25,8 +30,8 @@ def cohort(tmp_path_factory):
     return quick_cohort(tmp_path_factory.mktemp("cohort"))
 
 
-def terms():
-    made, key = quick_terms(), RECORD_KEY.public_key().public_bytes_raw().hex()
+def terms(**changes):
+    made, key = quick_terms(**changes), RECORD_KEY.public_key().public_bytes_raw().hex()
     return made.model_copy(update={"nodes": tuple(
         n.model_copy(update={"record_key": key}) if j == NODE else n for j, n in enumerate(made.nodes)
     )})
@@ -76,3 +81,39 @@ async def test_lost_files_of_a_store_come_again(broker, cohort, tmp_path):
     assert store.received == whole
     assert store.incidents == []
     assert {path: path.read_bytes() for path in lost} == lost
+
+
+@pytest.mark.timeout(300)
+async def test_a_lost_list_of_rows_to_be_erased_comes_again(broker, tmp_path, monkeypatch):
+    """From a worker that finds everything done, to a node whose inbox has nothing of it any more."""
+    parties = quick_terms().draft.model_dump(mode="json", exclude_none=True)["parties"]
+    parties[0]["sources"][0]["kinds"].append("withdrawal")
+    agreed = terms(parties=parties, shards=1, erasure=ERASURE)
+    draft, party = agreed.draft, parties[0]["name"]
+    monkeypatch.setattr(resend, "PATIENCE_SECONDS", 0.0)
+    withdraw(generate(tmp_path, shape=SHAPE).parties[party])
+    await broker.prepare(draft)
+    await PartyPipeline(config(broker, agreed, party, tmp_path / party), lambda *_: None).run()
+    user = broker.of(node_user(NODE))
+    opener = Opener(agreed, NODE, X25519PrivateKey.from_private_bytes(NODE_KEYS[NODE]))
+    store = ShareStore(tmp_path / "store", agreed, NODE)
+    async with Producer(user) as producer, Consumer(user, topics.inbox(NODE, draft.name), [0]) as inbox:
+
+        async def read():
+            while records := await inbox.poll(1.0, 100):
+                store.add([
+                    (opener.open_list if is_list(record.value) else opener.open)(record.value, 0) for record in records
+                ])
+
+        await read()
+        assert store.erased.known(party) == (2,)
+        kept = [each.digest for each in store.erased.lists((party, 0))]
+        shutil.rmtree(tmp_path / "store" / party / "shard-00" / "erasure")
+        store = ShareStore(tmp_path / "store", agreed, NODE)
+        assert store.erased.known(party) == (0,)
+        word = PartyWord(agreed, NODE, party, store).due()
+        await producer.send(topics.holdings(party, draft.name), 0, [(b"node-1", seal_holding(word, RECORD_KEY))])
+        assert await again(broker, agreed, party, tmp_path)
+        await read()
+    assert [each.digest for each in store.erased.lists((party, 0))] == kept
+    assert store.erased.incidents == []

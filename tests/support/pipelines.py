@@ -38,11 +38,11 @@ def quick_cohort(folder):
     return folder
 
 
-def quick_terms():
+def quick_terms(**changes):
     draft = load_draft(AGREEMENT)
     kpis = ["gp-visit-rate-ratio"]
     return keyed_terms(**draft.model_dump(mode="json", exclude_none=True) | {
-        "kpis": kpis, "recipients": [{"name": "innovation-team", "kpis": kpis}],
+        "kpis": kpis, "recipients": [{"name": "innovation-team", "kpis": kpis}], **changes,
     })
 
 

@@ -91,6 +91,13 @@ def test_how_many_wait_for_a_batch_is_unknown_until_all_shards_said_it():
     assert made(PARTY, GRID, 1, 3, stands, NOW).withdrawn_waiting is None
 
 
+def test_lists_that_differ_between_nodes_are_told_in_red():
+    differing = [STANDS[0], Stand(worker="b", at=NOW, shards=tuple(ShardStand(shard=n, lists_differing=n) for n in range(2)))]
+    assert made(PARTY, GRID, 1, 2, differing, NOW).lists_differing == 1
+    assert any(line.startswith("Nodes have different contents of 1 lists of rows to be erased") for line in printed("en", differing))
+    assert any(line.startswith("Knooppunten hebben 1 lijsten van te wissen rijen") for line in printed("nl", differing))
+
+
 def test_tables_in_dutch_with_a_silent_source():
     stands = [STANDS[0].model_copy(update={"at": NOW}), STANDS[1]]
     lines = printed("nl", stands)

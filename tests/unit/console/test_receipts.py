@@ -113,6 +113,13 @@ def test_a_node_cannot_fill_the_memory_of_a_party():
     assert len(found._erased[0, 0, 1]) == MOST_CONTENTS
 
 
+def test_a_node_cannot_fill_the_memory_of_a_party_with_lists_that_are_none_either(monkeypatch):
+    monkeypatch.setattr("evaluation.receipts.MOST_RECEIPTS", 5)
+    found = collected(*(receipt(1, number=number) for number in range(2**40, 2**40 + 50)), receipt(0), receipt(2))
+    assert len(found._erased) == 5 + 2
+    assert nodes(found) == [[0, 2]], "others' receipts count"
+
+
 def test_a_note_that_the_party_did_not_sign_is_refused():
     found = collected(receipt(0))
     for wrong in (

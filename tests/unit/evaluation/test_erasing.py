@@ -3,21 +3,27 @@
 import asyncio
 import threading
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from console.request import _known
+from evaluation.account import Account
+from evaluation.agreement import read_facts
 from evaluation.errors import Apart
-from evaluation.records import Erased, Refused, open_record, seal_record
+from evaluation.records import Closed, Erased, Refused, open_record, seal_record
 from evaluation.results import combine_alerts
 from evaluation.run import RunRefused
 from evaluation.schedule import timetable
 from mpc.errors import PeerLost
+from policy.gate import Refusal, verdicts
+from streams.erased import Stand
 from streams.store import ShareStore
 from tests.support import runs
 from tests.support.asking import Asking
 from tests.support.erasing import AGREED, PARTY, SIDE, ErasingNodes
-from tests.support.runs import PANES, RECORD_KEYS, Killed, ThreeNodes, released, run_terms
+from tests.support.runs import CHAIN, PANES, RECORD_KEYS, Killed, ThreeNodes, released, run_terms
 from tests.unit.evaluation import test_alert_runs as alert_runs
 
 ROWS = (1, 5, 30, 63)
@@ -87,6 +93,57 @@ async def test_lists_that_differ_are_obeyed_by_nobody_and_stop_nothing(tmp_path)
     assert windows_run(three) == list(range(PANES - 1))
     assert not any(node.desk.has_work for node in three.nodes.nodes)
     assert three.rows(range(2), ROWS).any()
+    for node in three.nodes.nodes:
+        assert node.shares.erased.incidents == [(*SIDE, 0)]
+        assert node.shares.erased.differing == {SIDE: 0}
+    three.restart(0)
+    await three.nodes.work_on()
+    assert three.stores[0].erased.incidents == [(*SIDE, 0)], "also after a restart"
+
+
+async def test_a_list_that_differs_does_not_hold_up_those_before_it(tmp_path):
+    """Both are due at once, as of one boundary."""
+    three = ErasingNodes(tmp_path)
+    three.ask()
+    three.ask(number=1, slots=(2, 6, 31, 61), at=(0, 1))
+    three.ask(number=1, slots=(2, 6, 31, 62), at=(2,))
+    three.ask(number=2, slots=(3, 7, 32, 60))
+    await three.nodes.work_on()
+    assert three.done() == [1, 1, 1]
+    assert not three.rows(range(2), ROWS).any()
+    assert three.rows(range(2), (3, 7, 32, 60)).any()
+    assert not any(node.desk.has_work for node in three.nodes.nodes)
+    assert windows_run(three) == list(range(PANES - 1))
+
+
+async def test_one_node_that_says_it_has_begun_makes_nobody_erase_before_it_is_due(tmp_path, monkeypatch):
+    """Panes that are closed stay closed: one liar must not close them while windows over them could still run."""
+    three = ErasingNodes(tmp_path, panes=2)
+    three.ask(boundary=4)
+    monkeypatch.setattr(three[1].desk.erasing, "stands", lambda: tuple(
+        Stand(1, 1, 1, 1, 1) if side == SIDE else Stand(0, 0, 0, 0, 0) for side in three.stores[1].erased.sides
+    ))
+    ended = await three.nodes.work()
+    assert all(isinstance(e, Apart) for e in ended)
+    assert three.done() == [0, 0, 0]
+    assert [node.state.ledger.closed for node in three.nodes.nodes] == [0, 0, 0]
+    monkeypatch.undo()
+    three.deliver(range(2, PANES))
+    await three.nodes.work_on()
+    assert windows_run(three) == list(range(PANES - 1)), "nothing was lost"
+
+
+async def test_a_node_follows_two_that_have_begun_also_if_it_lost_panes_meanwhile(tmp_path):
+    three = ErasingNodes(tmp_path)
+    three.ask()
+    await three.nodes.work_on()
+    folder = tmp_path / "node-2" / PARTY / "shard-00"
+    (folder / "erasure" / "marks.json").unlink()
+    (folder / "block-0000" / "pane-00001-00.arrow").unlink()
+    three.restart(2)
+    assert three.done() == [1, 1, 0]
+    await three.nodes.work()
+    assert three.done() == [1, 1, 1]
 
 
 async def test_a_node_that_was_killed_between_its_note_and_its_files_is_level_in_the_next_attempt(tmp_path, monkeypatch):
@@ -155,6 +212,18 @@ async def test_after_the_agreed_days_nothing_is_waited_for_and_what_did_not_run_
     assert three[0].expected.missed() == []
 
 
+async def test_rows_are_erased_also_when_the_schedule_was_stopped(tmp_path):
+    """As by a revocation: windows that could run never will, and hold up nothing."""
+    three = ErasingNodes(tmp_path)
+    await three.nodes.work()
+    three.ask()
+    for node in three.nodes.nodes:
+        node.desk.stopped = RunRefused(Refusal("agreement-active", "revoked", "active", "agree anew"), None)
+    await three.nodes.work_on()
+    assert (three.done(), windows_run(three)) == ([1, 1, 1], [])
+    assert [len(node.receipts) for node in three.nodes.nodes] == [1, 1, 1]
+
+
 async def test_one_node_whose_clock_is_ahead_moves_nobody(tmp_path):
     three = ErasingNodes(tmp_path, panes=2)
     three.ask(at=(0,), days_ago=11)
@@ -164,8 +233,11 @@ async def test_one_node_whose_clock_is_ahead_moves_nobody(tmp_path):
     assert windows_run(three) == [0]
 
 
-async def test_a_boundary_whose_panes_a_party_did_not_share_closes_nothing(tmp_path):
+@pytest.mark.parametrize("shared", [(), (3,), (2,)])
+async def test_a_boundary_whose_panes_a_party_did_not_share_closes_nothing(tmp_path, shared):
+    """All of them: the last one before it could be sent ahead of time."""
     three = ErasingNodes(tmp_path, panes=2)
+    three.deliver(shared)
     three.ask(boundary=4, days_ago=40)
     await three.nodes.work_on()
     assert three.done() == [0, 0, 0]
@@ -227,6 +299,45 @@ async def test_requests_over_closed_panes_are_refused_and_what_was_released_is_a
         assert (refused.kind, refused.rule, refused.run) == ("refused", "erased-panes", None), "before a run is thought of"
         assert answers[asked["repeat"]][0].outcome == "released"
         assert answers[asked["later"]][0].outcome == "run"
+
+
+async def test_a_dry_run_says_of_erased_panes_what_the_nodes_say(tmp_path):
+    """From the nodes' records, as the command reads them."""
+    asking = Asking(erasure=AGREED, windows={"size": 2, "step": 1})
+    three = ErasingNodes(tmp_path, terms=asking.terms)
+    asking.nodes = three.nodes
+    account, settings = Account(asking.terms, "innovation-team"), SimpleNamespace(chain=CHAIN)
+    requester = SimpleNamespace(terms=asking.terms, settings=settings, key=asking.keys["analyst-0"])
+    facts = await read_facts(three.nodes.chain, CHAIN, asking.terms, "finalized")
+
+    def dry(*panes):
+        demand = asking.demand(*panes, requester="analyst-0")
+        known = _known(requester, demand, account)
+        return demand, dict(verdicts(asking.terms, facts, demand, known))["erased-panes"]
+
+    def hear(*nodes):
+        for number in nodes:
+            for record in three[number].records:
+                account.add_record(open_record(seal_record(record, RECORD_KEYS[number]), asking.terms))
+
+    three.ask()
+    await three.nodes.work_on()
+    assert (three.done(), dry(0, 3)[1]) == ([1, 1, 1], None), "nobody has said anything"
+    hear(0)
+    assert (account.erased_panes, dry(0, 3)[1]) == (0, None), "one node alone is not believed"
+    hear(1, 2)
+    assert account.erased_panes == 2
+    demand, refusal = dry(0, 3)
+    asking.ask(demand)
+    await asking.all_hear()
+    await three.nodes.work_on()
+    ((said,),) = asking.answers(0).values()
+    assert (refusal.rule, refusal.found, refusal.required) == (said.rule, said.found, said.required)
+    assert dry(0, 2)[1] is None, "what was released is answered"
+    assert dry(2, 5)[1] is None
+    three.restart(0)
+    await three.nodes.work_on()
+    assert Closed(agreement=asking.terms.hash, node=0, panes=2) in three[0].records
 
 
 async def test_each_node_signs_a_receipt_for_the_party_once(tmp_path):

@@ -1,5 +1,9 @@
 """Rows of a list are 0 at three nodes together, whatever comes later and wherever a node is killed; nothing else changes."""
 
+import contextlib
+import errno
+import json
+import random
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from streams import topics
 from streams.access import Operation, rules
 from streams.batch import party_columns
+from streams.erased import _Side
 from streams.erasure import ErasureList, open_sent
 from streams.errors import BatchError, StoreError
 from streams.inbox import Opener
@@ -160,10 +165,25 @@ def test_a_node_that_was_killed_between_two_files_goes_on_when_it_starts(stores,
     monkeypatch.setattr(store.files, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         erase(store)
-    assert store.erased.stand(SIDE, 4, NOW, lambda _: True).done == 0, "not told before all files are"
+    assert store.erased.stand(SIDE, 4, NOW, 12).done == 0, "not told before all files are"
     again = [ShareStore(tmp_path / f"node-{node}", TERMS, node) for node in range(3)]
-    assert [store.erased.stand(SIDE, 4, NOW, lambda _: True).done for store in again] == [1, 1, 1]
+    assert [store.erased.stand(SIDE, 4, NOW, 12).done for store in again] == [1, 1, 1]
     check(again, ROWS)
+
+
+def test_a_file_that_is_written_while_a_list_is_marked_never_says_that_it_obeys_it_and_does_not(stores, monkeypatch):
+    """By the thread of an attempt that was given up, while the next one marks more."""
+    gather = _Side.gather
+
+    def meanwhile(held, *more):
+        store.rewrite({SIDE: store.unerased(SIDE)})
+        gather(held, *more)
+
+    deliver(stores, erasure())
+    monkeypatch.setattr(_Side, "gather", meanwhile)
+    for store in stores:
+        erase(store)
+    check(stores, ROWS)
 
 
 def test_what_a_write_that_was_cut_off_left_is_taken_away(stores, tmp_path):
@@ -206,7 +226,7 @@ def test_lists_outlive_the_process_with_when_they_came(stores, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [
-    {"slots": (1, 5, 70, 126)}, {"boundary": 4}, {"number": 2, "slots": (2, 3, 4, 6)}, {"number": 1},
+    {"slots": (1, 5, 70, 126)}, {"boundary": 4}, {"number": 1},
     {"number": 1, "slots": (2, 3, 4, 128)}, {"number": 1, "slots": (2, 3, 4, 127)},
 ])
 def test_a_list_that_does_not_follow_is_an_incident_and_changes_nothing(stores, wrong):
@@ -217,12 +237,22 @@ def test_a_list_that_does_not_follow_is_an_incident_and_changes_nothing(stores, 
         assert [kept.digest for kept in store.erased.lists(SIDE)] == [first.digest]
 
 
-def test_boundaries_never_go_back_and_a_register_comes_first(stores, tmp_path):
+def test_boundaries_never_go_back(stores):
     deliver(stores, erasure(boundary=4), erasure(1, 2, (2, 3, 4, 6)))
     assert all(store.erased.incidents == [(*SIDE, 1)] for store in stores)
+
+
+def test_a_list_that_comes_before_what_it_follows_on_is_nobodys_fault_and_is_taken_when_it_comes_again(stores, tmp_path):
+    more = erasure(1, slots=(2, 3, 4, 6))
     empty = [ShareStore(tmp_path / f"empty-{node}", TERMS, node) for node in range(3)]
     deliver(empty, batch(0), erasure())
-    assert all(store.erased.incidents == [(*SIDE, 0)] for store in empty)
+    deliver(stores, more)
+    for store in (*stores, *empty):
+        assert (store.erased.known("insurer"), store.erased.incidents) == ((0,), [])
+    deliver(empty, batch(1), erasure(), more)
+    deliver(stores, erasure(), more)
+    for store in (*stores, *empty):
+        assert (store.erased.known("insurer"), store.erased.incidents) == ((2,), [])
 
 
 @pytest.mark.parametrize(("changes", "message"), [
@@ -236,6 +266,15 @@ def test_a_list_that_was_not_agreed_is_refused(changes, message):
     for opener, each in zip(OPENERS, sealed, strict=True):
         with pytest.raises(BatchError, match=message):
             opener.open_list(each, 0)
+
+
+def test_the_end_of_the_grid_may_be_a_lists_boundary():
+    terms = keyed_terms(erasure={**AGREED, "every_panes": 5})
+    sharer, opener = Sharer(terms, SHARING_KEY, SIGNING), Opener(terms, 0, KEYS[0])
+    for boundary, fits in ((5, True), (11, False), (12, True)):
+        message = sharer.lists(erasure(agreement=terms.hash, boundary=boundary))[0]
+        with contextlib.nullcontext() if fits else pytest.raises(BatchError, match="before pane 11"):
+            assert opener.open_list(message, 0).boundary == boundary
 
 
 def test_a_list_is_for_one_node_and_signed_by_its_party():
@@ -267,14 +306,14 @@ def test_a_note_of_a_list_is_the_partys():
 
 
 @pytest.mark.parametrize(("complete", "days", "sealed", "due", "overdue"), [
-    (3, 0, True, 0, 0), (4, 0, True, 1, 0), (5, 0, True, 1, 0), (6, 0, True, 2, 0), (0, 10, True, 2, 2),
-    (4, 9.9, True, 1, 0), (12, 11, False, 0, 0),
+    (3, 0, 12, 0, 0), (4, 0, 4, 1, 0), (5, 0, 12, 1, 0), (6, 0, 6, 2, 0), (0, 10, 12, 2, 2), (0, 10, 3, 1, 1),
+    (4, 9.9, 12, 1, 0), (12, 11, 1, 0, 0),
 ])
 def test_a_list_is_due_when_windows_have_run_or_a_node_has_waited_long_enough(stores, complete, days, sealed, due, overdue):
     erased = stores[0].erased
     erased.take(erasure(), SLOTS, NOW)
     erased.take(erasure(1, 4, (2, 3, 4, 6)), SLOTS, NOW)
-    stand = erased.stand(SIDE, complete, NOW + timedelta(days=days), lambda _: sealed)
+    stand = erased.stand(SIDE, complete, NOW + timedelta(days=days), sealed)
     assert stand == (2, due, overdue, 0, 0)
 
 
@@ -286,6 +325,28 @@ def test_a_folder_that_lost_what_it_erased_by_is_refused(stores, tmp_path):
         ShareStore(tmp_path / "node-0", TERMS, 0)
 
 
+@pytest.mark.parametrize("changes", [{"shard": 1}, {"party": "hospital"}, {"agreement": "0" * 64}, {"number": 1}])
+def test_a_file_with_another_ones_list_is_refused(stores, tmp_path, changes):
+    deliver(stores, erasure())
+    file = tmp_path / "node-0" / "insurer" / "shard-00" / "erasure" / "list-00000.json"
+    kept = json.loads(file.read_text())
+    file.write_text(json.dumps({**kept, "list": erasure(**changes).canonical.decode()}))
+    with pytest.raises(StoreError, match="list-00000.json holds another list"):
+        ShareStore(tmp_path / "node-0", TERMS, 0)
+
+
+def test_a_disk_that_takes_no_list_is_said_to_be_that(stores, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("streams.erased.os.fsync", full)
+    with pytest.raises(StoreError, match="No space left on device. Make room"):
+        stores[0].erased.take(erasure(), SLOTS, NOW)
+    monkeypatch.undo()
+    stores[0].erased.take(erasure(), SLOTS, NOW)
+    assert len(ShareStore(tmp_path / "node-0", TERMS, 0).erased.lists(SIDE)) == 1
+
+
 def test_receipts_have_a_topic_only_where_rows_are_erased_which_nodes_write_and_the_party_reads():
     name = topics.receipts("insurer", TERMS.draft.name)
     assert name in {t.name for t in topics.all_topics(TERMS.draft)}
@@ -295,3 +356,99 @@ def test_receipts_have_a_topic_only_where_rows_are_erased_which_nodes_write_and_
         ("party-insurer", Operation.READ), ("party-insurer", Operation.WRITE),
         *((f"node-{node}", Operation.WRITE) for node in range(3)),
     }
+
+
+LISTS = (erasure(), erasure(1, 4, (0, 2, 64, 65)))
+SENT = {
+    each: [opener.open_list(message, 0) if isinstance(each, ErasureList) else opener.open(message, 0)
+           for opener, message in zip(OPENERS, SHARER.lists(each) if isinstance(each, ErasureList) else SHARER.messages(*made), strict=True)]
+    for each, made in [*((head.key, (head, content)) for head, content in everything()), *((kept, None) for kept in LISTS)]
+}
+
+
+class Unlucky:
+    """A node to which anything may happen at any time."""
+
+    def __init__(self, number, folder, rng):
+        self.number, self.folder, self.rng = number, folder, rng
+        self.store = ShareStore(folder, TERMS, number)
+
+    def restart(self):
+        self.store = ShareStore(self.folder, TERMS, self.number)
+
+    def take(self, *names):
+        self.store.add([SENT[name][self.number] for name in names])
+
+    def mark(self, most):
+        erased = self.store.erased
+        erased.mark(SIDE, min(most, len(erased.lists(SIDE))), NOW)
+
+    def erase(self, most, monkeypatch):
+        """Killed before some file."""
+        self.mark(most)
+        left, write = self.rng.randrange(12), self.store.files.write
+
+        def killed(*arguments, **more):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            return write(*arguments, **more)
+
+        monkeypatch.setattr(self.store.files, "write", killed)
+        try:
+            self.store.rewrite({SIDE: self.store.unerased(SIDE)})
+            self.store.erased.finish(SIDE)
+            monkeypatch.undo()
+        except KeyboardInterrupt:
+            monkeypatch.undo()
+            self.restart()
+
+    def hurt(self):
+        """A file is lost, cut off, or full of nonsense; a start notices."""
+        path = self.rng.choice([*sorted(self.folder.rglob("*.arrow")), None])
+        if path is not None:
+            content = path.read_bytes()
+            path.write_bytes(self.rng.choice([content[: len(content) // 2], b"", self.rng.randbytes(len(content))]))
+            if self.rng.random() < 0.3:
+                path.unlink()
+            path.with_suffix(".tmp").write_bytes(content)
+        if self.rng.random() < 0.2:
+            (self.folder / "taken").unlink(missing_ok=True)
+        self.restart()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_happens_to_nodes_listed_rows_are_gone_and_all_else_is_there(tmp_path, seed, monkeypatch):
+    rng, names = random.Random(seed), list(SENT)
+    nodes = [Unlucky(number, tmp_path / f"node-{number}", rng) for number in range(3)]
+    for _ in range(150):
+        node = rng.choice(nodes)
+        match rng.randrange(8):
+            case 0:
+                node.erase(rng.randrange(3), monkeypatch)
+            case 1:
+                node.mark(rng.randrange(3))
+            case 2:
+                node.hurt()
+            case 3:
+                node.restart()
+            case _:
+                node.take(*rng.choices(names, k=rng.randrange(1, 6)))
+    for node in nodes:
+        node.restart()
+        for _ in range(2):
+            node.take(*names)
+        erase(node.store, 2)
+        node.restart()
+    stores = [node.store for node in nodes]
+    check(stores, {**ROWS, **dict.fromkeys(LISTS[1].slots, 4)})
+    assert all((s.incidents, s.erased.incidents, s.missing("insurer", 9)[1:]) == ([], [], []) for s in stores)
+    for node in nodes:
+        party = node.folder / "insurer"
+        assert not [*party.rglob("*.tmp"), *party.rglob(f"*{DAMAGED}")]
+        for kept in LISTS:
+            for pane in range(kept.boundary):
+                for slot in kept.slots:
+                    for revision in range(2):
+                        assert not node.store._load((*SIDE, slot // 64, pane, revision))[1][:, :, slot % 64].any()

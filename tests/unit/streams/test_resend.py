@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from streams import holding, resend
+from streams import word as word_module
 from streams.batch import BatchHeader, party_columns, snapshot
-from streams.erasure import LIST_KEY
+from streams.erasure import LIST_KEY, ErasureList
 from streams.errors import BatchError
 from streams.holding import MOST_ASKED, Holding, Patience, open_holding, seal_holding
 from streams.inbox import Opener
@@ -19,18 +20,22 @@ from streams.resend import MOST_TIMES, Resender
 from streams.share import Sharer
 from streams.snapshots import BLOCK_KEY, END_KEY
 from streams.store import ShareStore
+from streams.word import REPEAT_SECONDS, PartyWord
 from tests.support.parties import BATCH_KEY, NODE_KEYS, SHARING_KEY, keyed_terms
 from tests.support.world import SimulatedProcess, World
 
 RECORD_KEYS = [Ed25519PrivateKey.generate() for _ in range(3)]
-_MADE = keyed_terms(shards=2, maturities={"days": [30], "release": "maturity"})
+_MADE = keyed_terms(
+    shards=2, maturities={"days": [30], "release": "maturity"},
+    erasure={"every_panes": 2, "batch_slots": 4, "within_days": 10},
+)
 TERMS = _MADE.model_copy(update={"nodes": tuple(
     n.model_copy(update={"record_key": k.public_key().public_bytes_raw().hex()})
     for n, k in zip(_MADE.nodes, RECORD_KEYS, strict=True)
 )})
 SHARER = Sharer(TERMS, SHARING_KEY, Ed25519PrivateKey.from_private_bytes(BATCH_KEY))
 OPENERS = [Opener(TERMS, n, X25519PrivateKey.from_private_bytes(k)) for n, k in enumerate(NODE_KEYS)]
-BLOCKS, PANES = 2, 3
+BLOCKS, PANES, LISTS = 2, 3, 3
 NAMES = [
     (shard, block, pane, revision) for shard in range(2) for block in range(BLOCKS)
     for pane in range(-1, PANES) for revision in range(1 if pane < 0 else 2)
@@ -138,6 +143,15 @@ def test_what_is_under_way_is_not_asked_for(monkeypatch):
     assert waits.overdue(many) == tuple(many[:MOST_ASKED])
 
 
+def erasure(shard, number):
+    slots = tuple(4 * number + place for place in range(4))
+    return ErasureList(agreement=TERMS.hash, party="insurer", shard=shard, number=number, boundary=2, slots=slots)
+
+
+LISTED, LONG = 1_000_000, 30_000
+"""When lists came to the panes topic, and how long after that they are missed; ms."""
+
+
 class Place:
     """A party's topics and what its worker knows."""
 
@@ -150,12 +164,14 @@ class Place:
         for name in NAMES:
             head = header(name)
             self.put("insurer.small.panes", name[0], snapshot(head, content(head)), BLOCK_KEY)
-            self.put("insurer.small.panes", name[0], b"rows to be erased", LIST_KEY)
         for shard in range(2):
+            for number in range(LISTS):
+                self.put("insurer.small.panes", shard, erasure(shard, number).canonical, LIST_KEY, LISTED)
             self.put("insurer.small.panes", shard, b"", END_KEY)
         size = len(NAMES)
         shards = [SimpleNamespace(shared=size if shared is None else shared, panes=SimpleNamespace(
             has_sealed=lambda pane, revision: pane < PANES, register=SimpleNamespace(blocks=BLOCKS),
+            withdrawn=SimpleNamespace(made=LISTS),
         )) for _ in range(2)]
         self.told = []
         self.resender = Resender(
@@ -163,20 +179,23 @@ class Place:
             process.producer(None), self.told.append,
         )
 
-    def put(self, topic, partition, value, key=b"k"):
+    def put(self, topic, partition, value, key=b"k", timestamp=0):
         log = self.world.log(topic, partition)
-        log.append(SimpleNamespace(topic=topic, partition=partition, offset=len(log), key=key, value=value, timestamp=0))
+        log.append(SimpleNamespace(topic=topic, partition=partition, offset=len(log), key=key, value=value, timestamp=timestamp))
 
-    async def ask(self, node, *names, key=None, **changes):
+    async def ask(self, node, *names, key=None, at=LISTED + LONG, **changes):
         self.put("insurer.small.holdings", 0, seal_holding(
             word(node, missing=names, **changes), RECORD_KEYS[node] if key is None else key
-        ))
+        ), timestamp=at)
         await self.resender.settle()
 
     def sent(self, node):
         found = [OPENERS[node].open(m, s) for s in range(2)
                  for m in [r.value for r in self.world.log(f"node-{node}.small.inbox", s)]]
         return [b.header.key[1:] for b in found], found
+
+    def lists(self, node):
+        return [OPENERS[node].open_list(r.value, s) for s in range(2) for r in self.world.log(f"node-{node}.small.inbox", s)]
 
 
 async def test_a_party_sends_the_same_batches_again_to_whom_asked(monkeypatch):
@@ -255,7 +274,7 @@ async def test_who_is_cancelled_while_looking_leaves_the_question(monkeypatch):
     place.put("insurer.small.holdings", 0, seal_holding(word(1, missing=(name,)), RECORD_KEYS[1]))
     looking, honest = asyncio.Event(), place.resender._look
 
-    async def slow(wanted):
+    async def slow(*_):
         looking.set()
         await asyncio.Event().wait()
 
@@ -310,3 +329,117 @@ async def test_what_was_sent_is_told_also_by_who_is_cancelled_then(monkeypatch):
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert (place.sent(1)[0], place.told) == ([(0, 0, 0, 0)], [1])
+
+
+def test_a_node_says_what_it_has_when_that_changes_and_again_after_a_while(monkeypatch, tmp_path):
+    now, store = [100.0], ShareStore(tmp_path / "store", TERMS, 1)
+    monkeypatch.setattr(word_module.time, "monotonic", lambda: now[0])
+    words = PartyWord(TERMS, 1, "insurer", store)
+    said = words.due()
+    assert (said.held, said.lists, said.differing, said.missing) == (0, (0, 0), (), ())
+    assert words.due() is None
+    store.add([*(BATCHES[name] for name in NAMES if name[2] < 0), erasure(1, 0)])
+    assert words.due().lists == (0, 1)
+    assert words.due() is None
+    now[0] += REPEAT_SECONDS
+    assert words.due().lists == (0, 1), "so that a party can tell what was lost"
+    store.erased.differs(("insurer", 1), 0)
+    store.erased.differs(("hospital", 0), 3)
+    assert words.due().differing == ((1, 0),)
+    plain = PartyWord(keyed_terms(), 1, "insurer", ShareStore(tmp_path / "plain", keyed_terms(), 1))
+    assert plain.due().lists == ()
+    now[0] += REPEAT_SECONDS
+    assert plain.due() is None, "where nothing is erased a word is said once"
+
+
+async def test_lists_that_a_node_lacks_are_sent_again_in_order_and_to_it_alone(monkeypatch):
+    place = Place(monkeypatch)
+    await place.ask(1, lists=(1, LISTS))
+    assert place.lists(1) == [erasure(0, 1), erasure(0, 2)]
+    assert place.lists(0) == place.lists(2) == []
+    assert place.told == [2]
+    await place.ask(2, lists=(LISTS, LISTS))
+    await place.ask(0)
+    assert place.lists(2) == place.lists(0) == []
+
+
+async def test_a_node_that_lost_its_lists_has_them_all_again_and_a_store_takes_them(monkeypatch, tmp_path):
+    place, store = Place(monkeypatch), ShareStore(tmp_path / "store", TERMS, 1)
+    store.add([BATCHES[name] for name in NAMES if name[2] < 0])
+    await place.ask(1, lists=store.erased.known("insurer"))
+    store.add(place.lists(1))
+    assert (store.erased.known("insurer"), store.erased.incidents) == ((LISTS, LISTS), [])
+
+
+async def test_a_list_that_may_be_under_way_is_not_sent_again(monkeypatch):
+    place = Place(monkeypatch)
+    await place.ask(1, lists=(0, 0), at=LISTED + LONG - 1)
+    await place.ask(1, lists=(0, 0), at=LISTED + LONG - 1)
+    assert place.lists(1) == []
+    await place.ask(1, lists=(0, LISTS), at=LISTED + LONG)
+    assert place.lists(1) == [erasure(0, number) for number in range(LISTS)]
+
+
+async def test_whether_lists_are_missed_is_looked_up_once(monkeypatch):
+    place, looks = Place(monkeypatch), []
+    look = place.resender._look
+
+    async def counted(*arguments):
+        looks.append(arguments)
+        await look(*arguments)
+
+    monkeypatch.setattr(place.resender, "_look", counted)
+    for _ in range(3):
+        await place.ask(1, lists=(0, 0), at=LISTED + 1)
+    assert len(looks) == 1
+
+
+async def test_a_list_that_is_still_to_be_shared_is_not_sent(monkeypatch):
+    place = Place(monkeypatch, shared=len(NAMES) // 2)
+    await place.ask(1, lists=(0, 0))
+    assert place.lists(1) == []
+    assert place.resender.gone == {}
+
+
+async def test_a_node_cannot_have_lists_sent_without_end(monkeypatch):
+    place = Place(monkeypatch)
+    for _ in range(3 * MOST_TIMES):
+        place.now[0] += 31
+        await place.ask(1, lists=(LISTS, LISTS - 1))
+    assert place.lists(1) == [erasure(1, LISTS - 1)] * MOST_TIMES
+    await place.ask(2, lists=(0,) * 64)
+    assert len(place.lists(2)) == 2 * LISTS, "no more shards than there are"
+
+
+async def test_a_list_that_has_left_the_topic_is_told(monkeypatch):
+    place = Place(monkeypatch)
+    log = place.world.log("insurer.small.panes", 1)
+    log[:] = [r for r in log if r.key != LIST_KEY]
+    await place.ask(0, lists=(LISTS, 0))
+    assert place.resender.gone == {1: LISTS}
+
+
+async def test_a_list_that_is_made_just_now_is_not_gone_and_what_a_node_has_is_gone_no_more(monkeypatch):
+    place = Place(monkeypatch)
+    for shard in place.resender._shards:
+        shard.panes.withdrawn.made += 1
+    await place.ask(0, lists=(LISTS, LISTS))
+    assert place.resender.gone == {}, "it is on its way to the panes topic"
+    place.now[0] += 31
+    await place.ask(0, lists=(LISTS, LISTS))
+    assert place.resender.gone == {0: 1, 1: 1}
+    await place.ask(1, lists=(LISTS + 1, LISTS + 1))
+    assert place.resender.gone == {0: 1, 1: 1}, "another node has them"
+    await place.ask(0, lists=(LISTS + 1, LISTS))
+    assert place.resender.gone == {1: 1}, "its folder was restored"
+
+
+async def test_lists_that_differ_between_nodes_are_told_until_no_node_says_so(monkeypatch):
+    place = Place(monkeypatch)
+    await place.ask(0, lists=(LISTS, LISTS), differing=((1, 2),))
+    await place.ask(2, lists=(LISTS, LISTS), differing=((1, 2),))
+    assert place.resender.differing == {1: 1}
+    await place.ask(0, lists=(LISTS, LISTS))
+    assert place.resender.differing == {1: 1}
+    await place.ask(2, lists=(LISTS, LISTS))
+    assert place.resender.differing == {}

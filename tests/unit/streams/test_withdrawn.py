@@ -81,6 +81,14 @@ def test_who_withdrew_before_a_boundary_is_listed_there_and_a_list_says_nothing_
     assert shard.panes.withdrawn.waiting == 0
 
 
+def test_the_end_of_the_grid_is_a_boundary_too():
+    """Whatever the cycle: who withdraws after the last multiple of it is erased as well."""
+    shard = new(agreed(erasure={**AGREED, "every_panes": 9}))
+    found = lists(folded(shard, log_of(leaving(10, 70), [])))
+    assert [(made.number, made.boundary) for made in found] == [(0, 9), (1, 12)]
+    assert slot_of(shard, 1) in found[1].slots
+
+
 def test_nobody_is_listed_where_nobody_withdrew_and_none_where_nothing_is_agreed():
     assert lists(folded(new(agreed()), log_of(leaving(), []))) == []
     without = new(agreed(erasure=None))
