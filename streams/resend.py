@@ -21,6 +21,7 @@ from streams.holding import Holding, Name, open_holding
 from streams.shard import Shard
 from streams.share import POLL_SNAPSHOTS, Sharer
 from streams.snapshots import BLOCK_KEY
+from streams.tags import Tags
 
 MOST_TIMES = 5
 """A worker sends a batch again to a node."""
@@ -43,17 +44,18 @@ class Resender:
         party: whose batches.
         shards: all, in order: what is not shared for the first time yet is not sent again.
         sharer: of the party.
+        tags: of the party.
         words: consumer of the holdings topic, from its beginning.
         producer: for the nodes' inboxes.
         told: told how many batches were sent again so far, whenever some were.
     """
 
     def __init__(
-        self, broker: Broker, terms: Terms, party: str, shards: Sequence[Shard], sharer: Sharer, words: Consumer,
-        producer: Producer, told: Callable[[int], None],
+        self, broker: Broker, terms: Terms, party: str, shards: Sequence[Shard], sharer: Sharer, tags: Tags,
+        words: Consumer, producer: Producer, told: Callable[[int], None],
     ) -> None:
         self._broker, self._terms, self._party, self._shards = broker, terms, party, shards
-        self._sharer, self._words, self._producer, self._told = sharer, words, producer, told
+        self._sharer, self._tags, self._words, self._producer, self._told = sharer, tags, words, producer, told
         self._asked: dict[int, Holding] = {}
         """Node → its latest word, until it is answered."""
         self._times: Counter[tuple[int, Name]] = Counter()
@@ -150,9 +152,10 @@ class Resender:
             async for records in to_the_end(panes, shards, POLL_SNAPSHOTS):
                 sending: list[tuple[int, Name]] = []
                 for record in records:
-                    if record.key != BLOCK_KEY:
+                    value = self._tags.take(panes.topic, record) if record.key == BLOCK_KEY else None
+                    if value is None:
                         continue
-                    header, content = open_snapshot(record.value)
+                    header, content = open_snapshot(value)
                     name = (header.shard, header.block, header.pane, header.revision)
                     nodes = wanted.pop(name, [])
                     self._gone.discard(name)

@@ -12,6 +12,7 @@ from eth_utils.abi import abi_to_signature
 from eth_utils.crypto import keccak
 
 from streams.rejects import open_rejected
+from streams.tags import TAG_BYTES
 from tests.support.inspection import chain as on_chain
 from tests.support.inspection import keys as key_files
 from tests.support.inspection import plaintext, processes, shares
@@ -69,9 +70,9 @@ def test_the_three_components_are_those_of_the_partys_panes(case):
     found = 0
     for party in case.parties:
         for record in case.evidence.topics[f"{party}.{case.terms.draft.name}.panes"]:
-            if record.value:
-                length = int.from_bytes(record.value[:4], "little")
-                assert contents[record.value[4 : 4 + length]] == record.value[4 + length :]
+            if value := record.value[:-TAG_BYTES]:
+                length = int.from_bytes(value[:4], "little")
+                assert contents[value[4 : 4 + length]] == value[4 + length :]
                 found += 1
     assert found == len(contents)
 

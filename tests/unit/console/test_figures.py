@@ -91,6 +91,14 @@ def test_how_many_wait_for_a_batch_is_unknown_until_all_shards_said_it():
     assert made(PARTY, GRID, 1, 3, stands, NOW).withdrawn_waiting is None
 
 
+@pytest.mark.parametrize(("lang", "said"), [("en", "3 records on the party's own topics"), ("nl", "3 berichten op eigen topics")])
+def test_what_others_planted_is_told_when_there_is_any(lang, said):
+    stands = [Stand(worker="b", at=NOW, shards=tuple(ShardStand(shard=n, foreign=3 * n) for n in range(2)))]
+    assert made(PARTY, GRID, 1, 2, stands, NOW).foreign == 3
+    assert sum(line.startswith(said) for line in printed(lang, stands)) == 1
+    assert not any("own topics" in line or "eigen topics" in line for line in printed(lang))
+
+
 def test_tables_in_dutch_with_a_silent_source():
     stands = [STANDS[0].model_copy(update={"at": NOW}), STANDS[1]]
     lines = printed("nl", stands)

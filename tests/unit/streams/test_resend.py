@@ -19,6 +19,7 @@ from streams.resend import MOST_TIMES, Resender
 from streams.share import Sharer
 from streams.snapshots import BLOCK_KEY, END_KEY
 from streams.store import ShareStore
+from streams.tags import Tags
 from tests.support.parties import BATCH_KEY, NODE_KEYS, SHARING_KEY, keyed_terms
 from tests.support.world import SimulatedProcess, World
 
@@ -28,6 +29,7 @@ TERMS = _MADE.model_copy(update={"nodes": tuple(
     n.model_copy(update={"record_key": k.public_key().public_bytes_raw().hex()})
     for n, k in zip(_MADE.nodes, RECORD_KEYS, strict=True)
 )})
+PANES_TOPIC, TAGS = "insurer.small.panes", Tags(SHARING_KEY, TERMS.hash)
 SHARER = Sharer(TERMS, SHARING_KEY, Ed25519PrivateKey.from_private_bytes(BATCH_KEY))
 OPENERS = [Opener(TERMS, n, X25519PrivateKey.from_private_bytes(k)) for n, k in enumerate(NODE_KEYS)]
 BLOCKS, PANES = 2, 3
@@ -149,19 +151,22 @@ class Place:
         monkeypatch.setattr(resend.time, "monotonic", lambda: self.now[0])
         for name in NAMES:
             head = header(name)
-            self.put("insurer.small.panes", name[0], snapshot(head, content(head)), BLOCK_KEY)
-            self.put("insurer.small.panes", name[0], b"rows to be erased", LIST_KEY)
+            self.put_own(name[0], snapshot(head, content(head)), BLOCK_KEY)
+            self.put_own(name[0], b"rows to be erased", LIST_KEY)
         for shard in range(2):
-            self.put("insurer.small.panes", shard, b"", END_KEY)
+            self.put_own(shard, b"", END_KEY)
         size = len(NAMES)
         shards = [SimpleNamespace(shared=size if shared is None else shared, panes=SimpleNamespace(
             has_sealed=lambda pane, revision: pane < PANES, register=SimpleNamespace(blocks=BLOCKS),
         )) for _ in range(2)]
         self.told = []
         self.resender = Resender(
-            None, TERMS, "insurer", shards, SHARER, process.consumer(None, "insurer.small.holdings", [0]),
+            None, TERMS, "insurer", shards, SHARER, TAGS, process.consumer(None, "insurer.small.holdings", [0]),
             process.producer(None), self.told.append,
         )
+
+    def put_own(self, shard, value, key):
+        self.put(PANES_TOPIC, shard, TAGS.put(PANES_TOPIC, shard, key, value), key)
 
     def put(self, topic, partition, value, key=b"k"):
         log = self.world.log(topic, partition)
@@ -229,7 +234,7 @@ async def test_a_later_word_replaces_an_earlier_one(monkeypatch):
 
 async def test_what_has_left_the_topic_is_told_until_it_is_there_again(monkeypatch):
     place = Place(monkeypatch)
-    log = place.world.log("insurer.small.panes", 1)
+    log = place.world.log(PANES_TOPIC, 1)
     kept, asked = list(log), [name for name in NAMES if name[0] == 1]
     log[:] = [r for r in kept if r.key == END_KEY]
     await place.ask(0, *asked, (0, 0, 0, 0))
