@@ -41,8 +41,9 @@ from policy.agreement import NODES, Terms
 from policy.chain.errors import ChainRefusal
 from policy.gate import RunRequest, before
 from streams.broker import Consumer, Producer, watch
-from streams.holding import MOST_ASKED, Holding, Patience, seal_holding
+from streams.holding import MOST_MISSED, Holding, Patience, seal_holding
 from streams.inbox import Inbox
+from streams.sparing import Sparing
 from streams.store import ShareStore
 from streams.topics import REQUESTS, holdings
 
@@ -169,14 +170,21 @@ class Node:
     async def _tell_parties(self, producer: Producer) -> None:
         """Tell each party what is here of its batches, whenever that changed, and ask for what is missed."""
         said: dict[str, Holding] = {}
+        sparing = Sparing()
         patience = {party.name: Patience() for party in self._terms.draft.parties}
         while True:
             await asyncio.sleep(HOLDING_SECONDS)
             for party, waiting in patience.items():
+                missed = self._store.missing(party, MOST_MISSED)
                 word = Holding(
                     agreement=self._terms.hash, party=party, node=self._number, held=self._store.held(party),
-                    missing=waiting.overdue(self._store.missing(party, MOST_ASKED)),
+                    missing=waiting.overdue(missed),
                 )
+                if word.missing and sparing.due(party):
+                    self._log.warning(
+                        "batches are missed and asked for", party=party, batches=len(missed), first=word.missing[0],
+                        todo="the party sends them again while it runs, or when it is started again",
+                    )
                 if word != said.get(party) or word.missing:
                     topic, key = holdings(party, self._terms.draft.name), f"node-{self._number}".encode()
                     await producer.send(topic, 0, [(key, seal_holding(word, self._signing))])

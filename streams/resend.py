@@ -2,9 +2,10 @@
 
 Masks are bound to content, so what is sent again has the very components that were sent before: nothing new is told,
 whoever asks and however often. What asking may cost the party is bounded: a batch is sent to a node MOST_TIMES by one
-worker, and at most a tenth of the time goes into looking for batches.
+worker, and at most a tenth of the time goes into hearing words, and another tenth into looking for batches.
 """
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,10 +18,11 @@ from streams.batch import open_snapshot
 from streams.broker import Broker, Consumer, Producer, Record
 from streams.errors import BatchError
 from streams.flow import Outbox, to_the_end
-from streams.holding import Holding, Name, open_holding
+from streams.holding import PATIENCE_SECONDS, Holding, Name, open_holding
 from streams.shard import Shard
 from streams.share import POLL_SNAPSHOTS, Sharer
 from streams.snapshots import BLOCK_KEY
+from streams.sparing import Sparing
 from streams.tags import Tags
 
 MOST_TIMES = 5
@@ -28,9 +30,13 @@ MOST_TIMES = 5
 AGAIN_SECONDS = 30.0
 """So long after a batch was sent again its node is expected to have it."""
 REST = 10
-"""Looking took so many times less than the pause after it."""
+"""Hearing and looking took so many times less than the pause after it."""
 REST_SECONDS = 5.0
 """The shortest pause."""
+SETTLE_SECONDS = PATIENCE_SECONDS + 15.0
+"""So long after a party that is done sent something again nodes may ask for more, of which a register told them."""
+SETTLE_LIMIT_SECONDS = 3_600.0
+"""A party that is done answers for no longer than this."""
 POLL_SECONDS = 1.0
 POLL_WORDS = 100
 
@@ -64,52 +70,80 @@ class Resender:
         self._log = structlog.get_logger()
         self.sent = 0
         """Batches that were sent again, to any node."""
-        self._gone: set[Name] = set()
+        self._gone: dict[Name, set[int]] = {}
+        """What was not there when it was looked for → the nodes that asked for it."""
+        self._sparing = Sparing()
 
     @property
     def gone(self) -> Counter[int]:
-        """Shard → batches that were asked for and were not on the panes topic when it was looked through last."""
+        """Shard → batches that nodes miss and that were not on the panes topic when it was looked through last."""
         return Counter(shard for shard, *_ in self._gone)
 
     async def run(self) -> None:
-        """Answer words as they come.
+        """Answer words as they come; first of all read what was said before, of which only the last words count.
 
         Raises:
-            BrokerError: see Consumer.poll, Producer.send.
+            BrokerError: see streams.flow.to_the_end, Producer.send.
         """
+        await self._catch_up()
         while True:
-            self._hear(await self._words.poll(POLL_SECONDS, POLL_WORDS))
+            await self._listen(await self._words.poll(POLL_SECONDS, POLL_WORDS))
             if self._asked and time.monotonic() >= self._rest_until:
                 await self._answer()
 
     async def settle(self) -> None:
-        """Answer what was asked by now, whenever the last answer was.
+        """Answer what was asked by now, whenever the last answer was, and what follows: nodes ask for some at a time.
+
+        Returns when nothing was sent for SETTLE_SECONDS; at once if nothing was asked; after SETTLE_LIMIT_SECONDS in
+        any case.
 
         Raises:
-            BrokerError: see Consumer.poll, Producer.send.
+            BrokerError: see streams.flow.to_the_end, Producer.send.
         """
+        await self._catch_up()
+        until = time.monotonic()
+        limit = until + SETTLE_LIMIT_SECONDS
+        while True:
+            before = self.sent
+            if self._asked:
+                await self._answer()
+            now = time.monotonic()
+            if self.sent > before:
+                until = min(now + SETTLE_SECONDS, limit)
+            if now >= until:
+                return
+            await self._listen(await self._words.poll(POLL_SECONDS, POLL_WORDS))
+
+    async def _catch_up(self) -> None:
         async for records in to_the_end(self._words, [0], POLL_WORDS):
-            self._hear(records)
-        if self._asked:
-            await self._answer()
+            await self._listen(records)
+
+    async def _listen(self, records: Sequence[Record]) -> None:
+        """Hear words, and rest: somebody may say more of them than can be heard."""
+        began = time.monotonic()
+        self._hear(records)
+        await asyncio.sleep(REST * (time.monotonic() - began))
 
     def _hear(self, records: Sequence[Record]) -> None:
         for record in records:
             try:
                 word = open_holding(record.value, self._terms, self._party)
             except BatchError as error:
-                self._log.warning("node's word ignored", reason=str(error))
+                if count := self._sparing.due("ignored"):
+                    self._log.warning("nodes' words ignored", words=count, reason=str(error), offset=record.offset)
                 continue
             self._asked.pop(word.node, None)
             if word.missing:
                 self._asked[word.node] = word
+            else:
+                self._gone = {n: left for n, nodes in self._gone.items() if (left := nodes - {word.node})}
 
     async def _answer(self) -> None:
         """Look through the panes topic once, and send what is asked for to whom asked."""
         began, asked = time.monotonic(), dict(self._asked)
         wanted: dict[Name, list[int]] = {}
         for node, word in asked.items():
-            for name in word.missing:
+            for name in dict.fromkeys(word.missing):
                 if self._may_send(node, name, began):
                     wanted.setdefault(name, []).append(node)
         if wanted:
@@ -139,7 +173,8 @@ class Resender:
             if self.sent > before:
                 self._log.info("batches sent again", batches=self.sent - before)
                 self._told(self.sent)
-        self._gone.update(wanted)
+        for name, nodes in wanted.items():
+            self._gone.setdefault(name, set()).update(nodes)
         if wanted:
             self._log.warning("batches that are asked for are not there", batches=len(wanted), first=min(wanted))
 
@@ -158,7 +193,7 @@ class Resender:
                     header, content = open_snapshot(value)
                     name = (header.shard, header.block, header.pane, header.revision)
                     nodes = wanted.pop(name, [])
-                    self._gone.discard(name)
+                    self._gone.pop(name, None)
                     if not nodes or record.offset >= limits[record.partition]:
                         continue
                     messages = self._sharer.messages(header, content)

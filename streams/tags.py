@@ -6,16 +6,13 @@ record of another shard, topic or agreement counts either. One tag a Kafka messa
 
 import hmac
 import struct
-import time
-from collections import Counter
 
 import structlog
 
 from streams.broker import Record
+from streams.sparing import Sparing
 
 TAG_BYTES = 32
-TELL_SECONDS = 60.0
-"""Of a topic to which much is planted so often a line is logged, at most."""
 _LABEL = b"winnow record v1"
 _NO_KEY = 2**32 - 1
 _PLACE = struct.Struct("<II")
@@ -32,8 +29,7 @@ class Tags:
 
     def __init__(self, sharing_key: bytes, agreement: str) -> None:
         self._key = hmac.digest(sharing_key, _LABEL + bytes.fromhex(agreement), "sha256")
-        self._untold: Counter[str] = Counter()
-        self._told_at: dict[str, float] = {}
+        self._sparing = Sparing()
 
     def put(self, topic: str, partition: int, key: bytes | None, value: bytes) -> bytes:
         """A record's value, followed by its tag (TAG_BYTES)."""
@@ -46,14 +42,11 @@ class Tags:
         return value if hmac.compare_digest(tag, ours) else None
 
     def report(self, topic: str, record: Record) -> None:
-        """Log that a record has no true tag: the first of a topic at once, others in a count."""
-        self._untold[topic] += 1
-        now = time.monotonic()
-        if now - self._told_at.get(topic, -TELL_SECONDS) >= TELL_SECONDS:
-            self._told_at[topic] = now
+        """Log that a record has no true tag: see streams.sparing."""
+        if count := self._sparing.due(topic):
             structlog.get_logger().error(
                 "records passed over that this party did not write", topic=topic, partition=record.partition,
-                offset=record.offset, records=self._untold.pop(topic),
+                offset=record.offset, records=count,
                 todo="see who may write there (docs/kafka.md), and change the passwords of those who should not",
             )
 

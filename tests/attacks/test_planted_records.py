@@ -9,8 +9,7 @@ import pytest
 import structlog
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from streams import tags as tagging
-from streams import topics
+from streams import sparing, topics
 from streams.batch import open_snapshot, snapshot
 from streams.columns import EventColumns, Header
 from streams.erasure import LIST_KEY
@@ -107,13 +106,13 @@ def test_a_record_is_true_at_its_own_place_only():
 
 def test_a_flood_is_counted_and_does_not_fill_the_log(monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(tagging.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sparing.time, "monotonic", lambda: now[0])
     tags = Tags(SHARING_KEY, TERMS.hash)
     with structlog.testing.capture_logs() as said:
         for offset in range(500):
             tags.report(PANES_TOPIC, record(PANES_TOPIC, 0, None, b"", offset))
         tags.report("insurer.small.sharded", record("insurer.small.sharded", 0, None, b""))
-        now[0] += tagging.TELL_SECONDS
+        now[0] += sparing.TELL_SECONDS
         tags.report(PANES_TOPIC, record(PANES_TOPIC, 0, None, b"", 500))
     assert [(line["topic"], line["offset"], line["records"]) for line in said] == [
         (PANES_TOPIC, 0, 1), ("insurer.small.sharded", 0, 1), (PANES_TOPIC, 500, 500),

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from streams import topics
+from streams import resend, topics
 from streams.access import node_user
 from streams.broker import Consumer, Producer
 from streams.holding import MOST_ASKED, Holding, seal_holding
@@ -40,7 +40,8 @@ async def again(broker, agreed, party, cohort):
 
 
 @pytest.mark.timeout(300)
-async def test_lost_files_of_a_store_come_again(broker, cohort, tmp_path):
+async def test_lost_files_of_a_store_come_again(broker, cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(resend, "SETTLE_SECONDS", 0.0)
     agreed, draft = terms(), terms().draft
     await broker.prepare(draft)
     for party in PARTIES:

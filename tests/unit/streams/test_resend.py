@@ -149,6 +149,8 @@ class Place:
         monkeypatch.setattr(resend, "Consumer", process.consumer)
         self.now = [1000.0]
         monkeypatch.setattr(resend.time, "monotonic", lambda: self.now[0])
+        # No time passes while one waits for more words.
+        monkeypatch.setattr(resend, "SETTLE_SECONDS", 0.0)
         for name in NAMES:
             head = header(name)
             self.put_own(name[0], snapshot(head, content(head)), BLOCK_KEY)
