@@ -2,7 +2,8 @@
 
 A claim is a record on the party's owner topic, tagged (streams.tags); its offset is the *owner epoch*. The log's order
 decides between workers that claim at the same time, and every worker sees a later claim within moments and stops.
-Claims are numbered, each higher than what stands before it: a copy of an old one counts for nothing.
+Claims are numbered, each higher than what stands before it, as milliseconds since 1970 are: a copy of an old one counts
+for nothing.
 What a worker that was superseded writes until then harms nothing: equal logs leave equal states and seal equal content
 (ADR 14), what is re-keyed twice is dropped by its offset, and masks are bound to content.
 """
@@ -80,7 +81,9 @@ class Owner:
 
     async def _claim(self, producer: Producer, limit: float) -> None:
         topic = self._consumer.topic
-        self._token, self._number, self.epoch = secrets.token_hex(TOKEN_BYTES), self._highest + 1, -1
+        # By the clock too: earlier claims may have been compacted away.
+        self._number = max(self._highest + 1, time.time_ns() // 10**6)
+        self._token, self.epoch = secrets.token_hex(TOKEN_BYTES), -1
         claim = _Claim(token=self._token, number=self._number).model_dump_json().encode()
         await producer.send(topic, 0, [(CLAIM_KEY, self._tags.put(topic, 0, CLAIM_KEY, claim))])
         while self.epoch < 0:

@@ -85,7 +85,8 @@ class Resender:
         Raises:
             BrokerError: see streams.flow.to_the_end, Producer.send.
         """
-        await self._catch_up()
+        async for records in to_the_end(self._words, [0], POLL_WORDS):
+            await self._listen(records)
         while True:
             await self._listen(await self._words.poll(POLL_SECONDS, POLL_WORDS))
             if self._asked and time.monotonic() >= self._rest_until:
@@ -100,7 +101,8 @@ class Resender:
         Raises:
             BrokerError: see streams.flow.to_the_end, Producer.send.
         """
-        await self._catch_up()
+        async for records in to_the_end(self._words, [0], POLL_WORDS):
+            self._hear(records)
         until = time.monotonic()
         limit = until + SETTLE_LIMIT_SECONDS
         while True:
@@ -112,11 +114,7 @@ class Resender:
                 until = min(now + SETTLE_SECONDS, limit)
             if now >= until:
                 return
-            await self._listen(await self._words.poll(POLL_SECONDS, POLL_WORDS))
-
-    async def _catch_up(self) -> None:
-        async for records in to_the_end(self._words, [0], POLL_WORDS):
-            await self._listen(records)
+            self._hear(await self._words.poll(POLL_SECONDS, POLL_WORDS))
 
     async def _listen(self, records: Sequence[Record]) -> None:
         """Hear words, and rest: somebody may say more of them than can be heard."""

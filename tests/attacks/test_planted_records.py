@@ -221,3 +221,21 @@ async def test_claims_at_the_same_moment_leave_one_owner_also_when_one_is_copied
     assert await slow.claim(Late()) == 4, "the second claim is the highest"
     await producer.send(topic, 0, [(CLAIM_KEY, r.value) for r in world.log(topic, 0)])
     slow._take(world.log(topic, 0))
+
+
+async def test_a_claim_that_was_compacted_away_is_still_an_old_one():
+    """The topic keeps one record of a key: what is planted takes true claims away."""
+    world = World(rng=Random(3), incidents=[], hides=0.0, repeats=0.0)
+    process, topic = SimulatedProcess("insurer", world), topics.owner("insurer", "small")
+    producer = process.producer(None)
+    owners = [Owner(process.consumer(None, topic, [0]), "insurer", TAGS) for _ in range(4)]
+    for owner in owners[:3]:
+        await owner.claim(producer)
+    copied = [r.value for r in world.log(topic, 0)]
+    await producer.send(topic, 0, [(CLAIM_KEY, b"junk")])
+    world.log(topic, 0)[:3] = [record(topic, 0, b"other", b"", offset) for offset in range(3)]
+    await owners[3].claim(producer)
+    with pytest.raises(SupersededError):
+        owners[2]._take(world.log(topic, 0))
+    await producer.send(topic, 0, [(CLAIM_KEY, value) for value in copied])
+    owners[3]._take(world.log(topic, 0))
