@@ -534,3 +534,36 @@ def test_conflicts_and_refusals_are_counted_and_do_not_fill_the_log(stored):
             store.add([batch(1, contents[LOST].header, seed=100 + seed)])
     assert len(store.incidents) == 200
     assert [line["batches"] for line in said] == [1]
+
+
+@pytest.mark.parametrize("point", ["before it is noted", "before it is written", "half written", "after"])
+def test_a_node_that_is_killed_while_it_takes_a_batch_takes_the_same_one_again(stored, tmp_path, monkeypatch, point):
+    store, _ = stored
+    new = header(party="insurer", block=2, pane=1, columns=party_columns(TERMS.draft, "insurer"))
+    honest = store.files.write
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    def half(found):
+        store.files.path(found.header.key).with_suffix(".tmp").write_bytes(b"ARROW1")
+        raise KeyboardInterrupt
+
+    def after(found):
+        honest(found)
+        raise KeyboardInterrupt
+
+    if point == "before it is noted":
+        monkeypatch.setattr(store._taken, "note", killed)
+    else:
+        monkeypatch.setattr(store.files, "write", {"before it is written": killed, "half written": half, "after": after}[point])
+    with pytest.raises(KeyboardInterrupt):
+        store.add([batch(1, new)])
+    again = ShareStore(tmp_path / "store", TERMS, 1)
+    assert (again.received, again.set_aside) == (36 if point == "after" else 35, [])
+    assert not list(tmp_path.rglob("*.tmp"))
+    if point != "before it is noted":
+        again.add([batch(1, new, seed=77)])
+        assert again.incidents == [new.key]
+    again.add([batch(1, new)])
+    assert (again.received, len(again.incidents)) == (36, point != "before it is noted")
