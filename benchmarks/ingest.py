@@ -44,11 +44,13 @@ from streams.pseudonym import Pseudonyms
 from streams.rekey import Rekeyer, beginning, rekey
 from streams.shard import Shard
 from streams.snapshots import END_KEY, PaneStage
+from streams.tags import TAG_BYTES, Tags
 from streams.topics import Topic
-from tests.support.parties import LINK_SECRET, PSEUDONYM_KEY, REJECTS_KEY
+from tests.support.parties import LINK_SECRET, PSEUDONYM_KEY, REJECTS_KEY, SHARING_KEY
 from tests.support.terms import draft_data
 
 PARTY, SOURCE = "insurer", "claims"
+AGREEMENT = "0" * 64
 PATIENTS, SHARDS = 10_000, 4
 FAUST_PART = 20
 POLL_RECORDS = 4_000
@@ -144,9 +146,9 @@ async def _winnow(broker: Broker, load: _Load, number: int) -> float:
     """Seconds until every pane is acknowledged."""
     draft, counts, pulse = load.draft, Counts(), Pulse(STALL_SECONDS)
     reject_key = X25519PrivateKey.from_private_bytes(REJECTS_KEY).public_key()
-    partitions = range(SHARDS)
+    partitions, tags = range(SHARDS), Tags(SHARING_KEY, AGREEMENT)
     shards = [Shard(draft, PARTY, shard, bytes(32), SHARDS) for shard in partitions]
-    stage = PaneStage(draft, "0" * 64, PARTY, shards, load.names.link_key, reject_key)
+    stage = PaneStage(draft, AGREEMENT, PARTY, tags, shards, load.names.link_key, reject_key)
     rekeyer = Rekeyer(draft, PARTY, load.names, reject_key)
     async with (
         Producer(broker) as producer, Consumer(broker, topics.source(PARTY), partitions) as consumer,
@@ -155,7 +157,7 @@ async def _winnow(broker: Broker, load: _Load, number: int) -> float:
         begin = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             group.create_task(rekey(
-                rekeyer, PARTY, _log(number), {p: beginning(p) for p in partitions}, consumer, producer, counts,
+                rekeyer, tags, PARTY, _log(number), {p: beginning(p) for p in partitions}, consumer, producer, counts,
                 lambda *_: None, pulse,
             ))
             group.create_task(stage.run(log, producer, counts, lambda *_: None, pulse))
@@ -174,7 +176,7 @@ async def _check(broker: Broker, load: _Load) -> None:
                 if record.key == END_KEY:
                     ended += 1
                     continue
-                header, content = open_snapshot(record.value)
+                header, content = open_snapshot(record.value[:-TAG_BYTES])
                 if header.kind == "pane":
                     high, low = (content[header.columns.index(name)].view(np.int64).sum() for name in COST_COLUMNS)
                     cents += (int(high) << LIMB_BITS) + int(low)

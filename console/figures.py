@@ -57,6 +57,11 @@ WORDS: Final[dict[str, Words]] = {
         nl="Knooppunten hebben {differing} lijsten van te wissen rijen met verschillende inhoud: geen knooppunt volgt "
            "deze of latere op.",
     ),
+    "foreign": Words(
+        en="{foreign} records on the party's own topics are not its own, and are passed over: see who may write there.",
+        nl="{foreign} berichten op eigen topics van de partij zijn niet van haar en worden overgeslagen: ga na wie "
+           "daar mag schrijven.",
+    ),
     "told": Words(en="Told (UTC)", nl="Gemeld (UTC)"),
     "totals": Words(
         en="In all: sealed until {sealed}; {behind} behind; unread {unread} events and {batches} batches; {late} late; "
@@ -122,6 +127,8 @@ def present_figures(found: PartyFigures, lang: Lang, console: Output) -> None:
         console.print(Text(_say(lang, "not_sent", gone=_count(found.gone, lang)), style="red"))
     if found.lists_differing:
         console.print(Text(_say(lang, "differing", differing=_count(found.lists_differing, lang)), style="red"))
+    if found.foreign:
+        console.print(Text(_say(lang, "foreign", foreign=_count(found.foreign, lang)), style="red"))
     load = _say(lang, "unknown") if found.load_ratio is None else number(found.load_ratio, lang)
     console.print(Text(_say(
         lang, "skew", partitions=_age(found.partition_skew_seconds, lang), shards=_age(found.shard_skew_seconds, lang),

@@ -8,6 +8,7 @@ did before.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,24 @@ class Advance:
                 await self.registry.authorise(self.agreement_id, [run])
         except ChainError as error:
             structlog.get_logger().warning("no place reserved", run=run, reason=str(error))
+
+    def level(self, places: Sequence[int]) -> None:
+        """Go on from the place at which the furthest node is; what is passed over stays unused.
+
+        Where nodes count differently, as when a ledger is from a copy, no run would ever take a place again.
+
+        Args:
+            places: what the three nodes count, after their settled runs were found equal. No run spends two of them, so
+                more than there are runs is not believed.
+        """
+        ledger = self.state.ledger
+        furthest = max((count for count in places if count <= len(ledger.runs)), default=0)
+        if ledger.places != furthest:
+            structlog.get_logger().error(
+                "this node counted places otherwise than the others", counted=ledger.places, others=furthest,
+                todo="nothing, unless it comes again: see whether its state folder was restored, or is used twice",
+            )
+            self.state.update(places=furthest, bound="")
 
     def bind(self, manifest: str) -> None:
         """Note, durably, which run has the place: before anything of it is opened."""

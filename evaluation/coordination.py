@@ -57,6 +57,8 @@ class Ready(Message):
     """Requests of lower offsets are answered here."""
     asked_last: bool
     """Whether the latest run was for a request: a scheduled one comes first then."""
+    places: int = Field(default=0, ge=0, lt=2**53)
+    """Places that are spent, as this node counts (evaluation.advance)."""
     lists: tuple[tuple[Number, Number, Number, Number, Number], ...] = Field(default=(), max_length=MAX_SIDES)
     """By party and shard: erasure lists known, due, overdue, marked and done (streams.erased.Stand)."""
 

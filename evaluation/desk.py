@@ -143,6 +143,8 @@ class Desk:
             raise Apart(
                 "the nodes remember different runs: one lost its state folder or has another's. Restore that folder."
             )
+        if self.advance is not None:
+            self.advance.level([r.places for r in ready])
         linked = ready[0].linkage != "" and len({r.linkage for r in ready}) == 1
         run = NodeRun(
             self.terms, self.chain, self.registry, self.computation, self.signing_key, self.status, wire, council, head,
@@ -209,7 +211,7 @@ class Desk:
             registers=self.inputs.registers_complete, panes=self.inputs.complete_panes,
             mature=self.inputs.mature_panes, open=self.stopped is None,
             requests=self.intake.read, handled=ledger.handled, asked_last=ledger.asked_last,
-            lists=() if self.erasing is None else self.erasing.stands(),
+            places=ledger.places, lists=() if self.erasing is None else self.erasing.stands(),
         )
 
     def _missing(self, window: Window) -> tuple[Plan, ...]:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from evaluation.agreement import admission
@@ -21,6 +22,7 @@ from evaluation.status import StatusLine
 from streams.broker import Producer
 from streams.figures import PartitionStand, ShardStand
 from streams.pipeline import Counts, PartyConfig, PartyPipeline
+from streams.pseudonym import check_value
 from streams.topics import RUNS
 
 
@@ -34,7 +36,11 @@ async def party(settings: PartySettings, status: StatusLine) -> None:
     terms = load_terms(settings.terms)
     await admission(settings.chain, terms, status)
     broker, batch_key = settings.broker, read_secret(settings.keys / "batch")
-    signing = Ed25519PrivateKey.from_private_bytes(batch_key)
+    link_secret, signing = read_secret(settings.keys / "link"), Ed25519PrivateKey.from_private_bytes(batch_key)
+    structlog.get_logger().info(
+        "link secret", check=check_value(link_secret, terms.hash),
+        todo="compare with the other parties' logs: where it differs nobody is linked (docs/operating.md)",
+    )
     async with Producer(broker) as producer:
 
         async def account(counts: Counts, *, final: bool) -> None:
@@ -52,7 +58,7 @@ async def party(settings: PartySettings, status: StatusLine) -> None:
 
         pipeline = PartyPipeline(PartyConfig(
             broker=broker, terms=terms, party=settings.party, data=settings.data,
-            link_secret=read_secret(settings.keys / "link"), pseudonym_key=read_secret(settings.keys / "pseudonym"),
+            link_secret=link_secret, pseudonym_key=read_secret(settings.keys / "pseudonym"),
             sharing_key=read_secret(settings.keys / "sharing"), batch_key=batch_key,
             rejects_key=read_secret(settings.keys / "rejects"), state=settings.state,
         ), status.say, tell)

@@ -15,14 +15,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from streams.broker import MAX_MESSAGE_BYTES
 from streams.envelope import PatientEvent
 from streams.errors import BatchError
 from streams.rowwise import KINDS, Row, event_of, row_of
+from streams.tags import TAG_BYTES
 
 MAX_ROWS = 1 << 16
 """Rows of one record; more than a message can hold."""
-MAX_BYTES = 900_000
-"""Largest record: what a broker takes as one message (streams.broker)."""
+MAX_BYTES = MAX_MESSAGE_BYTES - TAG_BYTES
+"""Largest record."""
 MAX_KEY_BYTES = 400
 """A row's key keeps this much of its beginning, as the positions of refused lines do."""
 NEVER, ENDED = -(2**63), 2**63 - 1

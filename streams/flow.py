@@ -1,6 +1,7 @@
 """What the stages of a party's pipeline share: counts, progress, waiting with a limit."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,6 +21,8 @@ busy. Without turns a connection to the broker would seem lost.
 
 END_SECONDS = 60.0
 """A topic gives something within this time, or its end is reached."""
+PAST_END_SECONDS = 5.0
+"""So long a topic is read beyond the end that was told: others may write as fast as it is read."""
 
 Progress = Callable[[str, int, int], None]
 """phase, done, total"""
@@ -92,21 +95,25 @@ async def polls(consumer: Consumer, pulse: Pulse, most: int = POLL_RECORDS) -> A
 async def to_the_end(consumer: Consumer, partitions: Sequence[int], most: int) -> AsyncIterator[list[Record]]:
     """What partitions hold now, from where the consumer stands; it is left at their ends.
 
-    An end that was told too low is passed by reading on until nothing comes.
+    An end that was told too low is passed by reading on until nothing comes, for PAST_END_SECONDS at most.
 
     Raises:
         BrokerError: no answer, or the topic gives nothing before its end.
     """
     ends = await consumer.ends(partitions)
     limit = time.monotonic() + END_SECONDS
+    passed = math.inf
     while any(ends.values()):
         records = await consumer.poll(POLL_SECONDS, most)
+        there = all([await consumer.position(partition) >= end for partition, end in ends.items()])
+        now = time.monotonic()
+        passed = min(passed, now) if there else math.inf
         if records:
-            limit = time.monotonic() + END_SECONDS
+            limit = now + END_SECONDS
             yield records
-        elif all([await consumer.position(partition) >= end for partition, end in ends.items()]):
+        if there and (not records or now - passed > PAST_END_SECONDS):
             return
-        elif time.monotonic() > limit:
+        if not records and now > limit:
             raise BrokerError(f"{consumer.topic} gave nothing for {END_SECONDS:g} s before its end")
 
 

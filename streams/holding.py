@@ -6,7 +6,9 @@ here from that party, and only after a while: what is under way is not missed. W
 it says how many it has, again and again: what was said long after a list left tells whether it came.
 """
 
+import heapq
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -23,7 +25,11 @@ from streams.erasure import MAX_LISTS
 from streams.errors import BatchError
 
 MOST_ASKED = 256
-"""Batches that one word asks for; the rest is asked for when these have come."""
+"""Batches that one word asks for; the rest is asked for when these have come, or were asked for IN_VAIN."""
+MOST_MISSED = 1 << 16
+"""Missed batches that a node looks at to choose from."""
+IN_VAIN = 24
+"""Words that ask for a batch before others go first: two minutes, in which its party could have sent it twice."""
 PATIENCE_SECONDS = 30.0
 """So long a batch is awaited before it is asked for; a party shares a pane's blocks within seconds of each other."""
 MAX_WORD_BYTES = 64 << 10
@@ -87,13 +93,21 @@ def open_holding(message: bytes, terms: Terms, party: str) -> Holding:
 
 
 class Patience:
-    """Since when each batch of one party is missed at a node."""
+    """Since when each batch of one party is missed at a node, and how often it was asked for."""
 
     def __init__(self) -> None:
         self._since: dict[Name, float] = {}
+        self._asked: Counter[Name] = Counter()
 
     def overdue(self, missing: Iterable[Name]) -> tuple[Name, ...]:
-        """Of what is missed now, what has been for PATIENCE_SECONDS; at most MOST_ASKED, in order."""
+        """Of what is missed now, what has been for PATIENCE_SECONDS; at most MOST_ASKED, in order.
+
+        First those that `missing` has first, but for what was asked for in vain: a party may not have that any more.
+        """
         now = time.monotonic()
         self._since = {name: self._since.get(name, now) for name in missing}
-        return tuple(sorted(n for n, since in self._since.items() if now - since >= PATIENCE_SECONDS))[:MOST_ASKED]
+        self._asked = Counter({name: times for name, times in self._asked.items() if name in self._since})
+        waiting = (name for name, since in self._since.items() if now - since >= PATIENCE_SECONDS)
+        chosen = heapq.nsmallest(MOST_ASKED, waiting, key=lambda name: self._asked[name] // IN_VAIN)
+        self._asked.update(chosen)
+        return tuple(sorted(chosen))

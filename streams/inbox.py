@@ -26,6 +26,7 @@ from streams.erasure import ErasureList, check_list, is_list, open_list, party_o
 from streams.errors import BatchError
 from streams.parcel import Piece, read_header, unseal
 from streams.sharefile import ShareBatch
+from streams.sparing import Sparing
 
 POLL_SECONDS = 0.5
 BATCH_WAIT_MS = 25
@@ -111,7 +112,7 @@ class Inbox:
         self._opener = Opener(terms, node, key)
         self._consumer = Consumer(broker, topics.inbox(node, draft.name), range(draft.shards), BATCH_WAIT_MS)
         self._awaited = draft.maturities.editions[0]
-        self._log = structlog.get_logger()
+        self._log, self._sparing = structlog.get_logger(), Sparing()
         self.refused = 0
         """Messages left unused."""
         self.newest: dict[int, datetime] = {}
@@ -139,7 +140,10 @@ class Inbox:
                         self._note(batch.header, record.timestamp)
                     except BatchError as error:
                         self.refused += 1
-                        self._log.error("share message refused", reason=str(error), offset=record.offset)
+                        if count := self._sparing.due("refused"):
+                            self._log.error(
+                                "share messages refused", messages=count, reason=str(error), offset=record.offset
+                            )
                 if batches:
                     yield batches
                 await asyncio.sleep(0)

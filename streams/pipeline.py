@@ -36,6 +36,7 @@ from streams.sources.agreed import check_sources, open_sources
 from streams.sources.lines import IndexedFile
 from streams.standing import standing
 from streams.states import StateFolder
+from streams.tags import Tags
 
 __all__ = ["Counts", "PartyConfig", "PartyPipeline", "check_party"]
 
@@ -126,6 +127,7 @@ class PartyPipeline:
         self._headers: dict[int, Header] = {}
         self._shards: list[Shard] = []
         self._reject_key = X25519PrivateKey.from_private_bytes(config.rejects_key).public_key()
+        self._tags = Tags(config.sharing_key, config.terms.hash)
 
     async def run(self) -> Counts:
         """Replay, validate, seal and share everything, from where an earlier worker stopped; all topics must exist.
@@ -156,7 +158,7 @@ class PartyPipeline:
             Consumer(config.broker, topics.sharded(party, draft.name), shards) as accepted,
             Consumer(config.broker, topics.panes(party, draft.name), shards) as sealed,
         ):
-            owner = Owner(claims, party)
+            owner = Owner(claims, party, self._tags)
             sharer = Sharer(
                 config.terms, config.sharing_key, Ed25519PrivateKey.from_private_bytes(config.batch_key)
             )
@@ -166,15 +168,15 @@ class PartyPipeline:
                     checkpoints = await self._restore(await owner.claim(producer), folder, producer)
                     watchers.append(group.create_task(owner.watch()))
                     panes = PaneStage(
-                        draft, config.terms.hash, party, self._shards, pseudonyms.link_key, self._reject_key,
-                        checkpoints,
+                        draft, config.terms.hash, party, self._tags, self._shards, pseudonyms.link_key,
+                        self._reject_key, checkpoints,
                     )
                     await panes.catch_up(accepted, producer, counts, pulse)
                     self._go_on()
                     async with Consumer(config.broker, topics.source(party), shards) as tail:
                         there = await published(tail, shards)
                     resender = Resender(
-                        config.broker, config.terms, party, self._shards, sharer, words, producer,
+                        config.broker, config.terms, party, self._shards, sharer, self._tags, words, producer,
                         lambda sent: self._progress("resent", sent, sent),
                     )
                     watchers.append(group.create_task(resender.run()))
@@ -245,11 +247,11 @@ class PartyPipeline:
         return (
             *replaying,
             rekey(
-                Rekeyer(draft, party, pseudonyms, self._reject_key), party, draft.name, self._headers, incoming,
-                producer, counts, progress, pulse,
+                Rekeyer(draft, party, pseudonyms, self._reject_key), self._tags, party, draft.name, self._headers,
+                incoming, producer, counts, progress, pulse,
             ),
             panes.run(accepted, producer, counts, progress, pulse),
-            share(terms, sharer, self._shards, sealed, producer, progress, pulse),
+            share(terms, sharer, self._tags, self._shards, sealed, producer, progress, pulse),
         )
 
     async def _tell_often(self, source: Consumer, log: Consumer, resender: Resender) -> None:

@@ -22,9 +22,12 @@ LINK_BYTES, PATIENT_BYTES = 16, 32
 """Of a link value, and of its encryption."""
 LINK_KEY_BYTES = 8
 """Bytes of the link value that are linked on; the other half chooses the shard."""
+CHECK_BYTES = 8
 CACHED = 1 << 17
 """Pseudonyms kept at hand: about 40 MB at most."""
 _LINK_LABEL = b"winnow-link"
+_CHECK_LABEL = b"winnow-check\0"
+"""Not how _LINK_LABEL begins: no identifier has a check value as its link value."""
 _EVENT_LABEL = b"winnow-event"
 _LINES_LABEL = b"winnow-lines"
 _PATTERN = re.compile(PSEUDONYM_PATTERN)
@@ -38,6 +41,14 @@ def written(encrypted: bytes) -> str:
 def encrypted(patient: str) -> bytes:
     """The 32 bytes of a pseudonym of version 1."""
     return base64.urlsafe_b64decode(patient[len(VERSION) :] + "=")
+
+
+def check_value(link_secret: bytes, agreement: str) -> str:
+    """What people compare to see that parties have one link secret: 16 hexadecimal digits, others in every agreement.
+
+    It tells nothing of a secret of 32 random bytes, which nobody can guess to compare; nor of any patient.
+    """
+    return hmac.digest(link_secret, _CHECK_LABEL + agreement.encode(), "sha256")[:CHECK_BYTES].hex()
 
 
 class Pseudonyms:

@@ -28,6 +28,7 @@ from streams.parse import parse_batch
 from streams.pseudonym import Pseudonyms
 from streams.rejects import Reason, seal_rejected
 from streams.rowwise import MICROSECOND, micros
+from streams.tags import Tags
 from streams.validate import CLOCK_SLACK
 
 STRETCH_RECORDS = 16_000
@@ -209,8 +210,8 @@ def beginning(partition: int) -> Header:
 
 
 async def rekey(
-    rekeyer: Rekeyer, party: str, agreement: str, headers: dict[int, Header], consumer: Consumer, producer: Producer,
-    counts: Counts, progress: Progress, pulse: Pulse,
+    rekeyer: Rekeyer, tags: Tags, party: str, agreement: str, headers: dict[int, Header], consumer: Consumer,
+    producer: Producer, counts: Counts, progress: Progress, pulse: Pulse,
 ) -> None:
     """Re-key until every agreed source has ended in every partition of `headers`.
 
@@ -219,6 +220,7 @@ async def rekey(
 
     Args:
         rekeyer: of the party.
+        tags: of the party.
         party: whose topics these are.
         agreement: its name.
         headers: source partition → the header to go on from; `beginning` of one that is new. Kept current.
@@ -252,7 +254,7 @@ async def rekey(
                 headers[step.header.partition] = step.header
                 for shard, messages in enumerate(step.sharded):
                     for message in messages:
-                        outbox.put(sharded, shard, None, message)
+                        outbox.put(sharded, shard, None, tags.put(sharded, shard, None, message))
                 for message in step.rejected:
                     outbox.put(rejected, 0, None, message)
                 done += step.events

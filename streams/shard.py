@@ -53,6 +53,7 @@ class _Facts(BaseModel):
     refused: dict[Reason, int] = Field(strict=False)
     refused_of: dict[int, int] = Field(strict=False)
     shared: int = Field(ge=0)
+    foreign: int = Field(default=0, ge=0)
     seen: dict[int, Header] = Field(strict=False)
     panes: Progress
 
@@ -90,6 +91,8 @@ class Shard:
         """Source partition → events of it that were refused."""
         self.shared = 0
         """Offset of the panes topic before which everything is with the nodes. The fold does not touch it."""
+        self.foreign = 0
+        """Records on its partitions of the sharded and the panes topic that the party did not write."""
 
     @property
     def ended(self) -> bool:
@@ -130,6 +133,11 @@ class Shard:
             self.seen[header.partition] = header
             yield from self._reach(min(slowest, header.watermark), min(clock, _clock(header, self._sources)))
         self.position = offset + 1
+
+    def pass_over(self, offset: int) -> None:
+        """Go on after a record of the log that the party did not write."""
+        self.position = offset + 1
+        self.foreign += 1
 
     def _stretches(
         self, columns: EventColumns, new: Int64s, now: Int64s, slowest: int, clock: int
@@ -227,7 +235,8 @@ class Shard:
         progress, tables = self.panes.dump()
         facts = _Facts(
             position=self.position, latest=self.latest, accepted=self.accepted, refused=dict(self.refused),
-            refused_of=dict(self.refused_of), shared=self.shared, seen=self.seen, panes=progress,
+            refused_of=dict(self.refused_of), shared=self.shared, foreign=self.foreign,
+            seen=self.seen, panes=progress,
         )
         return chest.lock(key, self.purpose, facts.model_dump_json(), {**self._history.dump(), **tables})
 
@@ -249,7 +258,7 @@ class Shard:
         self._forgotten = self.panes.horizon.at(self.panes.watermark)
         self.seen, self.position, self.accepted = facts.seen, facts.position, facts.accepted
         self.refused, self.refused_of = Counter(facts.refused), Counter(facts.refused_of)
-        self.shared, self.latest = facts.shared, facts.latest
+        self.shared, self.foreign, self.latest = facts.shared, facts.foreign, facts.latest
 
 
 def _place(columns: EventColumns, row: int) -> str:

@@ -3,6 +3,7 @@
 Masks are bound to the content, so a resend is byte for byte the same share and two contents never share a mask.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -20,6 +21,7 @@ from streams.flow import Outbox, Progress, Pulse, polls
 from streams.parcel import Piece, held, seal, travelling
 from streams.shard import Shard
 from streams.snapshots import END_KEY
+from streams.tags import Tags
 
 POLL_SNAPSHOTS = 32
 """Snapshots in memory at once: at most 32 · 900 kB, and thrice that as messages."""
@@ -60,14 +62,15 @@ class Sharer:
 
 
 async def share(
-    terms: Terms, sharer: Sharer, shards: Sequence[Shard], consumer: Consumer, producer: Producer, progress: Progress,
-    pulse: Pulse,
+    terms: Terms, sharer: Sharer, tags: Tags, shards: Sequence[Shard], consumer: Consumer, producer: Producer,
+    progress: Progress, pulse: Pulse,
 ) -> None:
     """Share every snapshot until all partitions have ended.
 
     Args:
         terms: the agreement.
         sharer: of the party.
+        tags: of the party.
         shards: all, in order; each is shared from its `shared` on, which is kept current.
         consumer: of the panes topic.
         producer: for the nodes' inboxes.
@@ -77,7 +80,7 @@ async def share(
     Raises:
         StalledError, BrokerError: see streams.flow.polls and Producer.send.
         BrokerError: the panes topic no longer has what is to be shared.
-        BatchError: the panes topic holds what the panes stage never writes.
+        BatchError: a tagged record of the panes topic is none that the panes stage writes.
     """
     draft, outbox = terms.draft, Outbox(producer)
     unfinished = set(range(draft.shards))
@@ -86,17 +89,23 @@ async def share(
     for number, shard in enumerate(shards):
         await consumer.seek(number, shard.shared)
     async for records in polls(consumer, pulse, POLL_SNAPSHOTS):
+        foreign: Counter[int] = Counter()
         for record in records:
+            value = tags.take(consumer.topic, record)
+            if value is None:
+                tags.report(consumer.topic, record)
+                foreign[record.partition] += 1
+                continue
             if record.key == END_KEY:
                 unfinished.discard(record.partition)
                 continue
             if record.key == LIST_KEY:
-                found = ErasureList.read(record.value)
+                found = ErasureList.read(value)
                 for node, message in enumerate(sharer.lists(found)):
                     outbox.put(topics.inbox(node, draft.name), found.shard, None, message)
                 outbox.put(topics.receipts(found.party, draft.name), 0, SENT_KEY, sharer.sent(found))
                 continue
-            header, content = open_snapshot(record.value)
+            header, content = open_snapshot(value)
             if header.blocks is not None:
                 blocks = {**blocks, header.shard: header.blocks}
             for node, message in enumerate(sharer.messages(header, content)):
@@ -105,6 +114,8 @@ async def share(
         await outbox.send()
         for record in records:
             shards[record.partition].shared = record.offset + 1
+        for number, count in foreign.items():
+            shards[number].foreign += count
         revisions = 1 + draft.maturities.last
         progress("share", done, max(done, sum(blocks.values()) * (1 + draft.panes.count * revisions)))
         if not unfinished:

@@ -4,6 +4,7 @@ A file is replaced at once, so a reader or a restart never sees half of one. Row
 that is written (streams.erased), and the file says how many lists it obeys.
 """
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,8 +106,8 @@ class ShareFiles:
         """A batch, and how many erasure lists it obeys.
 
         Raises:
-            Damaged: it is not a share batch.
-            StoreError: it is of another version, agreement or node, or may not be read.
+            Damaged: it is not a share batch, or not there.
+            StoreError: it is of another version, agreement or node, or cannot be read for now.
         """
         try:
             with pa.memory_map(str(path)) as source:
@@ -127,7 +128,16 @@ class ShareFiles:
                 erased = int(metadata.get(_ERASED, 0))
         except PermissionError as error:
             raise StoreError(f"{path} may not be read by this user. Give the node its own folder.") from error
-        except (pa.ArrowException, OSError, KeyError, ValueError, ValidationError) as error:
+        except MemoryError as error:
+            raise StoreError(f"{path} cannot be read now: {error}. Give this node more memory.") from error
+        except OSError as error:
+            # Arrow's own have no number: they are of what the file holds.
+            if error.errno in (None, errno.ENOENT):
+                raise Damaged(f"{path} cannot be read ({error}); it is not a share batch") from error
+            raise StoreError(
+                f"{path} cannot be read now: {error.strerror}. Start again when it can, or move the file away."
+            ) from error
+        except (pa.ArrowException, KeyError, ValueError, ValidationError) as error:
             raise Damaged(f"{path} cannot be read ({type(error).__name__}); it is not a share batch") from error
         commitments = {c: digests[32 * i : 32 * i + 32] for i, c in enumerate(self._held)}
         return ShareBatch(header, components, commitments), erased

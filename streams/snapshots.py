@@ -24,6 +24,7 @@ from streams.panes import Sealed
 from streams.register import EPOCH
 from streams.rejects import seal_rejected
 from streams.shard import Refused, Shard
+from streams.tags import Tags
 from streams.withdrawn import Listed
 
 BLOCK_KEY = b"block"
@@ -43,6 +44,7 @@ class PaneStage:
         draft: the agreement.
         agreement: its hash.
         party: whose stage.
+        tags: of the party.
         shards: all of them, in order.
         link_key: patient → link key.
         reject_key: refused events are sealed to it.
@@ -50,11 +52,11 @@ class PaneStage:
     """
 
     def __init__(
-        self, draft: Draft, agreement: str, party: str, shards: Sequence[Shard], link_key: Callable[[str], int],
-        reject_key: X25519PublicKey, checkpoints: Checkpoints | None = None,
+        self, draft: Draft, agreement: str, party: str, tags: Tags, shards: Sequence[Shard],
+        link_key: Callable[[str], int], reject_key: X25519PublicKey, checkpoints: Checkpoints | None = None,
     ) -> None:
         self._draft, self._agreement, self._party, self._shards = draft, agreement, party, shards
-        self._checkpoints = checkpoints
+        self._tags, self._checkpoints = tags, checkpoints
         self._link_key, self._reject_key = link_key, reject_key
         self._registered = {number for number, shard in enumerate(shards) if shard.panes.register.closed}
         self._columns = party_columns(draft, party)
@@ -81,7 +83,7 @@ class PaneStage:
             records = await consumer.poll(POLL_SECONDS, LOG_RECORDS)
             if not records:
                 pulse.check(consumer.topic)
-            await self._take(records, outbox, counts, pulse)
+            await self._take(consumer.topic, records, outbox, counts, pulse)
         self._count(counts)
 
     async def run(
@@ -98,25 +100,27 @@ class PaneStage:
 
         Raises:
             StalledError, BrokerError: see streams.flow.polls and Producer.send.
-            StreamsError: the sharded topic holds what re-keying never writes, or lost records.
+            StreamsError: the sharded topic lost records.
         """
         outbox, total = Outbox(producer), len(self._shards) * self._draft.panes.count
         if not self._ended():
             async for records in polls(consumer, pulse, LOG_RECORDS):
-                await self._take(records, outbox, counts, pulse)
+                await self._take(consumer.topic, records, outbox, counts, pulse)
                 progress("panes", sum(shard.panes.sealed for shard in self._shards), total)
                 if self._ended():
                     break
         for number in range(len(self._shards)):
-            outbox.put(self._topic, number, END_KEY, b"")
+            self._store(outbox, number, END_KEY, b"")
         await outbox.send()
 
     def _ended(self) -> bool:
         return all(shard.ended for shard in self._shards)
 
-    async def _take(self, records: Sequence[Record], outbox: Outbox, counts: Counts, pulse: Pulse) -> None:
+    async def _take(
+        self, log: str, records: Sequence[Record], outbox: Outbox, counts: Counts, pulse: Pulse
+    ) -> None:
         for record in records:
-            await self._fold(record, outbox, counts)
+            await self._fold(log, record, outbox, counts)
             pulse.beat()
             self._count(counts)
             if self._checkpoints is not None:
@@ -127,15 +131,14 @@ class PaneStage:
         counts.late_pending = sum(shard.panes.late_pending for shard in self._shards)
         counts.late_after_maturity = sum(shard.panes.late_after_maturity for shard in self._shards)
 
-    async def _fold(self, record: Record, outbox: Outbox, counts: Counts) -> None:
+    async def _fold(self, log: str, record: Record, outbox: Outbox, counts: Counts) -> None:
         shard = self._shards[record.partition]
         shard.latest = hashlib.sha256(record.value).hexdigest()
-        try:
-            columns = await asyncio.to_thread(EventColumns.from_bytes, record.value)
-        except BatchError as error:
-            raise StreamsError(
-                f"record {record.offset} of shard {record.partition} is none that re-keying writes: {error}"
-            ) from error
+        columns = await asyncio.to_thread(self._read, log, record)
+        if columns is None:
+            self._tags.report(log, record)
+            shard.pass_over(record.offset)
+            return
         outcomes = shard.fold(record.offset, columns)
         more = True
         while more:
@@ -152,7 +155,7 @@ class PaneStage:
             if isinstance(made, Sealed):
                 self._put(outbox, record.partition, made.pane, made.content.view(np.uint64), made.revision)
             elif made is not None:
-                outbox.put(self._topic, record.partition, LIST_KEY, ErasureList(
+                self._store(outbox, record.partition, LIST_KEY, ErasureList(
                     agreement=self._agreement, party=self._party, shard=record.partition, number=made.number,
                     boundary=made.boundary, slots=made.slots,
                 ).canonical)
@@ -169,7 +172,22 @@ class PaneStage:
                 columns=(LINK_COLUMN,) if pane < 0 else self._columns, slots=size,
                 blocks=blocks if pane < 0 else None,
             )
-            outbox.put(self._topic, shard, BLOCK_KEY, snapshot(header, content[:, block * size : (block + 1) * size]))
+            self._store(outbox, shard, BLOCK_KEY, snapshot(header, content[:, block * size : (block + 1) * size]))
+
+    def _store(self, outbox: Outbox, shard: int, key: bytes, value: bytes) -> None:
+        outbox.put(self._topic, shard, key, self._tags.put(self._topic, shard, key, value))
+
+    def _read(self, log: str, record: Record) -> EventColumns | None:
+        """What a record of the log says; None if it is not the party's."""
+        value = self._tags.take(log, record)
+        if value is None:
+            return None
+        try:
+            return EventColumns.from_bytes(value)
+        except BatchError as error:
+            raise StreamsError(
+                f"record {record.offset} of shard {record.partition} is none that re-keying writes: {error}"
+            ) from error
 
 
 async def is_of(log: Consumer, shard: int, state: Shard) -> bool:

@@ -28,6 +28,7 @@ from streams.erasure import ErasureList
 from streams.errors import StoreError
 from streams.holding import Name
 from streams.sharefile import REGISTER, Damaged, ShareBatch, ShareFiles
+from streams.sparing import Sparing
 from streams.taken import Key, Taken, digest
 
 MAX_INCIDENTS = 1_000
@@ -47,7 +48,8 @@ class ShareStore:
     """The batches of one agreement at node `number`, under `folder`.
 
     Raises:
-        StoreError: the folder holds another version's, agreement's or node's files, or ones that it may not read.
+        StoreError: the folder holds another version's, agreement's or node's files, or ones that cannot be read now.
+        OSError: it cannot be read or written.
     """
 
     def __init__(self, folder: Path, terms: Terms, number: int) -> None:
@@ -66,7 +68,7 @@ class ShareStore:
         """Batches of which a second, different content came."""
         self.set_aside: list[Path] = []
         """Files that were here at the start and are not used."""
-        self._log = structlog.get_logger()
+        self._log, self._sparing = structlog.get_logger(), Sparing()
         self._rewriting = threading.Lock()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
@@ -81,7 +83,11 @@ class ShareStore:
             self.erased.finish(side)
 
     def add(self, batches: Iterable[ShareBatch | ErasureList]) -> None:
-        """Keep batches; one already here is ignored if it is the same, and an incident if not. So with lists."""
+        """Keep batches; one already here is ignored if it is the same, and an incident if not. So with lists.
+
+        Raises:
+            OSError: the disk is full, or does not let us write.
+        """
         for batch in batches:
             if isinstance(batch, ErasureList):
                 self.erased.take(batch, self._slots(batch.side), datetime.now(UTC))
@@ -97,9 +103,11 @@ class ShareStore:
             elif known is None or known.commitments != batch.commitments or known.batch_id != header.batch_id.hex():
                 if len(self.incidents) < MAX_INCIDENTS:
                     self.incidents.append(header.key)
+                if not (count := self._sparing.due(header.party)):
+                    continue
                 self._log.error(
-                    "conflicting share batch ignored", party=header.party, shard=header.shard, block=header.block,
-                    pane=header.pane, revision=header.revision,
+                    "conflicting share batches ignored", batches=count, party=header.party, shard=header.shard,
+                    block=header.block, pane=header.pane, revision=header.revision,
                 )
 
     @property

@@ -13,6 +13,7 @@ import os
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
@@ -39,7 +40,8 @@ class Taken:
     """The file of one node under one agreement, in `folder`; made when it is not there.
 
     Raises:
-        StoreError: it is of another agreement or node, or cannot be read or written.
+        StoreError: it is of another agreement or node.
+        OSError: it cannot be read or written; says where.
     """
 
     def __init__(self, folder: Path, agreement: str, number: int, parties: Sequence[str]) -> None:
@@ -54,36 +56,49 @@ class Taken:
             else:
                 self._begin(stored)
         except OSError as error:
-            raise StoreError(f"{self._path}: {error.strerror}. Let this user read and write there.") from error
+            raise self._unusable(error) from error
 
     def note(self, batches: Mapping[Key, bytes]) -> None:
         """Remember digests of batches that were never here.
 
+        If the file was taken away or cut off while this node ran, it begins anew.
+
         Raises:
-            StoreError: the disk is full, or does not let us write.
+            OSError: the disk is full, or does not let us write; says where.
         """
         if not batches:
             return
         try:
-            with self._path.open("ab") as file:
-                # A record that was half written before is made good with zeros, which are none.
-                file.write(bytes(-(file.tell() - _HEAD.size) % _RECORD.size))
+            with self._opened(os.O_APPEND) as file:
+                if (size := os.fstat(file.fileno()).st_size) < _HEAD.size:
+                    file.truncate(0)
+                    file.write(self._head)
+                else:
+                    # A record that was half written before is made good with zeros, which are none.
+                    file.write(bytes(-(size - _HEAD.size) % _RECORD.size))
                 file.write(b"".join(self._record(key, value) for key, value in batches.items()))
         except OSError as error:
-            raise StoreError(f"{self._path}: {error.strerror}. Make room, or let this user write there.") from error
+            raise self._unusable(error) from error
 
     def _begin(self, stored: bytes) -> None:
         if stored:
             self._path.replace(self._path.with_name(NAME + DAMAGED))
             structlog.get_logger().error("record of what was taken set aside: it cannot be read", path=str(self._path))
-        with os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with self._opened(os.O_TRUNC) as file:
             file.write(self._head)
+
+    def _opened(self, how: int) -> BinaryIO:
+        return os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | how, 0o600), "wb")
+
+    def _unusable(self, error: OSError) -> OSError:
+        advice = "Make room, or let this user read and write there"
+        return OSError(error.errno, f"{error.strerror}. {advice}", str(self._path))
 
     def _read(self, stored: bytes) -> None:
         if stored[: _HEAD.size] != self._head:
             raise StoreError(
                 f"{self._path} is of another agreement or another node. Give every node and agreement a folder of "
-                "its own."
+                "its own. If everything else in the folder is this node's, its first bytes are damaged: move it away."
             )
         for at in range(_HEAD.size, len(stored) - _RECORD.size + 1, _RECORD.size):
             record = stored[at : at + _RECORD.size]

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import structlog
 
 from evaluation.advance import Advance, place, taken
 from evaluation.coordination import Council, Stance
@@ -159,6 +160,23 @@ async def test_a_place_is_no_permission(nodes, monkeypatch, phase):
     assert not any(isinstance(e, Outcome) for e in ended)
     assert nodes.chain.attested == []
     assert spent(nodes) == 0
+
+
+@pytest.mark.parametrize("count", [0, 10**9])
+async def test_a_node_that_counts_places_otherwise_goes_on_with_the_others(nodes, count):
+    """Its ledger is from a copy, or it lies: the next run may be without a place, later ones are not."""
+    await reserve(nodes)
+    assert await nodes.work() == [True] * 3
+    nodes.nodes[1].state.update(places=count, bound="" if count else "f" * 64)
+    with structlog.testing.capture_logs() as said:
+        assert await nodes.work() == [True] * 3
+    assert spent(nodes) == 1
+    assert {node.state.ledger.bound for node in nodes.nodes} == {""}
+    assert [line["event"] for line in said if line["log_level"] == "error"] == ["this node counted places otherwise than the others"]
+    place_ = await reserve(nodes)
+    assert await nodes.work() == [True] * 3
+    assert runs_of(nodes)[-1] == place_
+    assert spent(nodes) == 2
 
 
 async def test_no_place_is_reserved_before_linkage_or_after_the_last_window():

@@ -3,6 +3,7 @@
 Every check looks at all of the evidence and must find nothing; `test_planted.py` has a violation that each of them finds.
 """
 
+import json
 from collections import Counter
 from dataclasses import replace
 
@@ -11,7 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from eth_utils.abi import abi_to_signature
 from eth_utils.crypto import keccak
 
+from streams.pseudonym import check_value
 from streams.rejects import open_rejected
+from streams.tags import TAG_BYTES
 from tests.support.inspection import chain as on_chain
 from tests.support.inspection import keys as key_files
 from tests.support.inspection import plaintext, processes, shares
@@ -69,9 +72,9 @@ def test_the_three_components_are_those_of_the_partys_panes(case):
     found = 0
     for party in case.parties:
         for record in case.evidence.topics[f"{party}.{case.terms.draft.name}.panes"]:
-            if record.value:
-                length = int.from_bytes(record.value[:4], "little")
-                assert contents[record.value[4 : 4 + length]] == record.value[4 + length :]
+            if value := record.value[:-TAG_BYTES]:
+                length = int.from_bytes(value[:4], "little")
+                assert contents[value[4 : 4 + length]] == value[4 + length :]
                 found += 1
     assert found == len(contents)
 
@@ -195,3 +198,10 @@ def test_processes_write_in_their_folders_alone(case):
 
 def test_no_process_unpickled_anything(case):
     assert processes.unpickled(case.evidence.trails) == []
+
+
+def test_parties_logs_have_one_check_value_of_the_link_secret_and_not_the_secret(case):
+    logs = [case.evidence.files[f"{party}/log.jsonl"].data for party in case.parties]
+    said = [json.loads(line) for log in logs for line in log.splitlines() if b'"link secret"' in line]
+    assert len(said) == len(case.parties)
+    assert {line["check"] for line in said} == {check_value(case.keys["hospital"]["link"], case.terms.hash)}

@@ -45,7 +45,8 @@ async def again(broker, agreed, party, cohort):
 
 
 @pytest.mark.timeout(300)
-async def test_lost_files_of_a_store_come_again(broker, cohort, tmp_path):
+async def test_lost_files_of_a_store_come_again(broker, cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(resend, "SETTLE_SECONDS", 0.0)
     agreed, draft = terms(), terms().draft
     await broker.prepare(draft)
     for party in PARTIES:

@@ -20,6 +20,7 @@ from policy.agreement import Terms
 from policy.chain.artifact import registry_artifact
 from policy.chain.codec import encode_call
 from policy.chain.signing import address_of
+from streams.tags import TAG_BYTES
 from tests.support.inspection import chain as on_chain
 from tests.support.inspection import keys as key_files
 from tests.support.inspection import plaintext, shares
@@ -187,7 +188,7 @@ def know(evidence, terms):
         plaintext.Events(
             p.name,
             [r.value for r in evidence.topics[f"{p.name}.source"]],
-            [r.value for r in evidence.topics[f"{p.name}.{terms.draft.name}.panes"]],
+            [r.value[:-TAG_BYTES] for r in evidence.topics[f"{p.name}.{terms.draft.name}.panes"]],
         )
         for p in terms.parties
     )

@@ -96,6 +96,12 @@ def test_lists_that_differ_between_nodes_are_told_in_red():
     assert made(PARTY, GRID, 1, 2, differing, NOW).lists_differing == 1
     assert any(line.startswith("Nodes have different contents of 1 lists of rows to be erased") for line in printed("en", differing))
     assert any(line.startswith("Knooppunten hebben 1 lijsten van te wissen rijen") for line in printed("nl", differing))
+@pytest.mark.parametrize(("lang", "said"), [("en", "3 records on the party's own topics"), ("nl", "3 berichten op eigen topics")])
+def test_what_others_planted_is_told_when_there_is_any(lang, said):
+    stands = [Stand(worker="b", at=NOW, shards=tuple(ShardStand(shard=n, foreign=3 * n) for n in range(2)))]
+    assert made(PARTY, GRID, 1, 2, stands, NOW).foreign == 3
+    assert sum(line.startswith(said) for line in printed(lang, stands)) == 1
+    assert not any("own topics" in line or "eigen topics" in line for line in printed(lang))
 
 
 def test_tables_in_dutch_with_a_silent_source():

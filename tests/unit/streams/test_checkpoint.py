@@ -14,12 +14,14 @@ from streams.owner import Owner
 from streams.shard import Shard
 from streams.snapshots import is_of
 from streams.states import StateFolder
+from streams.tags import Tags
 from tests.support.kinds import kinds_data
 from tests.support.parties import SHARING_KEY
 from tests.support.world import SimulatedProcess, World
 
 TOPIC, KEY = "hospital.small.state", b"K" * 32
 DRAFT = Draft.model_validate(kinds_data())
+TAGS = Tags(SHARING_KEY, "ab" * 32)
 
 
 def shard(number, position=0, more=0):
@@ -218,7 +220,7 @@ async def test_the_last_claim_counts_and_the_one_before_stops():
     world = World(rng=Random(2), incidents=[], hides=0.2, repeats=0.0)
     process = life(world)
     producer, topic = process.producer(None), topics.owner("hospital", "small")
-    first, second, third = (Owner(process.consumer(None, topic, [0]), "hospital") for _ in range(3))
+    first, second, third = (Owner(process.consumer(None, topic, [0]), "hospital", TAGS) for _ in range(3))
     one = await first.claim(producer)
     assert await second.claim(producer) > one
     with pytest.raises(SupersededError, match="another worker works for hospital since claim 1 .* ours was 0"):

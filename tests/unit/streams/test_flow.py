@@ -6,6 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from policy.agreement import Draft
+from streams import flow
 from streams.errors import StalledError
 from streams.flow import TURN_RECORDS, Counts, Pulse, polls
 from streams.pseudonym import Pseudonyms
@@ -78,3 +79,25 @@ def test_counts_as_plain_data():
     assert counts.summary() == {
         "read": 3, "accepted": 2, "rejected": {"b": 1}, "late_pending": 0, "late_after_maturity": 0,
     }
+
+
+async def test_reading_to_the_end_ends_also_when_others_write_as_fast_as_it_reads(monkeypatch):
+    now, read = [0.0], 0
+    monkeypatch.setattr(flow.time, "monotonic", lambda: now[0])
+
+    class Flooded:
+        topic = "insurer.small.holdings"
+
+        async def ends(self, partitions):
+            return dict.fromkeys(partitions, 3)
+
+        async def position(self, _partition):
+            return read
+
+        async def poll(self, _seconds, _most):
+            nonlocal read
+            read, now[0] = read + 1, now[0] + 1.0
+            return [read]
+
+    found = [record async for records in flow.to_the_end(Flooded(), [0], 1) for record in records]
+    assert len(found) == 3 + flow.PAST_END_SECONDS + 1

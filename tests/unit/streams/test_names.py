@@ -14,7 +14,7 @@ from streams.broker import Broker
 from streams.envelope import Heartbeat, encode, parse
 from streams.errors import ConfigurationError
 from streams.pipeline import PartyConfig
-from streams.pseudonym import Pseudonyms
+from streams.pseudonym import Pseudonyms, check_value
 from streams.rejects import MAX_KEPT_BYTES, Reason, open_rejected, reason_of, seal_rejected
 from tests.support.parties import BATCH_KEY, LINK_SECRET, PSEUDONYM_KEY, REJECTS_KEY, SHARING_KEY, keyed_terms
 
@@ -31,6 +31,14 @@ def test_a_link_value_is_equal_at_every_party_and_a_pseudonym_is_not():
     assert NAMES.link_value(mine) == plain
     assert NAMES.link_key(mine) == int.from_bytes(plain[:8], "little")
     assert [NAMES.shard(mine, n) for n in (1, 2, 7)] == [int.from_bytes(plain[8:], "little") % n for n in (1, 2, 7)]
+
+
+def test_a_check_value_is_equal_where_the_link_secret_is_and_is_no_link_value():
+    found = check_value(LINK_SECRET, "ab" * 32)
+    assert found == hmac.new(LINK_SECRET, b"winnow-check\0" + b"ab" * 32, hashlib.sha256).hexdigest()[:16]
+    others = {check_value(LINK_SECRET[:-1] + b"M", "ab" * 32), check_value(LINK_SECRET, "ac" * 32)}
+    assert found not in others
+    assert len(others) == 2
 
 
 @pytest.mark.parametrize("made", ["", "v1:", "v2:" + "A" * 43, "v1:" + "A" * 43, "v1:" + "é" * 43, "P00000042"])

@@ -18,10 +18,12 @@ from streams.flow import Counts, Pulse
 from streams.numbering import numbered
 from streams.rejects import Reason, open_rejected
 from streams.rekey import Rekeyer, beginning, rekey
+from streams.tags import TAG_BYTES, Tags
 from tests.support.kinds import NAMES, at, common, encounter, kinds_data, prom, withdrawal
 
 SECRET = X25519PrivateKey.from_private_bytes(b"R" * 32)
 SOURCES = ("ehr", "lab")
+TAGS = Tags(b"S" * 32, "ab" * 32)
 
 
 def draft(shards=3):
@@ -246,12 +248,12 @@ async def test_the_stage_reads_its_partitions_to_their_ends():
     consumer, producer, counts, told = Polled([records[0][:2] + records[1], records[0][2:]]), Kept(), Counts(read=3), []
     starts = {p: beginning(p).model_copy(update={"first": 5, "next": 5}) for p in (0, 1)}
     await rekey(
-        rekeyer(2), "hospital", "small", starts, consumer, producer, counts, lambda *state: told.append(state), Pulse(5.0),
+        rekeyer(2), TAGS, "hospital", "small", starts, consumer, producer, counts, lambda *state: told.append(state), Pulse(5.0),
     )
     assert consumer.sought == [(0, 5), (1, 5)]
     assert (dict(counts.rejected), consumer.polls) == ({Reason.UNKNOWN_CODE: 1}, [])
     assert told == [("ingest", 3, 3), ("ingest", 3, 3)]
-    sharded = [(p, EventColumns.from_bytes(v).header) for t, p, _, v in producer.sent if t == "hospital.small.sharded"]
+    sharded = [(p, EventColumns.from_bytes(v[:-TAG_BYTES]).header) for t, p, _, v in producer.sent if t == "hospital.small.sharded"]
     assert sorted((p, h.partition, h.first, h.next) for p, h in sharded) == sorted(
         (shard, *stretch) for shard in (0, 1) for stretch in ((0, 5, 7), (1, 5, 8), (0, 7, 9))
     )
@@ -283,7 +285,7 @@ async def test_a_broker_that_goes_while_it_is_read_and_written_is_told_once():
     consumer = Gone([[record]])
     with pytest.raises(BrokerError, match="reading failed"):
         await rekey(
-            rekeyer(2), "hospital", "small", {0: beginning(0)}, consumer, Refusing(), Counts(), lambda *_: None, Pulse(5.0),
+            rekeyer(2), TAGS, "hospital", "small", {0: beginning(0)}, consumer, Refusing(), Counts(), lambda *_: None, Pulse(5.0),
         )
     await asyncio.sleep(0.01)
     gc.collect()

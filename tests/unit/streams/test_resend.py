@@ -20,6 +20,7 @@ from streams.resend import MOST_TIMES, Resender
 from streams.share import Sharer
 from streams.snapshots import BLOCK_KEY, END_KEY
 from streams.store import ShareStore
+from streams.tags import Tags
 from streams.word import REPEAT_SECONDS, PartyWord
 from tests.support.parties import BATCH_KEY, NODE_KEYS, SHARING_KEY, keyed_terms
 from tests.support.world import SimulatedProcess, World
@@ -33,6 +34,7 @@ TERMS = _MADE.model_copy(update={"nodes": tuple(
     n.model_copy(update={"record_key": k.public_key().public_bytes_raw().hex()})
     for n, k in zip(_MADE.nodes, RECORD_KEYS, strict=True)
 )})
+PANES_TOPIC, TAGS = "insurer.small.panes", Tags(SHARING_KEY, TERMS.hash)
 SHARER = Sharer(TERMS, SHARING_KEY, Ed25519PrivateKey.from_private_bytes(BATCH_KEY))
 OPENERS = [Opener(TERMS, n, X25519PrivateKey.from_private_bytes(k)) for n, k in enumerate(NODE_KEYS)]
 BLOCKS, PANES, LISTS = 2, 3, 3
@@ -161,13 +163,15 @@ class Place:
         monkeypatch.setattr(resend, "Consumer", process.consumer)
         self.now = [1000.0]
         monkeypatch.setattr(resend.time, "monotonic", lambda: self.now[0])
+        # No time passes while one waits for more words.
+        monkeypatch.setattr(resend, "SETTLE_SECONDS", 0.0)
         for name in NAMES:
             head = header(name)
-            self.put("insurer.small.panes", name[0], snapshot(head, content(head)), BLOCK_KEY)
+            self.put_own(name[0], snapshot(head, content(head)), BLOCK_KEY)
         for shard in range(2):
             for number in range(LISTS):
-                self.put("insurer.small.panes", shard, erasure(shard, number).canonical, LIST_KEY, LISTED)
-            self.put("insurer.small.panes", shard, b"", END_KEY)
+                self.put_own(shard, erasure(shard, number).canonical, LIST_KEY, LISTED)
+            self.put_own(shard, b"", END_KEY)
         size = len(NAMES)
         shards = [SimpleNamespace(shared=size if shared is None else shared, panes=SimpleNamespace(
             has_sealed=lambda pane, revision: pane < PANES, register=SimpleNamespace(blocks=BLOCKS),
@@ -175,9 +179,12 @@ class Place:
         )) for _ in range(2)]
         self.told = []
         self.resender = Resender(
-            None, TERMS, "insurer", shards, SHARER, process.consumer(None, "insurer.small.holdings", [0]),
+            None, TERMS, "insurer", shards, SHARER, TAGS, process.consumer(None, "insurer.small.holdings", [0]),
             process.producer(None), self.told.append,
         )
+
+    def put_own(self, shard, value, key, timestamp=0):
+        self.put(PANES_TOPIC, shard, TAGS.put(PANES_TOPIC, shard, key, value), key, timestamp)
 
     def put(self, topic, partition, value, key=b"k", timestamp=0):
         log = self.world.log(topic, partition)
@@ -248,7 +255,7 @@ async def test_a_later_word_replaces_an_earlier_one(monkeypatch):
 
 async def test_what_has_left_the_topic_is_told_until_it_is_there_again(monkeypatch):
     place = Place(monkeypatch)
-    log = place.world.log("insurer.small.panes", 1)
+    log = place.world.log(PANES_TOPIC, 1)
     kept, asked = list(log), [name for name in NAMES if name[0] == 1]
     log[:] = [r for r in kept if r.key == END_KEY]
     await place.ask(0, *asked, (0, 0, 0, 0))
@@ -413,7 +420,7 @@ async def test_a_node_cannot_have_lists_sent_without_end(monkeypatch):
 
 async def test_a_list_that_has_left_the_topic_is_told(monkeypatch):
     place = Place(monkeypatch)
-    log = place.world.log("insurer.small.panes", 1)
+    log = place.world.log(PANES_TOPIC, 1)
     log[:] = [r for r in log if r.key != LIST_KEY]
     await place.ask(0, lists=(LISTS, 0))
     assert place.resender.gone == {1: LISTS}

@@ -1,14 +1,20 @@
 """From a block to three nodes' stores: who can open what, what is refused, and what a resend does."""
 
+import errno
 import hashlib
 import json
+import os
 import stat
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from evaluation.errors import EXIT_USAGE
+from evaluation.process import exit_code
 from mpc.sharing import mask_seed
 from streams.batch import BatchHeader, check_size, framed, open_snapshot, party_columns, snapshot
 from streams.errors import BatchError, ConfigurationError, StoreError
@@ -457,3 +463,107 @@ def test_what_was_taken_is_remembered_as_far_as_it_can_be_read(stored, tmp_path,
     last.add([batch(1, b.header, seed=77) for b in contents.values()] + [batch(1, new, seed=77)])
     assert (len(last.incidents), last.received) == (36, 0)
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("harm", [
+    lambda path: path.unlink(), lambda path: path.write_bytes(b""), lambda path: path.write_bytes(path.read_bytes()[:20]),
+    lambda path: path.write_bytes(path.read_bytes()[:-30]), lambda path: path.write_bytes(b"x" * 20),
+], ids=["gone", "empty", "half a head", "half a record", "another file"])
+def test_what_was_taken_is_remembered_also_if_its_file_is_harmed_while_the_node_runs(stored, tmp_path, harm):
+    store, path = stored[0], tmp_path / "store" / "taken"
+    harm(path)
+    new = [
+        batch(1, header(party="insurer", block=2, pane=pane, columns=party_columns(TERMS.draft, "insurer"))) for pane in (1, 3)
+    ]
+    for found in new:
+        store.add([found])
+    for found in tmp_path.rglob("*.arrow"):
+        if found != file_of(tmp_path, LOST):
+            found.unlink()
+    for _ in range(2):
+        again = ShareStore(tmp_path / "store", TERMS, 1)
+        assert (again.received, again.set_aside) == (1, [])
+        again.add([batch(1, b.header, seed=77) for b in new])
+        assert (len(again.incidents), again.received) == (2, 1)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("error", [
+    OSError(errno.EMFILE, "Too many open files"), OSError(errno.EIO, "Input/output error"), OSError(errno.ESTALE, "Stale file handle"),
+    pa.ArrowMemoryError("malloc of size 64 failed"),
+])
+def test_files_that_cannot_be_read_for_a_while_are_left_as_they_are(stored, tmp_path, monkeypatch, error):
+    def refuse(_path):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("streams.sharefile.pa.memory_map", refuse)
+        with pytest.raises(StoreError, match="cannot be read now"):
+            ShareStore(tmp_path / "store", TERMS, 1)
+    assert not list(tmp_path.rglob("*.damaged"))
+    assert ShareStore(tmp_path / "store", TERMS, 1).received == 35
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_a_full_disk_is_for_whoever_configured_the_node_and_loses_nothing(stored, tmp_path, monkeypatch, number):
+    store, _ = stored
+    new = batch(1, header(party="insurer", block=2, pane=1, columns=party_columns(TERMS.draft, "insurer")))
+    whole = os.fdopen
+
+    def full(descriptor, mode):
+        with whole(descriptor, mode) as file:
+            file.write(b"half")
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("streams.taken.os.fdopen", full)
+        with pytest.raises(OSError, match="Make room") as told:
+            store.add([new])
+    assert exit_code(told.value) == EXIT_USAGE
+    assert str(tmp_path / "store" / "taken") in str(told.value)
+    again = ShareStore(tmp_path / "store", TERMS, 1)
+    assert again.received == 35
+    again.add([new])
+    assert (again.received, again.incidents) == (36, [])
+
+
+def test_conflicts_and_refusals_are_counted_and_do_not_fill_the_log(stored):
+    store, contents = stored
+    with structlog.testing.capture_logs() as said:
+        for seed in range(200):
+            store.add([batch(1, contents[LOST].header, seed=100 + seed)])
+    assert len(store.incidents) == 200
+    assert [line["batches"] for line in said] == [1]
+
+
+@pytest.mark.parametrize("point", ["before it is noted", "before it is written", "half written", "after"])
+def test_a_node_that_is_killed_while_it_takes_a_batch_takes_the_same_one_again(stored, tmp_path, monkeypatch, point):
+    store, _ = stored
+    new = header(party="insurer", block=2, pane=1, columns=party_columns(TERMS.draft, "insurer"))
+    honest = store.files.write
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    def half(found):
+        store.files.path(found.header.key).with_suffix(".tmp").write_bytes(b"ARROW1")
+        raise KeyboardInterrupt
+
+    def after(found):
+        honest(found)
+        raise KeyboardInterrupt
+
+    if point == "before it is noted":
+        monkeypatch.setattr(store._taken, "note", killed)
+    else:
+        monkeypatch.setattr(store.files, "write", {"before it is written": killed, "half written": half, "after": after}[point])
+    with pytest.raises(KeyboardInterrupt):
+        store.add([batch(1, new)])
+    again = ShareStore(tmp_path / "store", TERMS, 1)
+    assert (again.received, again.set_aside) == (36 if point == "after" else 35, [])
+    assert not list(tmp_path.rglob("*.tmp"))
+    if point != "before it is noted":
+        again.add([batch(1, new, seed=77)])
+        assert again.incidents == [new.key]
+    again.add([batch(1, new)])
+    assert (again.received, len(again.incidents)) == (36, point != "before it is noted")

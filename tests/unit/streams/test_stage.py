@@ -14,6 +14,7 @@ from streams.rejects import Reason, open_rejected
 from streams.rekey import Rekeyer, beginning
 from streams.shard import Shard
 from streams.snapshots import END_KEY, PaneStage
+from streams.tags import TAG_BYTES, Tags
 from tests.support.kinds import NAMES, at, encounter, enrolled, kinds_data, prom, withdrawal
 from tests.support.parties import SHARING_KEY
 
@@ -26,6 +27,7 @@ EVENTS = [
 ]
 
 
+TAGS = Tags(SHARING_KEY, "ab" * 32)
 REJECTS = X25519PrivateKey.from_private_bytes(b"R" * 32)
 
 
@@ -43,7 +45,8 @@ class Polled:
             step = rekeyer.step(header, records[i : i + most])
             header = step.header
             for value in step.sharded[0]:
-                self._polls.append([SimpleNamespace(partition=0, offset=len(self._polls), key=None, value=value)])
+                tagged = TAGS.put(self.topic, 0, None, value)
+                self._polls.append([SimpleNamespace(partition=0, offset=len(self._polls), key=None, value=tagged)])
 
     async def poll(self, _seconds, _most):
         return self._polls.pop(0)
@@ -64,7 +67,7 @@ class Kept:
 async def test_late_events_and_withdrawals_do_not_depend_on_polls(most):
     draft = Draft.model_validate(kinds_data())
     shard = Shard(draft, "hospital", 0, SHARING_KEY, 1)
-    stage = PaneStage(draft, "ab" * 32, "hospital", [shard], NAMES.link_key, REJECTS.public_key())
+    stage = PaneStage(draft, "ab" * 32, "hospital", TAGS, [shard], NAMES.link_key, REJECTS.public_key())
     counts, producer, told = Counts(), Kept(), []
     await stage.run(Polled(draft, most), producer, counts, lambda *said: told.append(said), Pulse(5.0))
     assert (counts.late_pending, counts.accepted, dict(counts.rejected)) == (1, 10, {Reason.DUPLICATE_ID: 1})
@@ -81,5 +84,5 @@ async def test_late_events_and_withdrawals_do_not_depend_on_polls(most):
 
 
 def _column(snapshot, name):
-    header, content = open_snapshot(snapshot)
+    header, content = open_snapshot(snapshot[:-TAG_BYTES])
     return content[header.columns.index(name)].view(np.int64)
