@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random
 from types import SimpleNamespace
 
@@ -223,8 +224,10 @@ async def test_claims_at_the_same_moment_leave_one_owner_also_when_one_is_copied
     slow._take(world.log(topic, 0))
 
 
-async def test_a_claim_that_was_compacted_away_is_still_an_old_one():
-    """The topic keeps one record of a key: what is planted takes true claims away."""
+async def test_a_claim_that_was_compacted_away_is_still_an_old_one(monkeypatch):
+    """The topic keeps one record of a key: what is planted takes true claims away. Workers begin seconds apart."""
+    seconds = count(1_700_000_000)
+    monkeypatch.setattr("streams.owner.time.time_ns", lambda: next(seconds) * 10**9)
     world = World(rng=Random(3), incidents=[], hides=0.0, repeats=0.0)
     process, topic = SimulatedProcess("insurer", world), topics.owner("insurer", "small")
     producer = process.producer(None)
