@@ -1,9 +1,11 @@
-"""Bits: AND gates on XOR-shared words, comparison, test for zero, bit to integer.
+"""Bits: AND gates on XOR-shared words, comparison, test for zero, integer to bits, bit to integer.
 
 AND is the multiplication of Araki et al. (CCS 2016) over words of 64 bits. Comparison follows ABY3 (Mohassel
 and Rindal, CCS 2018): x₀+x₁ is known to node 0, x₂ to nodes 1 and 2, and a carry tree adds the two.
 Only one bit of the tree is needed, so every level halves: the live bits of two halves of the rows are packed
 into the same words, and the traffic of six levels is 16 bytes a row instead of 80.
+Values that a few bits hold are compared modulo 2^8, 2^16 or 2^32: the components' low bits are a sharing of the
+value's, and several rows share a word from the start.
 Nothing leaks: every message is masked.
 """
 
@@ -13,8 +15,11 @@ from mpc.arithmetic import multiply
 from mpc.operation import Operation
 from mpc.share import Words
 
+WIDTHS = (8, 16, 32, 64)
+"""Bits of a lane: what a word is divided into, a row each."""
 ROWS_PER_WORD = 64
-_STRIDES = (1, 2, 4, 8, 16, 32)
+"""Rows whose single bits fill a word in the end; arrays are padded to a multiple."""
+_LANES = {width: np.dtype(f"u{width // 8}") for width in WIDTHS}
 _ALL = 2**64 - 1
 
 
@@ -29,42 +34,77 @@ async def and_words(op: Operation, x: Words, y: Words) -> Words:
     return parts
 
 
-async def negative(op: Operation, x: Words) -> Words:
+async def negative(op: Operation, x: Words, width: int) -> Words:
     """(2, n) additive → (2, n) XOR-shared 0/1: is x, read with a sign, below 0?
 
-    8 rounds; node 0 sends 32 bytes a row, nodes 1 and 2 send 24.
+    Args:
+        op: the operation.
+        x: of which −2^(width−1) ≤ value < 2^(width−1).
+        width: one of WIDTHS.
+
+    2 + log2(width) rounds; of `width`/64 words a row node 0 sends about four, nodes 1 and 2 about three.
     """
     n = x.shape[1]
-    first, second = await _split(op, _padded(x), negate=False)
+    first, second = await _split(op, _lanes(x, width), width, negate=False)
     half = first ^ second
     generate = await and_words(op, first, second)
-    # A carry into bit 63 comes out of bits 0..62: moved up by one, they fill the tree with an empty bit 0.
-    state = np.stack([generate, half], 1) << np.uint64(1)
-    for stride in _STRIDES:
+    # A carry into a lane's top bit comes out of the bits below: moved up by one, these fill the tree, bit 0 empty.
+    state = _moved_up(np.stack([generate, half], 1), 1, width)
+    strides = _strides(width)
+    for stride in strides:
         high, low = _fold(state, stride)
-        last = stride == _STRIDES[-1]
+        last = stride == strides[-1]
         product = await and_words(op, high[:, 1:], low[:, :1] if last else low)
         product[:, 0] ^= high[:, 0]
         state = product
-    top = half & np.uint64(1 << 63)
-    for stride in _STRIDES:
+    top = half & np.uint64(_every(1, width) << (width - 1))
+    for stride in strides:
         middle = top.shape[-1] // 2
         top = top[..., :middle] | (top[..., middle:] >> np.uint64(stride))
-    return _unfold(state[:, 0] ^ top)[:, :n]
+    return _unfold(state[:, 0] ^ top, width)[:, :n]
 
 
-async def zero(op: Operation, x: Words) -> Words:
+async def zero(op: Operation, x: Words, width: int) -> Words:
     """(2, n) additive → (2, n) XOR-shared 0/1: is x equal to 0?
 
-    x = 0 exactly when x₀+x₁ and −x₂ agree in all bits. 7 rounds; node 0 sends 16 bytes a row, others 8.
+    x = 0 exactly when x₀+x₁ and −x₂ agree in all bits. 1 + log2(width) rounds; of `width`/64 words a row node 0 sends
+    about two, the others about one.
+
+    Args:
+        op: the operation.
+        x: of which |value| < 2^width, or `width` is 64.
+        width: one of WIDTHS.
     """
     n = x.shape[1]
-    first, second = await _split(op, _padded(x), negate=True)
+    first, second = await _split(op, _lanes(x, width), width, negate=True)
     state = ~(first ^ second)
-    for stride in _STRIDES:
+    for stride in _strides(width):
         high, low = _fold(state, stride)
         state = await and_words(op, high, low)
-    return _unfold(state)[:, :n]
+    return _unfold(state, width)[:, :n]
+
+
+async def low_bits(op: Operation, x: Words, bits: int) -> Words:
+    """(2, n) additive → (2, bits, n) XOR-shared 0/1: the lowest bits of x, bit 0 first; 1 ≤ bits ≤ 64.
+
+    x₀+x₁ and x₂ are added by Kogge and Stone (IEEE Trans. Comput. C-22, 1973), in the narrowest lanes with room for so
+    many bits. At most 2 + log2(bits) rounds; of a lane's bytes a row node 0 sends at most 2 + 2·log2(bits) times as many,
+    the others once less.
+    """
+    n, width = x.shape[1], next(w for w in WIDTHS if bits <= w)
+    first, second = await _split(op, _lanes(x, width), width, negate=False)
+    half = through = first ^ second
+    carry = await and_words(op, first, second)
+    stride = 1
+    while stride < bits - 1:
+        both = await and_words(
+            op, through[:, None], np.stack([_moved_up(carry, stride, width), _moved_up(through, stride, width)], 1),
+        )
+        carry, through = carry ^ both[:, 0], both[:, 1]
+        stride *= 2
+    lanes = (half ^ _moved_up(carry, 1, width)).view(_LANES[width])[:, :n]
+    kind = lanes.dtype.type
+    return np.stack([(lanes >> kind(place)) & kind(1) for place in range(bits)], 1).astype(np.uint64)
 
 
 async def to_ring(op: Operation, bits: Words) -> Words:
@@ -83,11 +123,12 @@ async def to_ring(op: Operation, bits: Words) -> Words:
     return product
 
 
-async def _split(op: Operation, x: Words, *, negate: bool) -> tuple[Words, Words]:
-    """XOR-sharings of x₀+x₁ and of x₂ (or −x₂). One round, 8 bytes a value from node 0."""
-    first = await op.enter(0, x[0] + x[1], x.shape[1], xor=True)
+async def _split(op: Operation, x: Words, width: int, *, negate: bool) -> tuple[Words, Words]:
+    """XOR-sharings of x₀+x₁ and of x₂ (or −x₂), lane by lane. One round, 8 bytes a word from node 0."""
+    lanes = x.view(_LANES[width])
+    first = await op.enter(0, (lanes[0] + lanes[1]).view(np.uint64), x.shape[1], xor=True)
     third = _third_component(op, x)
-    return first, np.negative(third) if negate else third
+    return first, np.negative(third.view(_LANES[width])).view(np.uint64) if negate else third
 
 
 def _third_component(op: Operation, x: Words) -> Words:
@@ -100,9 +141,27 @@ def _third_component(op: Operation, x: Words) -> Words:
     return third
 
 
-def _padded(x: Words) -> Words:
+def _lanes(x: Words, width: int) -> Words:
+    """(2, n) → (2, m) words of 64/`width` rows each: their low bits; n filled up with zeros to a multiple of 64."""
     missing = -x.shape[1] % ROWS_PER_WORD
-    return np.pad(x, ((0, 0), (0, missing))) if missing else x
+    padded = np.pad(x, ((0, 0), (0, missing))) if missing else x
+    return np.ascontiguousarray(padded.astype(_LANES[width], copy=False)).view(np.uint64)
+
+
+def _moved_up(words: Words, places: int, width: int) -> Words:
+    """Every lane's bits so many places up; zeros come in below."""
+    kept = np.uint64(_every((2**width - 1) >> places << places, width))
+    return (words << np.uint64(places)) & kept
+
+
+def _strides(width: int) -> tuple[int, ...]:
+    """1, 2, 4 … half a lane."""
+    return tuple(1 << level for level in range(width.bit_length() - 1))
+
+
+def _every(pattern: int, width: int) -> int:
+    """A word with the same bits in every lane."""
+    return pattern * (_ALL // (2**width - 1))
 
 
 def _fold(state: Words, stride: int) -> tuple[Words, Words]:
@@ -120,10 +179,11 @@ def _fold(state: Words, stride: int) -> tuple[Words, Words]:
     return high, low
 
 
-def _unfold(packed: Words) -> Words:
+def _unfold(packed: Words, width: int) -> Words:
     """(2, n/64) words of 64 rows each, as the folds left them → (2, n) words of one bit, 0 or 1."""
     rows = packed
-    for stride in reversed(_STRIDES):
-        upper = np.uint64(_ALL >> (64 - stride) << (64 - stride))
+    for stride in reversed(_strides(width)):
+        upper = np.uint64(_every((2**stride - 1) << (width - stride), width))
         rows = np.concatenate([rows & upper, (rows << np.uint64(stride)) & upper], axis=-1)
-    return rows >> np.uint64(63)
+    lanes = rows.view(_LANES[width])
+    return (lanes >> lanes.dtype.type(width - 1)).astype(np.uint64, copy=False)

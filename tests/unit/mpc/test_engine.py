@@ -177,6 +177,109 @@ async def test_equal_zero(shape):
     assert np.array_equal(joined(await compute(Engine.equal_zero, dealt(x, 3))), (x == 0).astype(np.uint64))
 
 
+def known(shares, bound):
+    return [share.bounded(bound) for share in shares]
+
+
+BOUNDS = [0, 1, 63, 64, 127, 128, 255, 256, 2**14 - 1, 2**14, 2**15, 2**16 - 1, 2**16, 2**30 - 1, 2**30, 2**31, 2**32 - 1, 2**32]
+"""Around each step to another width: of a difference of two, and of a test for zero."""
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+@pytest.mark.parametrize("rows", [1, 64, 200])
+async def test_comparisons_of_bounded_values(bound, rows):
+    """Both ends of the range against each other and against neighbours, then anything between."""
+    edges = np.array([bound, -bound, bound - 1, 1 - bound, 0], np.int64).clip(-bound, bound)
+    random = np.random.default_rng(bound % 1000 + rows)
+    x, y = (random.integers(-bound, bound, rows, endpoint=True) for _ in range(2))
+    x[:25], y[:25] = np.array([(a, b) for a in edges for b in edges])[:rows].T
+    a, b = (known(dealt(values.astype(np.uint64), seed), bound) for seed, values in ((3, x), (4, y)))
+    assert np.array_equal(joined(await compute(Engine.less, a, b)), (x < y).astype(np.uint64))
+    assert np.array_equal(joined(await compute(Engine.equal_zero, a)), (x == 0).astype(np.uint64))
+
+
+async def bytes_of(program, *inputs):
+    """What each node sends for a program."""
+    sent = [0, 0, 0]
+
+    def tap(sender, _receiver, _channel, _label, data):
+        sent[sender] += len(data)
+        return data
+
+    async def at(wire):
+        return await program(Engine(wire), *(dealt_to[wire.number] for dealt_to in inputs))
+
+    await run_three(at, tap=tap)
+    return sent
+
+
+@pytest.mark.parametrize(("bound", "less", "zero"), [
+    (2**6 - 1, (20, 11), (18, 9)), (2**14 - 1, (24, 14), (20, 10)), (2**30 - 1, (32, 20), (24, 12)),
+    (2**62 - 1, (48, 32), (32, 16)),
+])
+async def test_small_ranges_cost_fewer_bytes(bound, less, zero):
+    rows = 6400
+    a = known(dealt(np.zeros(rows, np.uint64), 3), bound)
+    for operation, inputs, most in ((Engine.less, (a, a), less), (Engine.equal_zero, (a,), zero)):
+        sent = await bytes_of(operation, *inputs)
+        assert sent[0] <= most[0] * rows
+        assert sent[1] == sent[2] <= most[1] * rows
+        assert sent[0] > (most[0] - 1) * rows, "the documented figure is not more than is sent"
+
+
+def test_bounds_follow_what_is_done():
+    x, y = (Share(np.zeros((2, 3, 4), np.uint64), bound) for bound in (5, 7))
+    facts = [
+        (x, 5), (x + y, 12), (x - y, 12), (-x, 5), (x * -3, 15), (3 - x, 8), (x + np.array([1, -9, 2, 0]), 14), (x[1], 5),
+        (x.sum(), 20), (x.sum((0, 1)), 60), (x.cumsum(0), 15), (x.reshape(12), 5), (x.take(np.array([0])), 5),
+        (Share.stack([x, y]), 7), (Share.concat([x, y]), 7), (x.broadcast_to(2, 3, 4), 5), (x.bounded(4), 4), (x.bounded(9), 5),
+        (x * 2**62, 2**63), (Share(x.parts) + x, 2**63), (Share(x.parts, 2**70), 2**63),
+    ]
+    assert [share.bound for share, _ in facts] == [bound for _, bound in facts]
+    with pytest.raises(ValueError, match="expected 0 or more"):
+        Share(x.parts, -1)
+
+
+async def test_bounds_follow_products():
+    x, y = (known(dealt(np.ones((2, 10), np.uint64), seed), bound) for seed, bound in ((3, 5), (4, 7)))
+    for operation, inputs, bound in (
+        (Engine.multiply, (x, y), 35), (Engine.inner, (x, y), 350), (Engine.gram, (x,), 250), (Engine.less, (x, y), 1),
+        (Engine.equal_zero, (x,), 1),
+    ):
+        assert [share.bound for share in await compute(operation, *inputs)] == [bound] * 3
+
+    async def program(engine, share):
+        return await engine.shuffle(share, await engine.random_permutation(10))
+
+    assert [share.bound for share in await compute(program, x)] == [5] * 3
+
+
+async def test_nodes_with_other_bounds_find_out():
+    x = dealt(np.ones(10, np.uint64), 3)
+    x[1] = x[1].bounded(1)
+
+    async def program(engine, share):
+        return await engine.open(await engine.equal_zero(share))
+
+    with pytest.raises(MpcError):
+        await compute(program, x)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 5, 7, 8, 9, 16, 17, 31, 32, 33, 63, 64])
+@pytest.mark.parametrize("shape", [(), (1,), (130,), (2, 40), (0,)])
+async def test_low_bits(bits, shape):
+    x = whole_ring(bits, shape)
+    found = joined(await compute(lambda engine, share: engine.low_bits(share, bits), dealt(x, 3)))
+    expected = np.array([(x >> np.uint64(place)) & np.uint64(1) for place in range(bits)]).reshape(bits, *shape)
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("bits", [0, 65])
+async def test_a_value_has_64_bits(bits):
+    with pytest.raises(ProtocolError, match="of a value of 64"):
+        await compute(lambda engine, share: engine.low_bits(share, bits), dealt(whole_ring(1, (3,)), 3))
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_to_ring_takes_bit_zero_only(shape):
     x = whole_ring(1, shape)
