@@ -88,8 +88,8 @@ async def low_bits(op: Operation, x: Words, bits: int) -> Words:
     """(2, n) additive → (2, bits, n) XOR-shared 0/1: the lowest bits of x, bit 0 first; 1 ≤ bits ≤ 64.
 
     x₀+x₁ and x₂ are added by Kogge and Stone (IEEE Trans. Comput. C-22, 1973), in the narrowest lanes with room for so
-    many bits. At most 2 + log2(bits) rounds; of a lane's bytes a row node 0 sends at most 2 + 2·log2(bits) times as many,
-    the others once less.
+    many bits. At most 2 + log2(bits) rounds; of a lane's bytes a row node 0 sends at most 2 + 2·log2(bits) times as
+    many, the others once less.
     """
     n, width = x.shape[1], next(w for w in WIDTHS if bits <= w)
     first, second = await _split(op, _lanes(x, width), width, negate=False)
@@ -161,7 +161,7 @@ def _strides(width: int) -> tuple[int, ...]:
 
 def _every(pattern: int, width: int) -> int:
     """A word with the same bits in every lane."""
-    return pattern * (_ALL // (2**width - 1))
+    return pattern * (_ALL // ((1 << width) - 1))
 
 
 def _fold(state: Words, stride: int) -> tuple[Words, Words]:
@@ -186,4 +186,5 @@ def _unfold(packed: Words, width: int) -> Words:
         upper = np.uint64(_every((2**stride - 1) << (width - stride), width))
         rows = np.concatenate([rows & upper, (rows << np.uint64(stride)) & upper], axis=-1)
     lanes = rows.view(_LANES[width])
-    return (lanes >> lanes.dtype.type(width - 1)).astype(np.uint64, copy=False)
+    single: Words = (lanes >> lanes.dtype.type(width - 1)).astype(np.uint64, copy=False)
+    return single

@@ -5,7 +5,7 @@ from mpc.share import Share
 
 
 async def select(engine: Engine, chosen: Share, x: Share, y: Share) -> Share:
-    """x where `chosen` is 1 and y where it is 0, broadcast as in numpy. One round, 8 bytes a value and node."""
+    """What is x where `chosen` is 1 and y where it is 0, broadcast as in numpy. One round, 8 bytes a value and node."""
     bound = max(x.bound, y.bound)
     return (y + await engine.multiply(chosen, x - y)).bounded(bound)
 
