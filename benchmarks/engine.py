@@ -1,0 +1,223 @@
+"""The ring engine's operations, beside the prototype, MPyC and SPU: three processes on loopback.
+
+Rows are random: x and y below 2^30, which is declared; z below 1,000; a secret group of eight; a secret 0 or 1.
+
+- `multiply` x·y, `less` x < y, `equal-zero` z = 0, each for every row; `inner` Σ x·y; `shuffle` x in a secret order,
+  drawn each time; `group-by-8` Σ y by group; `indicator-sum` Σ y where the indicator is 1.
+- `less-undeclared`, `equal-zero-undeclared`: without a declared range, 62 bits.
+
+Contenders: `winnow` over its TLS links; `prototype` (shared/prototypes, when it lies beside this folder) over bare
+sockets.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.report import case
+from benchmarks.trio import NODES, ROOT, Case, Place, measure
+from mpc.engine import Engine
+from mpc.groups import sums_by_group
+from mpc.identity import create_identity, load_identity
+from mpc.share import Share
+from mpc.transport import NodeAddress, NodeLinks
+from mpc.wire import Wire
+
+PROTOTYPES = ROOT.parent / "shared" / "prototypes"
+SIZES = (100_000, 1_000_000)
+SECONDS = 900.0
+STALL_SECONDS = 120.0
+DECLARED = 2**30
+GROUPS = 8
+Ints = NDArray[np.int64]
+
+
+class Data(NamedTuple):
+    """Plain rows, and what must come of them."""
+
+    x: Ints
+    y: Ints
+    z: Ints
+    groups: Ints
+    indicator: Ints
+
+    @classmethod
+    def of(cls, rows: int) -> "Data":
+        """The same at every process."""
+        rng = np.random.default_rng(rows)
+        x, y = (rng.integers(0, DECLARED, rows) for _ in range(2))
+        return cls(x, y, rng.integers(0, 1000, rows), rng.integers(0, GROUPS, rows), rng.integers(0, 2, rows))
+
+    def expected(self) -> dict[str, Ints]:
+        """Case → its result; of the shuffle, sorted."""
+        sums = np.zeros(GROUPS, np.int64)
+        np.add.at(sums, self.groups, self.y)
+        less, zero = (self.x < self.y).astype(np.int64), (self.z == 0).astype(np.int64)
+        return {
+            "multiply": self.x * self.y, "less": less, "less-undeclared": less, "equal-zero": zero,
+            "equal-zero-undeclared": zero, "inner": np.dot(self.x, self.y).reshape(1), "shuffle": np.sort(self.x),
+            "group-by-8": sums, "indicator-sum": np.dot(self.indicator, self.y).reshape(1),
+        }
+
+
+def agrees(name: str, found: NDArray[Any], expected: Mapping[str, Ints]) -> bool:
+    """Whether a revealed result is what it must be."""
+    values = np.asarray(found).reshape(-1).astype(np.uint64).view(np.int64)
+    return bool(np.array_equal(np.sort(values) if name == "shuffle" else values, expected[name]))
+
+
+class _Counted:
+    """A wire that counts."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire, self.sent_bytes = wire, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wire, name)
+
+    def send(self, peer: int, label: int, payload: bytes | memoryview) -> None:
+        self.sent_bytes += memoryview(payload).nbytes
+        self._wire.send(peer, label, payload)
+
+
+class WinnowNode:
+    """The product's engine."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = _Counted(wire)
+        self._engine = Engine(cast("Wire", self._wire))
+
+    async def barrier(self) -> None:
+        """See Node."""
+        await self._engine.verify()
+
+    def sent(self) -> int:
+        """See Node."""
+        return self._wire.sent_bytes
+
+    async def cases(self, rows: int) -> Mapping[str, Case]:
+        """See Node."""
+        engine, data = self._engine, Data.of(rows)
+        expected = data.expected()
+        x, y, z, groups, indicator = [
+            await engine.input(0, column if engine.number == 0 else None, (rows,)) for column in data
+        ]
+        small = {"x": x.bounded(DECLARED - 1), "y": y.bounded(DECLARED - 1), "z": z.bounded(999)}
+
+        async def shuffled() -> Share:
+            return await engine.shuffle(x, await engine.random_permutation(rows))
+
+        work = {
+            "multiply": partial(engine.multiply, x, y), "less": partial(engine.less, small["x"], small["y"]),
+            "less-undeclared": partial(engine.less, x, y), "equal-zero": partial(engine.equal_zero, small["z"]),
+            "equal-zero-undeclared": partial(engine.equal_zero, z), "inner": partial(engine.inner, x, y),
+            "shuffle": shuffled, "group-by-8": partial(sums_by_group, engine, groups, GROUPS, y.reshape(1, rows)),
+            "indicator-sum": partial(engine.inner, indicator, y),
+        }
+
+        async def correct(name: str, result: Share) -> bool:
+            return agrees(name, await engine.open(result), expected)
+
+        return {name: Case(rows, run, partial(correct, name)) for name, run in work.items()}
+
+
+@asynccontextmanager
+async def winnow(place: Place) -> AsyncIterator[WinnowNode]:
+    """Over TLS, as in production."""
+    create_identity(place.folder, f"node-{place.number}")
+    nodes = []
+    for number in range(NODES):
+        while True:
+            try:
+                nodes.append(NodeAddress(f"127.0.0.1:{place.ports[number]}",
+                                         load_identity(place.folder, f"node-{number}").fingerprint))
+                break
+            except (OSError, ValueError):
+                await asyncio.sleep(0.05)
+    identity = load_identity(place.folder, f"node-{place.number}")
+    async with (
+        NodeLinks(place.number, nodes, identity) as links,
+        links.attempt(b"benchmark", STALL_SECONDS) as wire,
+    ):
+        yield WinnowNode(wire)
+
+
+class PrototypeNode:
+    """shared/prototypes/rss.py: bare sockets, one key stream a pair."""
+
+    def __init__(self, rss: Any) -> None:
+        self._rss = rss
+
+    async def barrier(self) -> None:
+        """See Node."""
+        await self._rss.sync()
+
+    def sent(self) -> int:
+        """See Node."""
+        return int(self._rss.net.sent)
+
+    async def cases(self, rows: int) -> Mapping[str, Case]:
+        """See Node; written as its own benchmark writes them."""
+        rss, data = self._rss, Data.of(rows)
+        expected = data.expected()
+        x, y, z, groups, indicator = [
+            await rss.input(0, column.astype(np.uint64), (rows,)) for column in data
+        ]
+
+        async def grouped() -> list[Any]:
+            found = []
+            for group in range(GROUPS):
+                moved = groups.copy()
+                if rss.me == 0:
+                    moved[0] -= np.uint64(group)
+                if rss.me == 2:
+                    moved[1] -= np.uint64(group)
+                equal = await rss.eqz(moved)
+                found.append(await rss.matmulT(equal[:, :, None], y[:, :, None]))
+            return found
+
+        work = {
+            "multiply": partial(rss.mul, x, y), "less": partial(rss.lt, x, y), "equal-zero": partial(rss.eqz, z),
+            "inner": partial(rss.matmulT, x[:, :, None], y[:, :, None]), "shuffle": partial(rss.shuffle, x[:, None, :]),
+            "group-by-8": grouped, "indicator-sum": partial(rss.matmulT, indicator[:, :, None], y[:, :, None]),
+        }
+
+        async def correct(name: str, result: Any) -> bool:
+            parts = result if isinstance(result, list) else [result]
+            return agrees(name, np.concatenate([(await rss.reveal(each)).reshape(-1) for each in parts]), expected)
+
+        return {name: Case(rows, run, partial(correct, name)) for name, run in work.items()}
+
+
+@asynccontextmanager
+async def prototype(place: Place) -> AsyncIterator[PrototypeNode]:
+    """Asks for three neighbouring ports: it takes the first one's number as its base."""
+    sys.path.insert(0, str(PROTOTYPES))
+    import rss  # type: ignore[import-not-found]  # only where the prototypes are
+
+    node = rss.RSS(place.number, place.ports[0])
+    await node.start()
+    yield PrototypeNode(node)
+
+
+CONTENDERS = {"winnow": winnow, "prototype": prototype}
+
+
+def measure_engine(rows: int | None, runs: int) -> list[dict[str, Any]]:
+    """All contenders that are here, over the sizes, or `rows` alone."""
+    sizes = SIZES if rows is None else (rows,)
+    found = []
+    for contender in CONTENDERS:
+        if contender == "prototype" and not (PROTOTYPES / "rss.py").is_file():
+            sys.stderr.write("prototype: not beside this folder, left out\n")
+            continue
+        for each in measure("benchmarks.engine", contender, sizes, runs, SECONDS):
+            row = case(each.case, contender, each.rows, each.seconds, digits=5)
+            found.append({**row, "bytes_per_row": each.bytes_a_row})
+    return found

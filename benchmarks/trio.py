@@ -1,0 +1,141 @@
+"""Three processes that compute together, one a node, and how long that takes.
+
+`measure` starts `python -m benchmarks.trio …` three times. What is timed starts behind a barrier and lasts from when
+the last process begins to when the last one has its result; before that the results are checked. Clocks are the
+machine's monotonic one, which its processes share.
+"""
+
+import asyncio
+import importlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from infra.local.children import free_port, spawn_tied, stop_all
+
+NODES = 3
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Place(NamedTuple):
+    """Which of the three a process is, and where the others are."""
+
+    number: int
+    folder: Path
+    ports: tuple[int, ...]
+    """On loopback, as many as there are nodes."""
+
+
+class Case(NamedTuple):
+    """Something to time."""
+
+    rows: int
+    work: Callable[[], Awaitable[Any]]
+    correct: Callable[[Any], Awaitable[bool]]
+    """Whether the work's result is right; all nodes ask together."""
+
+
+class Node(Protocol):
+    """One contender at one node, linked to the other two."""
+
+    async def barrier(self) -> None:
+        """Return when all three are here."""
+
+    async def cases(self, rows: int) -> Mapping[str, Case]:
+        """What it can do, by name, equal at all nodes."""
+
+    def sent(self) -> int:
+        """Bytes sent so far."""
+
+
+Contender = Callable[[Place], AbstractAsyncContextManager[Node]]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Of one case and contender."""
+
+    case: str
+    rows: int
+    seconds: tuple[float, ...]
+    bytes_a_row: float
+    """Sent by the node that sends most."""
+
+
+def measure(module: str, contender: str, sizes: Sequence[int], runs: int, seconds: float) -> list[Timing]:
+    """Run `CONTENDERS[contender]` of a module, a size after another.
+
+    Args:
+        module: name of an importable module.
+        contender: key of its CONTENDERS.
+        sizes: rows.
+        runs: repetitions after one that warms up and is checked.
+        seconds: for all of it.
+
+    Raises:
+        RuntimeError: a process failed, a result was wrong, or time ran out.
+    """
+    with tempfile.TemporaryDirectory(prefix="winnow-benchmark-") as folder:
+        ports = [str(free_port()) for _ in range(NODES)]
+        log = Path(folder) / "log"
+        processes = [
+            spawn_tied(
+                [sys.executable, "-m", "benchmarks.trio", module, contender, str(number), folder, ",".join(ports),
+                 ",".join(map(str, sizes)), str(runs)],
+                log, ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, pipe=True,
+            )
+            for number in range(NODES)
+        ]
+        try:
+            found = [json.loads(process.communicate(timeout=seconds)[0] or "null") for process in processes]
+        finally:
+            stop_all(processes)
+        if any(each is None for each in found):
+            raise RuntimeError(f"{module} {contender}: {log.read_text()[-2000:]}")
+    return [_merged(parts) for parts in zip(*found, strict=True)]
+
+
+def _merged(parts: Sequence[dict[str, Any]]) -> Timing:
+    begins, ends = ([each[key] for each in parts] for key in ("begins", "ends"))
+    starts, stops = (map(max, *each) for each in (begins, ends))
+    seconds = tuple(stop - start for start, stop in zip(starts, stops, strict=True))
+    rows = parts[0]["rows"]
+    return Timing(parts[0]["case"], rows, seconds, round(max(each["sent"] for each in parts) / rows, 2))
+
+
+async def _node(module: str, contender: str, place: Place, sizes: Sequence[int], runs: int) -> list[dict[str, Any]]:
+    found = []
+    chosen: Contender = importlib.import_module(module).CONTENDERS[contender]
+    async with chosen(place) as node:
+        for size in sizes:
+            for name, (rows, work, correct) in (await node.cases(size)).items():
+                if not await correct(await work()):
+                    raise RuntimeError(f"{contender}, {name} of {rows} rows: a wrong result")
+                begins, ends, before = [], [], node.sent()
+                for _ in range(runs):
+                    await node.barrier()
+                    begins.append(time.monotonic())
+                    await work()
+                    ends.append(time.monotonic())
+                sent = (node.sent() - before) / runs
+                found.append({"case": name, "rows": rows, "begins": begins, "ends": ends, "sent": sent})
+    return found
+
+
+def main() -> None:
+    """One of the three processes."""
+    module, contender, number, folder, ports, sizes, runs = sys.argv[1:]
+    place = Place(int(number), Path(folder), tuple(map(int, ports.split(","))))
+    found = asyncio.run(_node(module, contender, place, [int(size) for size in sizes.split(",")], int(runs)))
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
