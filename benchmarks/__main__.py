@@ -14,12 +14,13 @@ from benchmarks.report import report
 from benchmarks.request import measure_requests
 from benchmarks.share import measure_shares
 from benchmarks.state import measure_states
+from benchmarks.window import WINDOWS, measure_window
 
 
 class Benchmark(NamedTuple):
-    """`measure` takes the rows and the runs; these are what it takes unless told otherwise."""
+    """`measure` takes rows, runs and, for `window`, windows; the first two are these unless told otherwise."""
 
-    measure: Callable[[Any, int], list[dict[str, Any]]]
+    measure: Callable[..., list[dict[str, Any]]]
     rows: int | None
     """None: several sizes."""
     runs: int
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "request": Benchmark(measure_requests, 4350, 20),
     "share": Benchmark(measure_shares, None, 5),
     "state": Benchmark(measure_states, None, 5),
+    "window": Benchmark(measure_window, None, 7),
 }
 
 EXTRAS = {
@@ -47,10 +49,12 @@ def main() -> int:
     parser.add_argument("name", choices=sorted(BENCHMARKS))
     parser.add_argument("--rows", type=int, help="patients, slots, events or bytes; default: the benchmark's own")
     parser.add_argument("--runs", type=int, help="repetitions after a warm-up; default: the benchmark's own")
+    parser.add_argument("--windows", type=int, default=WINDOWS, help="of `window`; default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args()
     benchmark = BENCHMARKS[chosen.name]
-    found = report(chosen.name, benchmark.measure(chosen.rows or benchmark.rows, chosen.runs or benchmark.runs))
+    more = (chosen.windows,) if chosen.name == "window" else ()
+    found = report(chosen.name, benchmark.measure(chosen.rows or benchmark.rows, chosen.runs or benchmark.runs, *more))
     if chosen.json:
         print(json.dumps(found, indent=1))
     else:

@@ -12,7 +12,7 @@ sockets.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.report import case
-from benchmarks.trio import NODES, ROOT, Case, Place, measure
+from benchmarks.trio import NODES, ROOT, Case, Contender, Place, measure
 from mpc.engine import Engine
 from mpc.groups import sums_by_group
 from mpc.identity import create_identity, load_identity
@@ -91,11 +91,11 @@ class WinnowNode:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = _Counted(wire)
-        self._engine = Engine(cast("Wire", self._wire))
+        self.engine = Engine(cast("Wire", self._wire))
 
     async def barrier(self) -> None:
         """See Node."""
-        await self._engine.verify()
+        await self.engine.verify()
 
     def sent(self) -> int:
         """See Node."""
@@ -103,7 +103,7 @@ class WinnowNode:
 
     async def cases(self, rows: int) -> Mapping[str, Case]:
         """See Node."""
-        engine, data = self._engine, Data.of(rows)
+        engine, data = self.engine, Data.of(rows)
         expected = data.expected()
         x, y, z, groups, indicator = [
             await engine.input(0, column if engine.number == 0 else None, (rows,)) for column in data
@@ -113,7 +113,7 @@ class WinnowNode:
         async def shuffled() -> Share:
             return await engine.shuffle(x, await engine.random_permutation(rows))
 
-        work = {
+        work: dict[str, Callable[[], Awaitable[Share]]] = {
             "multiply": partial(engine.multiply, x, y), "less": partial(engine.less, small["x"], small["y"]),
             "less-undeclared": partial(engine.less, x, y), "equal-zero": partial(engine.equal_zero, small["z"]),
             "equal-zero-undeclared": partial(engine.equal_zero, z), "inner": partial(engine.inner, x, y),
@@ -128,7 +128,7 @@ class WinnowNode:
 
 
 @asynccontextmanager
-async def winnow(place: Place) -> AsyncIterator[WinnowNode]:
+async def winnow(place: Place, node: type[WinnowNode] = WinnowNode) -> AsyncIterator[WinnowNode]:
     """Over TLS, as in production."""
     create_identity(place.folder, f"node-{place.number}")
     nodes = []
@@ -145,47 +145,36 @@ async def winnow(place: Place) -> AsyncIterator[WinnowNode]:
         NodeLinks(place.number, nodes, identity) as links,
         links.attempt(b"benchmark", STALL_SECONDS) as wire,
     ):
-        yield WinnowNode(wire)
+        yield node(wire)
 
 
 class PrototypeNode:
     """shared/prototypes/rss.py: bare sockets, one key stream a pair."""
 
     def __init__(self, rss: Any) -> None:
-        self._rss = rss
+        self.rss = rss
 
     async def barrier(self) -> None:
         """See Node."""
-        await self._rss.sync()
+        await self.rss.sync()
 
     def sent(self) -> int:
         """See Node."""
-        return int(self._rss.net.sent)
+        return int(self.rss.net.sent)
 
     async def cases(self, rows: int) -> Mapping[str, Case]:
         """See Node; written as its own benchmark writes them."""
-        rss, data = self._rss, Data.of(rows)
+        rss, data = self.rss, Data.of(rows)
         expected = data.expected()
         x, y, z, groups, indicator = [
             await rss.input(0, column.astype(np.uint64), (rows,)) for column in data
         ]
 
-        async def grouped() -> list[Any]:
-            found = []
-            for group in range(GROUPS):
-                moved = groups.copy()
-                if rss.me == 0:
-                    moved[0] -= np.uint64(group)
-                if rss.me == 2:
-                    moved[1] -= np.uint64(group)
-                equal = await rss.eqz(moved)
-                found.append(await rss.matmulT(equal[:, :, None], y[:, :, None]))
-            return found
-
         work = {
             "multiply": partial(rss.mul, x, y), "less": partial(rss.lt, x, y), "equal-zero": partial(rss.eqz, z),
             "inner": partial(rss.matmulT, x[:, :, None], y[:, :, None]), "shuffle": partial(rss.shuffle, x[:, None, :]),
-            "group-by-8": grouped, "indicator-sum": partial(rss.matmulT, indicator[:, :, None], y[:, :, None]),
+            "group-by-8": partial(self.by_group, groups, y, GROUPS),
+            "indicator-sum": partial(rss.matmulT, indicator[:, :, None], y[:, :, None]),
         }
 
         async def correct(name: str, result: Any) -> bool:
@@ -195,29 +184,50 @@ class PrototypeNode:
         return {name: Case(rows, run, partial(correct, name)) for name, run in work.items()}
 
 
+    async def by_group(self, groups: Any, values: Any, count: int) -> list[Any]:
+        """Each row tested for each group."""
+        found = []
+        for group in range(count):
+            moved = groups.copy()
+            if self.rss.me == 0:
+                moved[0] -= np.uint64(group)
+            if self.rss.me == 2:
+                moved[1] -= np.uint64(group)
+            equal = await self.rss.eqz(moved)
+            found.append(await self.rss.matmulT(equal[:, :, None], values[:, :, None]))
+        return found
+
+
 @asynccontextmanager
-async def prototype(place: Place) -> AsyncIterator[PrototypeNode]:
-    """Asks for three neighbouring ports: it takes the first one's number as its base."""
+async def prototype(place: Place, node: type[PrototypeNode] = PrototypeNode) -> AsyncIterator[PrototypeNode]:
+    """It listens at three neighbouring ports, of which the first one is given."""
     sys.path.insert(0, str(PROTOTYPES))
     import rss  # type: ignore[import-not-found]  # only where the prototypes are
 
-    node = rss.RSS(place.number, place.ports[0])
-    await node.start()
-    yield PrototypeNode(node)
+    linked = rss.RSS(place.number, place.ports[0])
+    await linked.start()
+    yield node(linked)
 
 
-CONTENDERS = {"winnow": winnow, "prototype": prototype}
+def has_prototypes() -> bool:
+    """Whether the prototypes lie beside this folder."""
+    return (PROTOTYPES / "rss.py").is_file()
+
+
+def contenders(_: int) -> Mapping[str, Contender]:
+    """All that run as three processes."""
+    return {"winnow": winnow, "prototype": prototype}
 
 
 def measure_engine(rows: int | None, runs: int) -> list[dict[str, Any]]:
     """All contenders that are here, over the sizes, or `rows` alone."""
     sizes = SIZES if rows is None else (rows,)
     found = []
-    for contender in CONTENDERS:
-        if contender == "prototype" and not (PROTOTYPES / "rss.py").is_file():
+    for contender in contenders(GROUPS):
+        if contender == "prototype" and not has_prototypes():
             sys.stderr.write("prototype: not beside this folder, left out\n")
             continue
-        for each in measure("benchmarks.engine", contender, sizes, runs, SECONDS):
+        for each in measure("benchmarks.engine", contender, sizes, runs, SECONDS, GROUPS):
             row = case(each.case, contender, each.rows, each.seconds, digits=5)
             found.append({**row, "bytes_per_row": each.bytes_a_row})
     return found

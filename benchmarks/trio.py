@@ -69,15 +69,18 @@ class Timing:
     """Sent by the node that sends most."""
 
 
-def measure(module: str, contender: str, sizes: Sequence[int], runs: int, seconds: float) -> list[Timing]:
-    """Run `CONTENDERS[contender]` of a module, a size after another.
+def measure(
+    module: str, contender: str, sizes: Sequence[int], runs: int, seconds: float, argument: int
+) -> list[Timing]:
+    """Run `contenders(argument)[contender]` of a module, a size after another.
 
     Args:
         module: name of an importable module.
-        contender: key of its CONTENDERS.
+        contender: one of its contenders.
         sizes: rows.
         runs: repetitions after one that warms up and is checked.
         seconds: for all of it.
+        argument: for the module.
 
     Raises:
         RuntimeError: a process failed, a result was wrong, or time ran out.
@@ -88,7 +91,7 @@ def measure(module: str, contender: str, sizes: Sequence[int], runs: int, second
         processes = [
             spawn_tied(
                 [sys.executable, "-m", "benchmarks.trio", module, contender, str(number), folder, ",".join(ports),
-                 ",".join(map(str, sizes)), str(runs)],
+                 ",".join(map(str, sizes)), str(runs), str(argument)],
                 log, ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, pipe=True,
             )
             for number in range(NODES)
@@ -110,14 +113,13 @@ def _merged(parts: Sequence[dict[str, Any]]) -> Timing:
     return Timing(parts[0]["case"], rows, seconds, round(max(each["sent"] for each in parts) / rows, 2))
 
 
-async def _node(module: str, contender: str, place: Place, sizes: Sequence[int], runs: int) -> list[dict[str, Any]]:
+async def _node(contender: Contender, place: Place, sizes: Sequence[int], runs: int) -> list[dict[str, Any]]:
     found = []
-    chosen: Contender = importlib.import_module(module).CONTENDERS[contender]
-    async with chosen(place) as node:
+    async with contender(place) as node:
         for size in sizes:
             for name, (rows, work, correct) in (await node.cases(size)).items():
                 if not await correct(await work()):
-                    raise RuntimeError(f"{contender}, {name} of {rows} rows: a wrong result")
+                    raise RuntimeError(f"{name} of {rows} rows: a wrong result")
                 begins, ends, before = [], [], node.sent()
                 for _ in range(runs):
                     await node.barrier()
@@ -131,9 +133,10 @@ async def _node(module: str, contender: str, place: Place, sizes: Sequence[int],
 
 def main() -> None:
     """One of the three processes."""
-    module, contender, number, folder, ports, sizes, runs = sys.argv[1:]
+    module, name, number, folder, ports, sizes, runs, argument = sys.argv[1:]
     place = Place(int(number), Path(folder), tuple(map(int, ports.split(","))))
-    found = asyncio.run(_node(module, contender, place, [int(size) for size in sizes.split(",")], int(runs)))
+    contender: Contender = importlib.import_module(module).contenders(int(argument))[name]
+    found = asyncio.run(_node(contender, place, [int(size) for size in sizes.split(",")], int(runs)))
     print(json.dumps(found))
 
 

@@ -7,7 +7,10 @@ monomial's bits are multiplied with the values, half among themselves, and an in
 grow with the square root of the number of categories, and a sum costs one word whatever its rows.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from mpc.engine import Engine
 from mpc.errors import ProtocolError
@@ -55,6 +58,29 @@ async def sums_by_group(engine: Engine, groups: Share, count: int, values: Share
     sums = await engine.inner(above.reshape(above.shape[0], k, 1, n), below)
     by_monomial = np.moveaxis(sums.parts, 3, 2).reshape(2, 1 << bits, k)
     return Share(_by_category(by_monomial)[:, :count], sums.bound)
+
+
+def sums_by_known_group(groups: NDArray[np.integer[Any]], count: int, values: Share) -> Share:
+    """As `sums_by_group`, of categories that everybody knows; no message.
+
+    Args:
+        groups: (n,) each row's category, 0..count − 1.
+        count: of categories.
+        values: (k, n).
+
+    Raises:
+        ProtocolError: a category out of bounds, or other numbers of rows.
+    """
+    k, n = values.shape
+    if groups.shape != (n,) or (n and not 0 <= groups.min() <= groups.max() < count):
+        raise ProtocolError(
+            f"categories of {groups.shape} rows for values of {n}; expected as many rows, and 0..{count - 1}"
+        )
+    found = np.zeros((2, count, k), np.uint64)
+    for part in (0, 1):
+        for place in range(k):
+            np.add.at(found[part, :, place], groups, values.parts[part, place])
+    return Share(found, values.bound * n)
 
 
 def _by_category(sums: Words) -> Words:

@@ -5,7 +5,7 @@ import pytest
 
 from mpc.engine import Engine
 from mpc.errors import MpcError
-from mpc.groups import MAX_GROUPS, sums_by_group
+from mpc.groups import MAX_GROUPS, sums_by_group, sums_by_known_group
 from tests.support.dealing import deal, reveal
 from tests.support.wires import run_three
 
@@ -28,6 +28,24 @@ async def test_sums_by_category(count, k, n):
     expected = np.zeros((count, k), np.int64)
     np.add.at(expected, groups, values.T)
     np.testing.assert_array_equal(await summed(groups, count, values), expected)
+
+
+@pytest.mark.parametrize(("count", "k", "n"), [(1, 1, 5), (24, 3, 1000), (7, 2, 0), (9, 1, 1)])
+def test_sums_by_categories_that_everybody_knows(count, k, n):
+    rng = np.random.default_rng(n)
+    groups, values = rng.integers(0, count, n), rng.integers(-(2**63), 2**63 - 1, (k, n))
+    expected = np.zeros((count, k), np.int64)
+    with np.errstate(over="ignore"):
+        np.add.at(expected, groups, values.T)
+    found = [sums_by_known_group(groups, count, share) for share in deal(values, rng)]
+    np.testing.assert_array_equal(reveal(found), expected)
+
+
+@pytest.mark.parametrize("groups", [[0, 3], [-1, 0], [0, 1, 2]])
+def test_known_categories_out_of_bounds_are_refused(groups):
+    (share, *_) = deal(np.zeros((1, 2), int), np.random.default_rng(0))
+    with pytest.raises(MpcError, match=r"expected as many rows, and 0\.\.2"):
+        sums_by_known_group(np.array(groups), 3, share)
 
 
 async def test_values_of_the_whole_ring_wrap():

@@ -1,0 +1,127 @@
+"""Sums by window: each row lies in one of so many windows, all of which are wanted.
+
+- `secret`: nobody knows in which.
+- `public`: everybody does.
+
+Contenders: `winnow` over its TLS links; `prototype` (shared/prototypes, when it lies beside this folder), which tests
+every row for every window.
+"""
+
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import engine
+from benchmarks.report import case
+from benchmarks.trio import Case, Contender, Place, measure
+from mpc.groups import sums_by_group, sums_by_known_group
+from mpc.share import Share
+
+ROWS, WINDOWS = 65_536, 24
+SECONDS = 600.0
+VALUES = 10_000
+"""Values are below this."""
+Ints = NDArray[np.int64]
+
+
+class Data(NamedTuple):
+    """Plain rows, and the sums."""
+
+    windows: Ints
+    values: Ints
+    sums: Ints
+
+    @classmethod
+    def of(cls, rows: int, count: int) -> "Data":
+        """The same at every process."""
+        rng = np.random.default_rng(rows)
+        windows, values = rng.integers(0, count, rows), rng.integers(0, VALUES, rows)
+        sums = np.zeros(count, np.int64)
+        np.add.at(sums, windows, values)
+        return cls(windows, values, sums)
+
+
+class WinnowNode(engine.WinnowNode):
+    """The product's engine."""
+
+    count: int
+
+    async def cases(self, rows: int) -> Mapping[str, Case]:
+        """See benchmarks.trio.Node."""
+        data, mine = Data.of(rows, self.count), self.engine.number == 0
+        windows, values = [
+            await self.engine.input(0, column if mine else None, (rows,)) for column in (data.windows, data.values)
+        ]
+        values = values.reshape(1, rows)
+
+        async def public() -> Share:
+            return sums_by_known_group(data.windows, self.count, values)
+
+        async def correct(result: Share) -> bool:
+            return bool(np.array_equal((await self.engine.open(result))[:, 0].view(np.int64), data.sums))
+
+        return {
+            "secret": Case(rows, partial(sums_by_group, self.engine, windows, self.count, values), correct),
+            "public": Case(rows, public, correct),
+        }
+
+
+class PrototypeNode(engine.PrototypeNode):
+    """As its own group-by does it."""
+
+    count: int
+
+    async def cases(self, rows: int) -> Mapping[str, Case]:
+        """See benchmarks.trio.Node."""
+        data, rss = Data.of(rows, self.count), self.rss
+        windows, values = [
+            await rss.input(0, column.astype(np.uint64), (rows,)) for column in (data.windows, data.values)
+        ]
+
+        async def public() -> list[Any]:
+            found = np.zeros((2, self.count), np.uint64)
+            for part in (0, 1):
+                np.add.at(found[part], data.windows, values[part])
+            return [found]
+
+        async def correct(result: list[Any]) -> bool:
+            parts = [(await rss.reveal(each)).reshape(-1) for each in result]
+            return bool(np.array_equal(np.concatenate(parts).view(np.int64), data.sums))
+
+        return {
+            "secret": Case(rows, partial(self.by_group, windows, values, self.count), correct),
+            "public": Case(rows, public, correct),
+        }
+
+
+def contenders(count: int) -> Mapping[str, Contender]:
+    """Over so many windows."""
+
+    def of(link: Any, node: type[engine.WinnowNode] | type[engine.PrototypeNode]) -> Contender:
+        @asynccontextmanager
+        async def linked(place: Place) -> AsyncIterator[Any]:
+            async with link(place, node) as one:
+                one.count = count
+                yield one
+
+        return linked
+
+    return {"winnow": of(engine.winnow, WinnowNode), "prototype": of(engine.prototype, PrototypeNode)}
+
+
+def measure_window(rows: int | None, runs: int, count: int) -> list[dict[str, Any]]:
+    """All contenders that are here."""
+    found = []
+    for contender in ("winnow", "prototype"):
+        if contender == "prototype" and not engine.has_prototypes():
+            sys.stderr.write("prototype: not beside this folder, left out\n")
+            continue
+        for each in measure("benchmarks.window", contender, [rows or ROWS], runs, SECONDS, count):
+            row = case(f"{each.case}, {count} windows", contender, each.rows, each.seconds, digits=5)
+            found.append({**row, "bytes_per_row": each.bytes_a_row})
+    return found
