@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from benchmarks.engine import measure_engine
 from benchmarks.ingest import measure_ingest
 from benchmarks.latency import measure_latency
+from benchmarks.link import measure_link
 from benchmarks.memory import measure_memory
 from benchmarks.report import report
 from benchmarks.request import measure_requests
@@ -31,6 +32,7 @@ BENCHMARKS = {
     "ingest": Benchmark(measure_ingest, 200_000, 3),
     "ingest-memory": Benchmark(measure_memory, 5_000_000, 1),
     "latency": Benchmark(measure_latency, 10_000, 10),
+    "link": Benchmark(measure_link, None, 3),
     "request": Benchmark(measure_requests, 4350, 20),
     "share": Benchmark(measure_shares, None, 5),
     "state": Benchmark(measure_states, None, 5),

@@ -1,0 +1,154 @@
+"""Linkage: three registers of so many rows each, half of which any two have in common.
+
+- `cold`: from shared keys to the linked order: shuffle, AES under a shared key, opening of tags, match, and one column
+  of each register brought into that order.
+- `later-window`: another column of each register, by the stored permutations.
+
+Contenders: `winnow` over its TLS links, with dummies; `prototype` (shared/prototypes, when it lies beside this folder).
+"""
+
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import engine
+from benchmarks.report import case
+from benchmarks.trio import Case, Contender, Place, measure
+from mpc.aes import draw_key, expand_key
+from mpc.engine import Bits
+from mpc.linkage import Columns, LinkedShard, align, link
+from mpc.share import Share
+
+SIZES = (100_000, 1_000_000)
+SECONDS = 1800.0
+PARTIES = 3
+DUMMIES = 6
+Ints = NDArray[np.int64]
+
+
+class Data(NamedTuple):
+    """Link keys and values of each register."""
+
+    keys: tuple[Ints, ...]
+    values: tuple[Ints, ...]
+
+    @classmethod
+    def of(cls, rows: int) -> "Data":
+        """The same at every process."""
+        rng = np.random.default_rng(rows)
+        people = rng.permutation(2 * rows)
+        starts = (0, rows // 2, rows // 4)
+        return cls(
+            tuple(people[start : start + rows] for start in starts),
+            tuple(rng.integers(1, 1000, rows) for _ in starts),
+        )
+
+    def total(self) -> int:
+        """Σ of the products of the three values of everybody whom all three have."""
+        product = np.ones(2 * len(self.keys[0]), np.int64)
+        for keys, values in zip(self.keys, self.values, strict=True):
+            mine = np.zeros_like(product)
+            mine[keys] = values
+            product *= mine
+        return int(product.sum())
+
+
+class WinnowNode(engine.WinnowNode):
+    """The product's linkage."""
+
+    async def cases(self, rows: int) -> Mapping[str, Case]:
+        """See benchmarks.trio.Node."""
+        node, data = self.engine, Data.of(rows)
+        mine, total = node.number == 0, data.total()
+        registers = [await node.input_bits(0, keys if mine else None, (rows,)) for keys in data.keys]
+        columns = [await node.input(0, values[None] if mine else None, (1, rows)) for values in data.values]
+
+        async def aligned(linked: LinkedShard) -> list[Share]:
+            return await align(node, [Columns(linked, party, each) for party, each in enumerate(columns)])
+
+        async def cold() -> list[Share]:
+            expanded = await expand_key(node, draw_key(node))
+            return await aligned(await link(node, expanded, [Bits(each.parts) for each in registers], DUMMIES))
+
+        async def correct(found: list[Share]) -> bool:
+            product = await node.multiply(await node.multiply(found[0], found[1]), found[2])
+            return int((await node.open(product.sum()))[0]) == total
+
+        linked = await link(node, await expand_key(node, draw_key(node)), registers, DUMMIES)
+        return {"cold": Case(rows, cold, correct), "later-window": Case(rows, partial(aligned, linked), correct)}
+
+
+class PrototypeNode(engine.PrototypeNode):
+    """As join_aes.py does it: an outer join, whose rows without a partner are zeros."""
+
+    async def cases(self, rows: int) -> Mapping[str, Case]:
+        """See benchmarks.trio.Node."""
+        import join_aes  # type: ignore[import-not-found]  # only where the prototypes are
+
+        rss, data, total = self.rss, Data.of(rows), Data.of(rows).total()
+        registers = [await rss.input(0, keys.astype(np.uint64), (rows,), xor=True) for keys in data.keys]
+        columns = [await rss.input(0, values.astype(np.uint64), (rows,)) for values in data.values]
+        bits = np.where(np.arange(128) % 3 == 0, np.uint64(0), ~np.uint64(0))
+        key = await rss.input(0, bits, (128,), xor=True)
+
+        async def matched() -> tuple[list[Any], list[Any], int]:
+            expanded, tags, pieces = await join_aes.keysched(rss, key), [], []
+            for register in registers:
+                keep: dict[int, Any] = {}
+                shuffled = await rss.shuffle(register[:, None, :], xor=True, keep=keep)
+                pieces.append([keep.get(piece) for piece in range(3)])
+                tags.append(await join_aes.prf_tags(rss, expanded, np.ascontiguousarray(shuffled[:, 0])))
+            found, places = np.unique(np.concatenate(tags), return_inverse=True)
+            return pieces, np.split(places, 3), len(found)
+
+        async def aligned(pieces: list[Any], places: list[Any], size: int) -> list[Any]:
+            found = []
+            for column, piece, place in zip(columns, pieces, places, strict=True):
+                moved = await rss.shuffle(column[:, None, :], perms=piece)
+                spread = np.zeros((2, size), np.uint64)
+                spread[:, place] = moved[:, 0]
+                found.append(spread)
+            return found
+
+        async def cold() -> list[Any]:
+            return await aligned(*await matched())
+
+        async def correct(found: list[Any]) -> bool:
+            product = await rss.mul(await rss.mul(found[0], found[1]), found[2])
+            return int((await rss.reveal(product)).sum(dtype=np.uint64)) == total
+
+        linked = await matched()
+        return {"cold": Case(rows, cold, correct), "later-window": Case(rows, partial(aligned, *linked), correct)}
+
+
+def contenders(_: int) -> Mapping[str, Contender]:
+    """All that run as three processes."""
+
+    def of(linked: Any, node: Any) -> Contender:
+        @asynccontextmanager
+        async def one(place: Place) -> AsyncIterator[Any]:
+            async with linked(place, node) as found:
+                yield found
+
+        return one
+
+    return {"winnow": of(engine.winnow, WinnowNode), "prototype": of(engine.prototype, PrototypeNode)}
+
+
+def measure_link(rows: int | None, runs: int) -> list[dict[str, Any]]:
+    """All contenders that are here, over the sizes, or `rows` alone."""
+    sizes = SIZES if rows is None else (rows,)
+    found = []
+    for contender in contenders(0):
+        if contender == "prototype" and not engine.has_prototypes():
+            sys.stderr.write("prototype: not beside this folder, left out\n")
+            continue
+        for each in measure("benchmarks.link", contender, sizes, runs, SECONDS, 0):
+            row = case(each.case, contender, each.rows, each.seconds, digits=5)
+            found.append({**row, "bytes_per_row": each.bytes_a_row})
+    return found
