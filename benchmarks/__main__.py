@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from benchmarks.engine import measure_engine
+from benchmarks.history import ROWS, measure_history
 from benchmarks.ingest import measure_ingest
 from benchmarks.latency import measure_latency
 from benchmarks.link import measure_link
@@ -29,6 +30,7 @@ class Benchmark(NamedTuple):
 
 BENCHMARKS = {
     "engine": Benchmark(measure_engine, None, 7),
+    "history": Benchmark(measure_history, ROWS, 9),
     "ingest": Benchmark(measure_ingest, 200_000, 3),
     "ingest-memory": Benchmark(measure_memory, 5_000_000, 1),
     "latency": Benchmark(measure_latency, 10_000, 10),

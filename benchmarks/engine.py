@@ -128,23 +128,26 @@ class WinnowNode:
 
 
 @asynccontextmanager
+async def linked(place: Place) -> AsyncIterator[NodeLinks]:
+    """This process' links to the other two, once their certificates are there."""
+    create_identity(place.folder, f"node-{place.number}")
+    nodes: list[NodeAddress] = []
+    while len(nodes) < NODES:
+        number = len(nodes)
+        try:
+            fingerprint = load_identity(place.folder, f"node-{number}").fingerprint
+        except (OSError, ValueError):
+            await asyncio.sleep(0.05)
+        else:
+            nodes.append(NodeAddress(f"127.0.0.1:{place.ports[number]}", fingerprint))
+    async with NodeLinks(place.number, nodes, load_identity(place.folder, f"node-{place.number}")) as links:
+        yield links
+
+
+@asynccontextmanager
 async def winnow(place: Place, node: type[WinnowNode] = WinnowNode) -> AsyncIterator[WinnowNode]:
     """Over TLS, as in production."""
-    create_identity(place.folder, f"node-{place.number}")
-    nodes = []
-    for number in range(NODES):
-        while True:
-            try:
-                nodes.append(NodeAddress(f"127.0.0.1:{place.ports[number]}",
-                                         load_identity(place.folder, f"node-{number}").fingerprint))
-                break
-            except (OSError, ValueError):
-                await asyncio.sleep(0.05)
-    identity = load_identity(place.folder, f"node-{place.number}")
-    async with (
-        NodeLinks(place.number, nodes, identity) as links,
-        links.attempt(b"benchmark", STALL_SECONDS) as wire,
-    ):
+    async with linked(place) as links, links.attempt(b"benchmark", STALL_SECONDS) as wire:
         yield node(wire)
 
 
@@ -204,9 +207,9 @@ async def prototype(place: Place, node: type[PrototypeNode] = PrototypeNode) -> 
     sys.path.insert(0, str(PROTOTYPES))
     import rss  # type: ignore[import-not-found]  # only where the prototypes are
 
-    linked = rss.RSS(place.number, place.ports[0])
-    await linked.start()
-    yield node(linked)
+    one = rss.RSS(place.number, place.ports[0])
+    await one.start()
+    yield node(one)
 
 
 def has_prototypes() -> bool:
