@@ -1,0 +1,25 @@
+"""The engine's benchmarks at a small size: three processes over TLS, whose results are checked before they are timed."""
+
+import pytest
+
+from benchmarks.trio import measure
+
+CASES = {
+    "engine": {
+        "multiply", "less", "less-undeclared", "equal-zero", "equal-zero-undeclared", "inner", "shuffle", "group-by-8",
+        "indicator-sum",
+    },
+    "window": {"secret", "public"}, "link": {"cold", "later-window"}, "history": {"4", "26", "104"},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_case_is_right_and_timed(name):
+    found = measure(f"benchmarks.{name}", "winnow", [1000], 1, 120.0, 8)
+    assert {each.case for each in found} == CASES[name]
+    assert all(each.rows == 1000 and len(each.seconds) == 1 and 0 < each.seconds[0] < 60 for each in found)
+
+
+def test_a_process_that_fails_is_an_error_with_its_words():
+    with pytest.raises(RuntimeError, match="KeyError: 'nobody'"):
+        measure("benchmarks.engine", "nobody", [10], 1, 60.0, 8)
