@@ -214,16 +214,26 @@ async def encrypt(engine: Engine, keys: RoundKeys, state: Bits, output_bytes: in
     Args:
         engine: the ring engine.
         keys: the expanded key.
-        state: (8, 16, words) planes.
+        state: (8, given, words) planes of each block's first bytes; the rest, up to 16, is zeros. What becomes of these
+            in the first round depends on the key alone, and is evaluated once for all blocks.
         output_bytes: 1..16; the last round evaluates no S-box whose output is not wanted.
 
     Returns:
         (8, output_bytes, words) planes of the first bytes of each block.
     """
-    planes = state.parts ^ keys.planes[:, 0]
-    room = np.empty((2, _SBOX.wires, *planes.shape[2:]), np.uint64)
+    given, words = state.shape[1:]
+    whole = np.empty((2, 8, BLOCK_BYTES, words), np.uint64)
+    first = state.parts ^ keys.planes[:, 0, :, :given]
+    # One S-box layer for both: the given bytes of all rows, and the others of the key.
+    both = np.concatenate([first.reshape(2, 8, -1), keys.planes[:, 0, :, given:, 0]], axis=2)
+    both = await _substitute(engine, both)
+    whole[:, :, :given] = both[:, :, : given * words].reshape(first.shape)
+    whole[:, :, given:] = both[:, :, given * words :, None]
+    room = np.empty((2, _SBOX.wires, BLOCK_BYTES, words), np.uint64)
+    planes = whole
     for number in range(1, ROUNDS):
-        planes = await _substitute(engine, planes, room)
+        if number > 1:
+            planes = await _substitute(engine, planes, room)
         planes = _mix_columns(planes[:, :, _SHIFT_ROWS]) ^ keys.planes[:, number]
     planes = await _substitute(engine, planes[:, :, _SHIFT_ROWS[:output_bytes]])
     return Bits(planes ^ keys.planes[:, ROUNDS, :, :output_bytes])
@@ -244,8 +254,6 @@ async def tags(engine: Engine, keys: RoundKeys, words: Bits) -> Words:
     opened = np.empty(rows, np.uint64)
     for start in range(0, rows, ROWS_PER_BATCH):
         batch = words.parts[:, start : start + ROWS_PER_BATCH]
-        low = to_planes(batch)
-        state = Bits(np.concatenate([low, np.zeros_like(low)], axis=2))
-        planes = await engine.open_bits(await encrypt(engine, keys, state, TAG_BYTES))
+        planes = await engine.open_bits(await encrypt(engine, keys, Bits(to_planes(batch)), TAG_BYTES))
         opened[start : start + batch.shape[1]] = from_planes(planes, batch.shape[1])
     return opened

@@ -58,6 +58,23 @@ async def test_fips_197_example():
     assert found.hex() == "69c4e0d86a7b0430d8cdb78070b4c55a"
 
 
+@pytest.mark.parametrize("given", [1, 5, 8, 15, 16])
+async def test_bytes_that_are_not_given_are_zeros(given):
+    rng = np.random.default_rng(given)
+    key, plain = rng.bytes(16), np.zeros((200, 16), np.uint8)
+    plain[:, :given] = rng.integers(0, 256, (200, given))
+    halves = plain.view("<u8").astype(np.uint64)
+    planes = np.concatenate([to_planes(np.stack([half, half]))[0] for half in halves.T], axis=1)
+    shares, keys = deal_bits(planes[:, :given], rng), deal_key(key)
+
+    async def program(wire):
+        engine = Engine(wire)
+        return await encrypt(engine, await expand_key(engine, keys[wire.number]), shares[wire.number], 8)
+
+    found = from_planes(reveal_bits(await run_three(program)), 200)
+    assert found.astype("<u8").tobytes() == b"".join(ecb(key, row.tobytes())[:8] for row in plain)
+
+
 @pytest.mark.parametrize("rows", [1, 63, 64, 65, 300])
 async def test_tags_are_the_first_half_of_the_block(rows, monkeypatch):
     monkeypatch.setattr(aes, "ROWS_PER_BATCH", 128)
