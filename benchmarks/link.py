@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import engine
-from benchmarks.report import case
 from benchmarks.trio import Case, Contender, Place, measure
 from mpc.aes import draw_key, expand_key
 from mpc.engine import Bits
@@ -148,7 +147,6 @@ def measure_link(rows: int | None, runs: int) -> list[dict[str, Any]]:
         if contender == "prototype" and not engine.has_prototypes():
             sys.stderr.write("prototype: not beside this folder, left out\n")
             continue
-        for each in measure("benchmarks.link", contender, sizes, runs, SECONDS, 0):
-            row = case(each.case, contender, each.rows, each.seconds, digits=5)
-            found.append({**row, "bytes_per_row": each.bytes_a_row})
+        timings = measure("benchmarks.link", contender, sizes, runs, SECONDS, 0)
+        found += [each.row(each.case, contender) for each in timings]
     return found
