@@ -7,7 +7,7 @@ Rows are random: x and y below 2^30, which is declared; z below 1,000; a secret 
 - `less-undeclared`, `equal-zero-undeclared`: without a declared range, 62 bits.
 
 Contenders: `winnow` over its TLS links; the others over bare sockets: `prototype` (shared/prototypes, when it lies
-beside this folder); `spu`, ABY3 on a 64-bit ring, in
+beside this folder); `mpyc`, plain, of 10^5 rows and its comparisons of 10^4 at most; `spu`, ABY3 on a 64-bit ring, in
 an environment of its own that is made at first use, unless it cannot be.
 """
 
@@ -32,6 +32,7 @@ from mpc.wire import Wire
 
 PROTOTYPES = ROOT.parent / "shared" / "prototypes"
 SIZES = (100_000, 1_000_000)
+MOST_OF_MPYC = 100_000
 SECONDS = 900.0
 STALL_SECONDS = 120.0
 
@@ -196,6 +197,8 @@ def measure_engine(rows: int | None, runs: int) -> list[dict[str, Any]]:
             continue
         timings = measure("benchmarks.engine", contender, sizes, runs, SECONDS, GROUPS)
         found += [each.row(each.case, contender) for each in timings]
+    timings = measure("benchmarks.mpyc_nodes", "mpyc", [min(*sizes, MOST_OF_MPYC)], runs, SECONDS, GROUPS)
+    found += [each.row(each.case, "mpyc") for each in timings]
     if python := interpreter(SPU):
         timings = measure("benchmarks.spu_nodes", "engine", sizes, runs, SECONDS, GROUPS, python)
         found += [each.row(each.case, "spu") for each in timings]
