@@ -28,6 +28,14 @@ SPU = Foreign("spu", "3.11", (
     "cachetools==8.0.2", "cloudpickle==3.1.3", "dill==0.4.1", "jax==0.4.34", "jaxlib==0.4.34", "ml_dtypes==0.5.4",
     "multiprocess==0.70.19", "numpy==1.26.4", "opt_einsum==3.4.0", "scipy==1.17.1", "spu==0.9.5", "termcolor==3.3.0",
 ))
+TNO = Foreign("tno", "3.11", (
+    "aiohappyeyeballs==2.7.1", "aiohttp==3.14.5", "aiosignal==1.4.0", "attrs==26.1.0", "bitarray==3.12.3",
+    "frozenlist==1.8.0", "gmpy2==2.3.2", "idna==3.20", "mpmath==1.3.0", "multidict==7.2.1", "mypy_extensions==1.2.0",
+    "numpy==1.26.4", "ormsgpack==1.13.1", "packaging==26.4", "propcache==0.5.4", "randomgen==2.5.1", "sympy==1.14.0",
+    "tenacity==9.2.1", "tno.mpc.communication==4.12.0", "tno.mpc.encryption_schemes.paillier==3.2.0",
+    "tno.mpc.encryption_schemes.templates==4.2.1", "tno.mpc.encryption_schemes.utils==0.15.0",
+    "tno.mpc.protocols.secure_inner_join==2.0.2", "typing_extensions==4.16.0", "yarl==1.25.1",
+))
 
 
 def folder(foreign: Foreign) -> Path:

@@ -65,3 +65,30 @@ class Windowed(NamedTuple):
         sums = np.zeros(count, np.int64)
         np.add.at(sums, windows, values)
         return cls(windows, values, sums)
+
+
+class Registers(NamedTuple):
+    """Link keys and values of each register."""
+
+    keys: tuple[Ints, ...]
+    values: tuple[Ints, ...]
+
+    @classmethod
+    def of(cls, rows: int) -> "Registers":
+        """The same at every process."""
+        rng = np.random.default_rng(rows)
+        people = rng.permutation(2 * rows)
+        starts = (0, rows // 2, rows // 4)
+        return cls(
+            tuple(people[start : start + rows] for start in starts),
+            tuple(rng.integers(1, 1000, rows) for _ in starts),
+        )
+
+    def total(self) -> int:
+        """Σ of the products of the three values of everybody whom all three have."""
+        product = np.ones(2 * len(self.keys[0]), np.int64)
+        for keys, values in zip(self.keys, self.values, strict=True):
+            mine = np.zeros_like(product)
+            mine[keys] = values
+            product *= mine
+        return int(product.sum())

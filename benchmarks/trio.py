@@ -31,7 +31,7 @@ class Place(NamedTuple):
     number: int
     folder: Path
     ports: tuple[int, ...]
-    """On loopback, as many as there are nodes."""
+    """On loopback, as many as there are processes."""
 
 
 class Case(NamedTuple):
@@ -77,7 +77,7 @@ class Timing:
 
 def measure(
     module: str, contender: str, sizes: Sequence[int], runs: int, seconds: float, argument: int,
-    python: str = sys.executable,
+    python: str = sys.executable, processes: int = NODES,
 ) -> list[Timing]:
     """Run `contenders(argument)[contender]` of a module, a size after another.
 
@@ -88,27 +88,28 @@ def measure(
         runs: repetitions after one that warms up and is checked.
         seconds: for all of it.
         argument: for the module.
-        python: the interpreter of the three processes.
+        python: the interpreter of the processes.
+        processes: with helpers that a contender needs.
 
     Raises:
         RuntimeError: a process failed, a result was wrong, or time ran out.
     """
     with tempfile.TemporaryDirectory(prefix="winnow-benchmark-") as folder:
-        ports = [str(free_port()) for _ in range(NODES)]
+        ports = [str(free_port()) for _ in range(processes)]
         log = Path(folder) / "log"
-        processes = [
+        children = [
             spawn_tied(
                 [python, "-m", "benchmarks.trio", module, contender, str(number), folder, ",".join(ports),
                  ",".join(map(str, sizes)), str(runs), str(argument)],
                 log, ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, pipe=True,
             )
-            for number in range(NODES)
+            for number in range(processes)
         ]
         try:
-            outputs = [process.communicate(timeout=seconds)[0].splitlines() for process in processes]
+            outputs = [process.communicate(timeout=seconds)[0].splitlines() for process in children]
         finally:
-            stop_all(processes)
-        if any(process.returncode for process in processes):
+            stop_all(children)
+        if any(process.returncode for process in children):
             raise RuntimeError(f"{module} {contender}: {log.read_text()[-2000:]}")
     found = [json.loads(lines[-1]) for lines in outputs]  # before it, contenders may print
     return [_merged(parts) for parts in zip(*found, strict=True)]
