@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from benchmarks import foreign
-from benchmarks.foreign import SPU, Foreign, interpreter
+from benchmarks.foreign import SPU, TNO, Foreign, interpreter
 
 HERE = Foreign("nothing", f"{sys.version_info.major}.{sys.version_info.minor}", ())
 
@@ -60,4 +60,4 @@ def test_without_its_python_it_is_left_out_with_the_reason(monkeypatch, capsys):
 
 
 def test_every_version_is_pinned():
-    assert all("==" in pin for pin in SPU.pins)
+    assert all("==" in pin for pin in (*SPU.pins, *TNO.pins))
