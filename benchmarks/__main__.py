@@ -65,6 +65,7 @@ def main() -> int:
         for row in found["results"]:
             spread = f"median {row['seconds']:.3g} s of {row['runs']} ({row['fastest']:.3g} to {row['slowest']:.3g})"
             extra = "".join(f", {row[key]} {words}" for key, words in EXTRAS.items() if key in row)
+            extra += f"; {row['note']}" if "note" in row else ""
             print(f"{row['case']}, {row['contender']}: {spread}{extra}")
     return 0
 

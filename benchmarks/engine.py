@@ -6,8 +6,9 @@ Rows are random: x and y below 2^30, which is declared; z below 1,000; a secret 
   drawn each time; `group-by-8` Σ y by group; `indicator-sum` Σ y where the indicator is 1.
 - `less-undeclared`, `equal-zero-undeclared`: without a declared range, 62 bits.
 
-Contenders: `winnow` over its TLS links; `prototype` (shared/prototypes, when it lies beside this folder) over bare
-sockets.
+Contenders: `winnow` over its TLS links; the others over bare sockets: `prototype` (shared/prototypes, when it lies
+beside this folder); `mpyc`, plain, of 10^5 rows and its comparisons of 10^4 at most; `spu`, ABY3 on a 64-bit ring, in
+an environment of its own that is made at first use, unless it cannot be.
 """
 
 import asyncio
@@ -15,12 +16,12 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.report import case
+from benchmarks.foreign import SPU, interpreter
+from benchmarks.rows import DECLARED, GROUPS, Rows, agrees
 from benchmarks.trio import NODES, ROOT, Case, Contender, Place, measure
 from mpc.engine import Engine
 from mpc.groups import sums_by_group
@@ -31,45 +32,9 @@ from mpc.wire import Wire
 
 PROTOTYPES = ROOT.parent / "shared" / "prototypes"
 SIZES = (100_000, 1_000_000)
+MOST_OF_MPYC = 100_000
 SECONDS = 900.0
 STALL_SECONDS = 120.0
-DECLARED = 2**30
-GROUPS = 8
-Ints = NDArray[np.int64]
-
-
-class Data(NamedTuple):
-    """Plain rows, and what must come of them."""
-
-    x: Ints
-    y: Ints
-    z: Ints
-    groups: Ints
-    indicator: Ints
-
-    @classmethod
-    def of(cls, rows: int) -> "Data":
-        """The same at every process."""
-        rng = np.random.default_rng(rows)
-        x, y = (rng.integers(0, DECLARED, rows) for _ in range(2))
-        return cls(x, y, rng.integers(0, 1000, rows), rng.integers(0, GROUPS, rows), rng.integers(0, 2, rows))
-
-    def expected(self) -> dict[str, Ints]:
-        """Case → its result; of the shuffle, sorted."""
-        sums = np.zeros(GROUPS, np.int64)
-        np.add.at(sums, self.groups, self.y)
-        less, zero = (self.x < self.y).astype(np.int64), (self.z == 0).astype(np.int64)
-        return {
-            "multiply": self.x * self.y, "less": less, "less-undeclared": less, "equal-zero": zero,
-            "equal-zero-undeclared": zero, "inner": np.dot(self.x, self.y).reshape(1), "shuffle": np.sort(self.x),
-            "group-by-8": sums, "indicator-sum": np.dot(self.indicator, self.y).reshape(1),
-        }
-
-
-def agrees(name: str, found: NDArray[Any], expected: Mapping[str, Ints]) -> bool:
-    """Whether a revealed result is what it must be."""
-    values = np.asarray(found).reshape(-1).astype(np.uint64).view(np.int64)
-    return bool(np.array_equal(np.sort(values) if name == "shuffle" else values, expected[name]))
 
 
 class _Counted:
@@ -103,7 +68,7 @@ class WinnowNode:
 
     async def cases(self, rows: int) -> Mapping[str, Case]:
         """See Node."""
-        engine, data = self.engine, Data.of(rows)
+        engine, data = self.engine, Rows.of(rows)
         expected = data.expected()
         x, y, z, groups, indicator = [
             await engine.input(0, column if engine.number == 0 else None, (rows,)) for column in data
@@ -167,7 +132,7 @@ class PrototypeNode:
 
     async def cases(self, rows: int) -> Mapping[str, Case]:
         """See Node; written as its own benchmark writes them."""
-        rss, data = self.rss, Data.of(rows)
+        rss, data = self.rss, Rows.of(rows)
         expected = data.expected()
         x, y, z, groups, indicator = [
             await rss.input(0, column.astype(np.uint64), (rows,)) for column in data
@@ -230,7 +195,11 @@ def measure_engine(rows: int | None, runs: int) -> list[dict[str, Any]]:
         if contender == "prototype" and not has_prototypes():
             sys.stderr.write("prototype: not beside this folder, left out\n")
             continue
-        for each in measure("benchmarks.engine", contender, sizes, runs, SECONDS, GROUPS):
-            row = case(each.case, contender, each.rows, each.seconds, digits=5)
-            found.append({**row, "bytes_per_row": each.bytes_a_row})
+        timings = measure("benchmarks.engine", contender, sizes, runs, SECONDS, GROUPS)
+        found += [each.row(each.case, contender) for each in timings]
+    timings = measure("benchmarks.mpyc_nodes", "mpyc", [min(*sizes, MOST_OF_MPYC)], runs, SECONDS, GROUPS)
+    found += [each.row(each.case, "mpyc") for each in timings]
+    if python := interpreter(SPU):
+        timings = measure("benchmarks.spu_nodes", "engine", sizes, runs, SECONDS, GROUPS, python)
+        found += [each.row(each.case, "spu") for each in timings]
     return found

@@ -4,21 +4,23 @@
   of each register brought into that order.
 - `later-window`: another column of each register, by the stored permutations.
 
-Contenders: `winnow` over its TLS links, with dummies; `prototype` (shared/prototypes, when it lies beside this folder).
+Contenders: `winnow` over its TLS links, with dummies; `prototype` (shared/prototypes, when it lies beside this folder);
+`tno`, `cold` of 100 rows, TNO's secure inner join with its helper, in an environment of its own (benchmarks.tno_nodes).
 """
 
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from statistics import median
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks import engine
-from benchmarks.report import case
-from benchmarks.trio import Case, Contender, Place, measure
+from benchmarks.foreign import TNO, interpreter
+from benchmarks.rows import Registers
+from benchmarks.trio import Case, Contender, Place, Timing, measure
 from mpc.aes import draw_key, expand_key
 from mpc.engine import Bits
 from mpc.linkage import Columns, LinkedShard, align, link
@@ -27,35 +29,8 @@ from mpc.share import Share
 SIZES = (100_000, 1_000_000)
 SECONDS = 1800.0
 PARTIES = 3
+MOST_OF_TNO = 100
 DUMMIES = 6
-Ints = NDArray[np.int64]
-
-
-class Data(NamedTuple):
-    """Link keys and values of each register."""
-
-    keys: tuple[Ints, ...]
-    values: tuple[Ints, ...]
-
-    @classmethod
-    def of(cls, rows: int) -> "Data":
-        """The same at every process."""
-        rng = np.random.default_rng(rows)
-        people = rng.permutation(2 * rows)
-        starts = (0, rows // 2, rows // 4)
-        return cls(
-            tuple(people[start : start + rows] for start in starts),
-            tuple(rng.integers(1, 1000, rows) for _ in starts),
-        )
-
-    def total(self) -> int:
-        """Σ of the products of the three values of everybody whom all three have."""
-        product = np.ones(2 * len(self.keys[0]), np.int64)
-        for keys, values in zip(self.keys, self.values, strict=True):
-            mine = np.zeros_like(product)
-            mine[keys] = values
-            product *= mine
-        return int(product.sum())
 
 
 class WinnowNode(engine.WinnowNode):
@@ -63,7 +38,7 @@ class WinnowNode(engine.WinnowNode):
 
     async def cases(self, rows: int) -> Mapping[str, Case]:
         """See benchmarks.trio.Node."""
-        node, data = self.engine, Data.of(rows)
+        node, data = self.engine, Registers.of(rows)
         mine, total = node.number == 0, data.total()
         registers = [await node.input_bits(0, keys if mine else None, (rows,)) for keys in data.keys]
         columns = [await node.input(0, values[None] if mine else None, (1, rows)) for values in data.values]
@@ -90,7 +65,7 @@ class PrototypeNode(engine.PrototypeNode):
         """See benchmarks.trio.Node."""
         import join_aes  # type: ignore[import-not-found]  # only where the prototypes are
 
-        rss, data, total = self.rss, Data.of(rows), Data.of(rows).total()
+        rss, data, total = self.rss, Registers.of(rows), Registers.of(rows).total()
         registers = [await rss.input(0, keys.astype(np.uint64), (rows,), xor=True) for keys in data.keys]
         columns = [await rss.input(0, values.astype(np.uint64), (rows,)) for values in data.values]
         bits = np.where(np.arange(128) % 3 == 0, np.uint64(0), ~np.uint64(0))
@@ -148,7 +123,16 @@ def measure_link(rows: int | None, runs: int) -> list[dict[str, Any]]:
         if contender == "prototype" and not engine.has_prototypes():
             sys.stderr.write("prototype: not beside this folder, left out\n")
             continue
-        for each in measure("benchmarks.link", contender, sizes, runs, SECONDS, 0):
-            row = case(each.case, contender, each.rows, each.seconds, digits=5)
-            found.append({**row, "bytes_per_row": each.bytes_a_row})
+        timings = measure("benchmarks.link", contender, sizes, runs, SECONDS, 0)
+        found += [each.row(each.case, contender) for each in timings]
+    if python := interpreter(TNO):
+        few = min(*sizes, MOST_OF_TNO)
+        timings = measure("benchmarks.tno_nodes", "tno", [few], runs, SECONDS, 0, python, PARTIES + 1)
+        found += [each.row(each.case, "tno") | scaled(each, max(sizes)) for each in timings]
     return found
+
+
+def scaled(timing: Timing, rows: int) -> dict[str, str]:
+    """What a contender of few rows would take for all, if its time grows with them."""
+    seconds = median(timing.seconds) * rows / timing.rows
+    return {"note": f"measured with {timing.rows:,} rows; {rows:,} would take {seconds:,.0f} s if scaled linearly"}

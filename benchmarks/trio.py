@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from benchmarks.report import case as result
 from infra.local.children import free_port, spawn_tied, stop_all
 
 NODES = 3
@@ -30,7 +31,7 @@ class Place(NamedTuple):
     number: int
     folder: Path
     ports: tuple[int, ...]
-    """On loopback, as many as there are nodes."""
+    """On loopback, as many as there are processes."""
 
 
 class Case(NamedTuple):
@@ -51,8 +52,8 @@ class Node(Protocol):
     async def cases(self, rows: int) -> Mapping[str, Case]:
         """What it can do, by name, equal at all nodes."""
 
-    def sent(self) -> int:
-        """Bytes sent so far."""
+    def sent(self) -> int | None:
+        """Bytes sent so far; None: it does not tell."""
 
 
 Contender = Callable[[Place], AbstractAsyncContextManager[Node]]
@@ -65,12 +66,18 @@ class Timing:
     case: str
     rows: int
     seconds: tuple[float, ...]
-    bytes_a_row: float
+    bytes_a_row: float | None
     """Sent by the node that sends most."""
+
+    def row(self, case: str, contender: str) -> dict[str, Any]:
+        """The result as a benchmark shows it."""
+        row = result(case, contender, self.rows, self.seconds, digits=5)
+        return row if self.bytes_a_row is None else {**row, "bytes_per_row": self.bytes_a_row}
 
 
 def measure(
-    module: str, contender: str, sizes: Sequence[int], runs: int, seconds: float, argument: int
+    module: str, contender: str, sizes: Sequence[int], runs: int, seconds: float, argument: int,
+    python: str = sys.executable, processes: int = NODES,
 ) -> list[Timing]:
     """Run `contenders(argument)[contender]` of a module, a size after another.
 
@@ -81,27 +88,30 @@ def measure(
         runs: repetitions after one that warms up and is checked.
         seconds: for all of it.
         argument: for the module.
+        python: the interpreter of the processes.
+        processes: with helpers that a contender needs.
 
     Raises:
         RuntimeError: a process failed, a result was wrong, or time ran out.
     """
     with tempfile.TemporaryDirectory(prefix="winnow-benchmark-") as folder:
-        ports = [str(free_port()) for _ in range(NODES)]
+        ports = [str(free_port()) for _ in range(processes)]
         log = Path(folder) / "log"
-        processes = [
+        children = [
             spawn_tied(
-                [sys.executable, "-m", "benchmarks.trio", module, contender, str(number), folder, ",".join(ports),
+                [python, "-m", "benchmarks.trio", module, contender, str(number), folder, ",".join(ports),
                  ",".join(map(str, sizes)), str(runs), str(argument)],
                 log, ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, pipe=True,
             )
-            for number in range(NODES)
+            for number in range(processes)
         ]
         try:
-            found = [json.loads(process.communicate(timeout=seconds)[0] or "null") for process in processes]
+            outputs = [process.communicate(timeout=seconds)[0].splitlines() for process in children]
         finally:
-            stop_all(processes)
-        if any(each is None for each in found):
+            stop_all(children)
+        if any(process.returncode for process in children):
             raise RuntimeError(f"{module} {contender}: {log.read_text()[-2000:]}")
+    found = [json.loads(lines[-1]) for lines in outputs]  # before it, contenders may print
     return [_merged(parts) for parts in zip(*found, strict=True)]
 
 
@@ -109,8 +119,9 @@ def _merged(parts: Sequence[dict[str, Any]]) -> Timing:
     begins, ends = ([each[key] for each in parts] for key in ("begins", "ends"))
     starts, stops = (map(max, *each) for each in (begins, ends))
     seconds = tuple(stop - start for start, stop in zip(starts, stops, strict=True))
-    rows = parts[0]["rows"]
-    return Timing(parts[0]["case"], rows, seconds, round(max(each["sent"] for each in parts) / rows, 2))
+    rows, sent = parts[0]["rows"], [each["sent"] for each in parts]
+    bytes_a_row = None if None in sent else round(max(sent) / rows, 2)
+    return Timing(parts[0]["case"], rows, seconds, bytes_a_row)
 
 
 async def _node(contender: Contender, place: Place, sizes: Sequence[int], runs: int) -> list[dict[str, Any]]:
@@ -126,7 +137,8 @@ async def _node(contender: Contender, place: Place, sizes: Sequence[int], runs: 
                     begins.append(time.monotonic())
                     await work()
                     ends.append(time.monotonic())
-                sent = (node.sent() - before) / runs
+                after = node.sent()
+                sent = None if before is None or after is None else (after - before) / runs
                 found.append({"case": name, "rows": rows, "begins": begins, "ends": ends, "sent": sent})
     return found
 

@@ -4,46 +4,26 @@
 - `public`: everybody does.
 
 Contenders: `winnow` over its TLS links; `prototype` (shared/prototypes, when it lies beside this folder), which tests
-every row for every window.
+every row for every window; `spu` (benchmarks.spu_nodes), which does so too, in an environment of its own.
 """
 
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks import engine
-from benchmarks.report import case
+from benchmarks.foreign import SPU, interpreter
+from benchmarks.rows import Windowed
 from benchmarks.trio import Case, Contender, Place, measure
 from mpc.groups import sums_by_group, sums_by_known_group
 from mpc.share import Share
 
 ROWS, WINDOWS = 65_536, 24
 SECONDS = 600.0
-VALUES = 10_000
-"""Values are below this."""
-Ints = NDArray[np.int64]
-
-
-class Data(NamedTuple):
-    """Plain rows, and the sums."""
-
-    windows: Ints
-    values: Ints
-    sums: Ints
-
-    @classmethod
-    def of(cls, rows: int, count: int) -> "Data":
-        """The same at every process."""
-        rng = np.random.default_rng(rows)
-        windows, values = rng.integers(0, count, rows), rng.integers(0, VALUES, rows)
-        sums = np.zeros(count, np.int64)
-        np.add.at(sums, windows, values)
-        return cls(windows, values, sums)
 
 
 class WinnowNode(engine.WinnowNode):
@@ -53,7 +33,7 @@ class WinnowNode(engine.WinnowNode):
 
     async def cases(self, rows: int) -> Mapping[str, Case]:
         """See benchmarks.trio.Node."""
-        data, mine = Data.of(rows, self.count), self.engine.number == 0
+        data, mine = Windowed.of(rows, self.count), self.engine.number == 0
         windows, values = [
             await self.engine.input(0, column if mine else None, (rows,)) for column in (data.windows, data.values)
         ]
@@ -78,7 +58,7 @@ class PrototypeNode(engine.PrototypeNode):
 
     async def cases(self, rows: int) -> Mapping[str, Case]:
         """See benchmarks.trio.Node."""
-        data, rss = Data.of(rows, self.count), self.rss
+        data, rss = Windowed.of(rows, self.count), self.rss
         windows, values = [
             await rss.input(0, column.astype(np.uint64), (rows,)) for column in (data.windows, data.values)
         ]
@@ -121,7 +101,9 @@ def measure_window(rows: int | None, runs: int, count: int) -> list[dict[str, An
         if contender == "prototype" and not engine.has_prototypes():
             sys.stderr.write("prototype: not beside this folder, left out\n")
             continue
-        for each in measure("benchmarks.window", contender, [rows or ROWS], runs, SECONDS, count):
-            row = case(f"{each.case}, {count} windows", contender, each.rows, each.seconds, digits=5)
-            found.append({**row, "bytes_per_row": each.bytes_a_row})
+        timings = measure("benchmarks.window", contender, [rows or ROWS], runs, SECONDS, count)
+        found += [each.row(f"{each.case}, {count} windows", contender) for each in timings]
+    if python := interpreter(SPU):
+        timings = measure("benchmarks.spu_nodes", "window", [rows or ROWS], runs, SECONDS, count, python)
+        found += [each.row(f"{each.case}, {count} windows", "spu") for each in timings]
     return found

@@ -1,0 +1,94 @@
+"""Made-up rows of the MPC benchmarks, and what must come of them.
+
+Needs numpy alone: contenders with an environment of their own import it too.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+DECLARED = 2**30
+GROUPS = 8
+VALUES = 10_000
+"""Values in windows are below this."""
+Ints = NDArray[np.int64]
+
+
+class Rows(NamedTuple):
+    """Plain rows, and what must come of them."""
+
+    x: Ints
+    y: Ints
+    z: Ints
+    groups: Ints
+    indicator: Ints
+
+    @classmethod
+    def of(cls, rows: int) -> "Rows":
+        """The same at every process."""
+        rng = np.random.default_rng(rows)
+        x, y = (rng.integers(0, DECLARED, rows) for _ in range(2))
+        return cls(x, y, rng.integers(0, 1000, rows), rng.integers(0, GROUPS, rows), rng.integers(0, 2, rows))
+
+    def expected(self) -> dict[str, Ints]:
+        """Case → its result; of the shuffle, sorted."""
+        sums = np.zeros(GROUPS, np.int64)
+        np.add.at(sums, self.groups, self.y)
+        less, zero = (self.x < self.y).astype(np.int64), (self.z == 0).astype(np.int64)
+        return {
+            "multiply": self.x * self.y, "less": less, "less-undeclared": less, "equal-zero": zero,
+            "equal-zero-undeclared": zero, "inner": np.dot(self.x, self.y).reshape(1), "shuffle": np.sort(self.x),
+            "group-by-8": sums, "indicator-sum": np.dot(self.indicator, self.y).reshape(1),
+        }
+
+
+def agrees(name: str, found: NDArray[Any], expected: Mapping[str, Ints]) -> bool:
+    """Whether a revealed result is what it must be."""
+    values = np.asarray(found).reshape(-1).astype(np.uint64).view(np.int64)
+    return bool(np.array_equal(np.sort(values) if name == "shuffle" else values, expected[name]))
+
+
+class Windowed(NamedTuple):
+    """Plain rows, and the sums."""
+
+    windows: Ints
+    values: Ints
+    sums: Ints
+
+    @classmethod
+    def of(cls, rows: int, count: int) -> "Windowed":
+        """The same at every process."""
+        rng = np.random.default_rng(rows)
+        windows, values = rng.integers(0, count, rows), rng.integers(0, VALUES, rows)
+        sums = np.zeros(count, np.int64)
+        np.add.at(sums, windows, values)
+        return cls(windows, values, sums)
+
+
+class Registers(NamedTuple):
+    """Link keys and values of each register."""
+
+    keys: tuple[Ints, ...]
+    values: tuple[Ints, ...]
+
+    @classmethod
+    def of(cls, rows: int) -> "Registers":
+        """The same at every process."""
+        rng = np.random.default_rng(rows)
+        people = rng.permutation(2 * rows)
+        starts = (0, rows // 2, rows // 4)
+        return cls(
+            tuple(people[start : start + rows] for start in starts),
+            tuple(rng.integers(1, 1000, rows) for _ in starts),
+        )
+
+    def total(self) -> int:
+        """Σ of the products of the three values of everybody whom all three have."""
+        product = np.ones(2 * len(self.keys[0]), np.int64)
+        for keys, values in zip(self.keys, self.values, strict=True):
+            mine = np.zeros_like(product)
+            mine[keys] = values
+            product *= mine
+        return int(product.sum())
