@@ -35,7 +35,7 @@ lint: setup
 # Tests that count on having the machine to themselves: one after another. All others side by side, a file on one worker,
 # since tests of a file share what is slow to make. Those that start the system's processes wait half of their time, so
 # there is a worker more than processors.
-ALONE := tests/attacks/test_inspection.py tests/attacks/test_planted.py
+ALONE := tests/attacks/test_inspection.py tests/attacks/test_planted.py tests/integration/test_hang.py
 WORKERS := $(shell expr $$(nproc) + 1)
 test: setup
 	$(PYTHON) infra/local/prerequisites.py --for-tests
