@@ -151,7 +151,6 @@ class PrototypeNode:
 
         return {name: Case(rows, run, partial(correct, name)) for name, run in work.items()}
 
-
     async def by_group(self, groups: Any, values: Any, count: int) -> list[Any]:
         """Each row tested for each group."""
         found = []
@@ -177,9 +176,12 @@ async def prototype(place: Place, node: type[PrototypeNode] = PrototypeNode) -> 
     yield node(one)
 
 
-def has_prototypes() -> bool:
-    """Whether the prototypes lie beside this folder."""
-    return (PROTOTYPES / "rss.py").is_file()
+def present() -> tuple[str, ...]:
+    """Contenders of benchmarks with a prototype: that too if it lies beside this folder; else it says so on stderr."""
+    if (PROTOTYPES / "rss.py").is_file():
+        return "winnow", "prototype"
+    sys.stderr.write("prototype: not beside this folder, left out\n")
+    return ("winnow",)
 
 
 def contenders(_: int) -> Mapping[str, Contender]:
@@ -191,10 +193,7 @@ def measure_engine(rows: int | None, runs: int) -> list[dict[str, Any]]:
     """All contenders that are here, over the sizes, or `rows` alone."""
     sizes = SIZES if rows is None else (rows,)
     found = []
-    for contender in contenders(GROUPS):
-        if contender == "prototype" and not has_prototypes():
-            sys.stderr.write("prototype: not beside this folder, left out\n")
-            continue
+    for contender in present():
         timings = measure("benchmarks.engine", contender, sizes, runs, SECONDS, GROUPS)
         found += [each.row(each.case, contender) for each in timings]
     timings = measure("benchmarks.mpyc_nodes", "mpyc", [min(*sizes, MOST_OF_MPYC)], runs, SECONDS, GROUPS)

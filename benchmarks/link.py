@@ -8,9 +8,7 @@ Contenders: `winnow` over its TLS links, with dummies; `prototype` (shared/proto
 `tno`, `cold` of 100 rows, TNO's secure inner join with its helper, in an environment of its own (benchmarks.tno_nodes).
 """
 
-import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from functools import partial
 from statistics import median
 from typing import Any
@@ -20,9 +18,8 @@ import numpy as np
 from benchmarks import engine
 from benchmarks.foreign import TNO, interpreter
 from benchmarks.rows import Registers
-from benchmarks.trio import Case, Contender, Place, Timing, measure
+from benchmarks.trio import Case, Contender, Timing, measure
 from mpc.aes import draw_key, expand_key
-from mpc.engine import Bits
 from mpc.linkage import Columns, LinkedShard, align, link
 from mpc.share import Share
 
@@ -48,7 +45,7 @@ class WinnowNode(engine.WinnowNode):
 
         async def cold() -> list[Share]:
             expanded = await expand_key(node, draw_key(node))
-            return await aligned(await link(node, expanded, [Bits(each.parts) for each in registers], DUMMIES))
+            return await aligned(await link(node, expanded, registers, DUMMIES))
 
         async def correct(found: list[Share]) -> bool:
             product = await node.multiply(await node.multiply(found[0], found[1]), found[2])
@@ -65,7 +62,8 @@ class PrototypeNode(engine.PrototypeNode):
         """See benchmarks.trio.Node."""
         import join_aes  # type: ignore[import-not-found]  # only where the prototypes are
 
-        rss, data, total = self.rss, Registers.of(rows), Registers.of(rows).total()
+        rss, data = self.rss, Registers.of(rows)
+        total = data.total()
         registers = [await rss.input(0, keys.astype(np.uint64), (rows,), xor=True) for keys in data.keys]
         columns = [await rss.input(0, values.astype(np.uint64), (rows,)) for values in data.values]
         bits = np.where(np.arange(128) % 3 == 0, np.uint64(0), ~np.uint64(0))
@@ -103,26 +101,16 @@ class PrototypeNode(engine.PrototypeNode):
 
 def contenders(_: int) -> Mapping[str, Contender]:
     """All that run as three processes."""
-
-    def of(linked: Any, node: Any) -> Contender:
-        @asynccontextmanager
-        async def one(place: Place) -> AsyncIterator[Any]:
-            async with linked(place, node) as found:
-                yield found
-
-        return one
-
-    return {"winnow": of(engine.winnow, WinnowNode), "prototype": of(engine.prototype, PrototypeNode)}
+    return {
+        "winnow": partial(engine.winnow, node=WinnowNode), "prototype": partial(engine.prototype, node=PrototypeNode),
+    }
 
 
 def measure_link(rows: int | None, runs: int) -> list[dict[str, Any]]:
     """All contenders that are here, over the sizes, or `rows` alone."""
     sizes = SIZES if rows is None else (rows,)
     found = []
-    for contender in contenders(0):
-        if contender == "prototype" and not engine.has_prototypes():
-            sys.stderr.write("prototype: not beside this folder, left out\n")
-            continue
+    for contender in engine.present():
         timings = measure("benchmarks.link", contender, sizes, runs, SECONDS, 0)
         found += [each.row(each.case, contender) for each in timings]
     if python := interpreter(TNO):

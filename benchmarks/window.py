@@ -7,7 +7,6 @@ Contenders: `winnow` over its TLS links; `prototype` (shared/prototypes, when it
 every row for every window; `spu` (benchmarks.spu_nodes), which does so too, in an environment of its own.
 """
 
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -97,10 +96,7 @@ def contenders(count: int) -> Mapping[str, Contender]:
 def measure_window(rows: int | None, runs: int, count: int) -> list[dict[str, Any]]:
     """All contenders that are here."""
     found = []
-    for contender in ("winnow", "prototype"):
-        if contender == "prototype" and not engine.has_prototypes():
-            sys.stderr.write("prototype: not beside this folder, left out\n")
-            continue
+    for contender in engine.present():
         timings = measure("benchmarks.window", contender, [rows or ROWS], runs, SECONDS, count)
         found += [each.row(f"{each.case}, {count} windows", contender) for each in timings]
     if python := interpreter(SPU):
