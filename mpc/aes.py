@@ -104,11 +104,13 @@ class SharedKey:
             raise ProtocolError(f"a shared key has {2 * KEY_BYTES} bytes, found {len(self.parts)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RoundKeys:
-    """An expanded shared key: `planes` (2, 11, 8, 16, 1) uint64 words of all zeros or all ones per component."""
+    """An expanded shared key."""
 
+    key: SharedKey
     planes: Words
+    """(2, 11, 8, 16, 1) words of all zeros or all ones per component."""
 
 
 def draw_key(engine: Engine) -> SharedKey:
@@ -205,7 +207,7 @@ async def expand_key(engine: Engine, key: SharedKey) -> RoundKeys:
         current = np.concatenate(words, axis=2)
         schedule.append(current ^ _constant(_SBOX_CONSTANT))
         round_constant = round_constant << 1 ^ (0x11B if round_constant & 0x80 else 0)
-    return RoundKeys(np.stack(schedule, axis=1))
+    return RoundKeys(key, np.stack(schedule, axis=1))
 
 
 async def encrypt(engine: Engine, keys: RoundKeys, state: Bits, output_bytes: int = BLOCK_BYTES) -> Bits:
