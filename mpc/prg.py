@@ -47,6 +47,19 @@ def words(key: bytes, name: bytes, shape: tuple[int, ...]) -> Words:
     return out[:size].view("<u8").astype(np.uint64, copy=False).reshape(shape)
 
 
+def cover(values: Words, *streams: CipherContext) -> None:
+    """XORs a contiguous array with what comes next in the streams, in place, a piece in the cache at a time."""
+    flat = values.reshape(-1).view(np.uint8).data
+    length = min(len(flat), len(_ZEROS))
+    rooms = [np.empty(length + SLACK_BYTES, np.uint8).data for _ in streams]
+    for start in range(0, len(flat), len(_ZEROS)):
+        covered = piece = flat[start : start + len(_ZEROS)]
+        for stream, room in zip(streams, rooms, strict=True):
+            stream.update_into(covered, room[: len(piece) + SLACK_BYTES])
+            covered = room[: len(piece)]
+        piece[:] = covered
+
+
 def _stream(key: bytes, name: bytes) -> CipherContext:
     if len(name) != NAME_BYTES:
         raise ValueError(f"a stream's name has {len(name)} bytes; expected {NAME_BYTES}")
