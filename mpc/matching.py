@@ -85,9 +85,15 @@ def _inner(registers: Sequence[Register]) -> Rows:
     for party, (*earlier, new) in enumerate(registers):
         if party and not earlier:
             break  # everybody's rows are new: those of the first party are all that can be complete
-        where = [register[:-1] if other < party else register for other, register in enumerate(registers)]
-        rows = np.stack([find(register, new.tags) for register in where])
-        added.append(rows[:, (rows != NOWHERE).all(axis=0)])
+        rows = np.empty((len(registers), len(new.tags)), np.int64)
+        rows[party] = new.rows + np.int64(sum(len(tags) for tags, _ in earlier))
+        complete = np.arange(len(new.tags))
+        for other, register in enumerate(registers):
+            if other != party:
+                found = find(register[:-1] if other < party else register, new.tags[complete])
+                rows[other, complete] = found
+                complete = complete[found != NOWHERE]
+        added.append(rows[:, complete])
     return np.concatenate(added, axis=1)
 
 
