@@ -159,19 +159,20 @@ class Link(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._writable.set()
 
-    def write(self, *parts: bytes | memoryview) -> None:
+    def write(self, frame: bytes | memoryview) -> None:
         """Queues bytes. Raises: PeerLost when the link has ended."""
         if self._transport is None or self._error is not None:
             raise PeerLost("the link has ended")
-        self._transport.writelines(parts)
+        self._transport.write(frame)
 
     def write_data(self, tag: bytes, channel: int, label: int, payload: bytes | memoryview) -> None:
         """Queues a message. Raises: PeerLost when the link has ended."""
         view = memoryview(payload).cast("B")
-        pieces = [view[start : start + WRITE_PIECE_BYTES] for start in range(0, len(view), WRITE_PIECE_BYTES)]
-        self.write(data_header(tag, channel, label, len(view)), *pieces[:1])
-        for piece in pieces[1:]:
-            self.write(piece)
+        header = data_header(tag, channel, label, len(view))
+        first = WRITE_PIECE_BYTES - len(header)
+        self.write(b"".join((header, view[:first])))
+        for start in range(first, len(view), WRITE_PIECE_BYTES):
+            self.write(view[start : start + WRITE_PIECE_BYTES])
 
     @property
     def writable(self) -> bool:
