@@ -28,6 +28,12 @@ async def inner(op: Operation, x: Words, y: Words) -> Words:
     return await _reshare(op, parts)
 
 
+async def matmul(op: Operation, x: Words, y: Words) -> Words:
+    """(2, …, a, n) × (2, …, n, b) → (2, …, a, b). One round, 8 bytes an entry."""
+    columns = np.ascontiguousarray(np.swapaxes(y, -1, -2))
+    return await inner(op, x[..., :, np.newaxis, :], columns[..., np.newaxis, :, :])
+
+
 async def gram(op: Operation, x: Words) -> Words:
     """(2, …, q, n) → (2, …, q, q), symmetric. One round, 8 bytes per entry of the upper triangle.
 
