@@ -1,9 +1,12 @@
 """The ring engine: vectors of 64-bit integers and words among three nodes, two of which know them together.
 
-Semi-honest: the nodes follow the program and no two put their heads together. A wrong *opening* is noticed,
-because two nodes hold what the third lacks: one sends it, the other a digest. A wrong *product* is not: a node
-that adds an error to its part of a product shifts the result unseen. `verify` is the place where a verified mode
-(Chida et al., CRYPTO 2018) would check products before anything opens.
+Semi-honest: the nodes follow the program and no two put their heads together. What is noticed beyond that:
+- in `verify`, before every opening: another program, an entered component that its two holders hold differently, a
+  shuffle that changes the sum of its rows;
+- in an opening: a wrong component, because two nodes hold what the third lacks: one sends it, the other a digest.
+A wrong *product* is not: a node that adds an error to its part of a product, or enters something else than it should
+into a comparison, shifts the result unseen. Nor is an error in a shuffle that cancels in the sum. `verify` is the place
+where a verified mode (Chida et al., CRYPTO 2018) would check products.
 
 All three nodes start the same operations in the same order. Operations may run side by side (`asyncio.gather` of
 engine calls), but an opening stands alone; programs that run side by side take an engine each, on channels of
@@ -20,6 +23,7 @@ from typing import NoReturn, TypeVar
 import numpy as np
 
 from mpc import arithmetic, boolean, share, shuffle, truncation
+from mpc.checks import DIGEST_BYTES, Checks, digest
 from mpc.errors import IntegrityError, ProtocolError
 from mpc.operation import MAX_OPERATIONS, Operation
 from mpc.prg import PairStream
@@ -28,8 +32,6 @@ from mpc.shuffle import Permutation
 from mpc.wire import Wire
 
 __all__ = ["Bits", "Engine", "Permutation", "Share"]
-
-DIGEST_BYTES = 32
 
 T = TypeVar("T", Share, Bits)
 
@@ -49,6 +51,7 @@ class Engine:
             PairStream(wire.pair_key((wire.number + 1) % 3, b"ring engine")),
         )
         self._operations = 0
+        self._checks = Checks(wire)
         self._transcript = hashlib.sha256(b"winnow ring transcript v1" + wire.attempt)
 
     @property
@@ -72,15 +75,20 @@ class Engine:
     async def input(self, owner: int, values: Public | None, shape: tuple[int, ...]) -> Share:
         """Shares private integers of node `owner`; the other two pass None.
 
-        One round, 8 bytes a value from the owner to one node. Leaks the shape.
+        One round, 8 bytes a value from the owner to one node. Leaks the shape. Whatever the owner sends is a sharing of
+        some value; `verify` finds out if it holds another component than it sent.
         """
         op = self._begin("input", shape, owner)
-        return Share(await _enter(op, owner, values, shape, xor=False))
+        entered = await _enter(op, owner, values, shape, xor=False)
+        self._checks.held(op.number, entered)
+        return Share(entered)
 
     async def input_bits(self, owner: int, values: Public | None, shape: tuple[int, ...]) -> Bits:
         """As `input`, for XOR-shared words."""
         op = self._begin("input bits", shape, owner)
-        return Bits(await _enter(op, owner, values, shape, xor=True))
+        entered = await _enter(op, owner, values, shape, xor=True)
+        self._checks.held(op.number, entered)
+        return Bits(entered)
 
     async def multiply(self, x: Share, y: Share) -> Share:
         """x·y modulo 2^64, broadcast as in numpy. One round, 8 bytes a value and node."""
@@ -186,6 +194,7 @@ class Engine:
         """
         op = self._begin("shuffle", x.shape, isinstance(x, Bits))
         moved = await shuffle.apply(op, x.parts, permutation, xor=isinstance(x, Bits))
+        self._checks.kept(op.number, x.parts, moved, xor=isinstance(x, Bits))
         return replace(x, parts=moved)
 
     async def open(self, x: Share) -> Words:
@@ -202,21 +211,29 @@ class Engine:
         return self._opened(np.bitwise_xor.reduce(parts, axis=0).reshape(x.shape))
 
     async def verify(self) -> None:
-        """Compares transcripts with both peers. One round, 32 bytes to each.
+        """Stands before every opening: compares what must be alike. One round, 96 bytes to each peer.
 
-        Finds nodes that run different programs, shapes or openings; not a wrong product.
+        Finds nodes that ran different programs, shapes or openings, hold an entered component differently, or got other
+        sums from a shuffle (`mpc.checks`); not a wrong product.
         Raises: IntegrityError.
         """
-        mine = self.transcript
+        self._checks.settle()
+        transcript, sums = self.transcript, self._checks.sums
         op = self._begin("verify", ())
         step = op.step()
-        words = np.frombuffer(mine, "<u8").astype(np.uint64)
-        for peer in (op.previous, op.next):
-            op.send(peer, step, words)
-        for peer in (op.previous, op.next):
-            theirs = await op.receive(peer, step, words.shape)
-            if not np.array_equal(theirs, words):
-                self._refuse(f"node {peer} has done something else than node {self.number} in this attempt")
+        mine = {peer: b"".join((transcript, self._checks.held_with(peer), sums)) for peer in (op.previous, op.next)}
+        for peer, told in mine.items():
+            op.send(peer, step, _words(told))
+        for peer, told in mine.items():
+            theirs = (await op.receive(peer, step, (len(told) // 8,))).tobytes()
+            for place, found in enumerate((
+                f"node {peer} has done something else than node {self.number} in this attempt",
+                f"nodes {peer} and {self.number} hold a component of an input that differs",
+                f"nodes {peer} and {self.number} have other sums of shuffled rows: a shuffle was wrong",
+            )):
+                part = slice(DIGEST_BYTES * place, DIGEST_BYTES * (place + 1))
+                if not hmac.compare_digest(theirs[part], told[part]):
+                    self._refuse(found)
 
     async def _all_parts(self, name: str, x: Share | Bits) -> Words:
         """(3, size): this node's two components, then the one it lacks.
@@ -229,15 +246,15 @@ class Engine:
         parts = np.empty((3, x.size), np.uint64)
         parts[:2] = x.parts.reshape(2, -1)
         op.send(op.next, step, parts[0])
-        op.send(op.previous, step, _digest(op.number, parts[1]))
+        op.send(op.previous, step, _words(digest(op.number, parts[1])))
         await op.receive_into(op.previous, step, parts[2])
         echo = await op.receive(op.next, step, (DIGEST_BYTES // 8,))
-        if not hmac.compare_digest(echo.tobytes(), _digest(op.number, parts[2]).tobytes()):
+        if not hmac.compare_digest(echo.tobytes(), digest(op.number, parts[2])):
             self._refuse(f"nodes {op.previous} and {op.next} disagree about a component in an opening")
         return parts
 
     def _opened(self, values: Words) -> Words:
-        self._transcript.update(_digest(self._operations, values.reshape(-1)).tobytes())
+        self._transcript.update(digest(self._operations, values))
         return values
 
     def _refuse(self, found: str) -> NoReturn:
@@ -269,11 +286,9 @@ async def _enter(
     return (await op.enter(owner, flat, math.prod(shape), xor=xor)).reshape(2, *shape)
 
 
-def _digest(operation: int, values: Words) -> Words:
-    """32 bytes as four words: SHA-256 of the operation's number and the values."""
-    state = hashlib.sha256(operation.to_bytes(8, "little"))
-    state.update(np.ascontiguousarray(values).astype("<u8", copy=False).reshape(-1).view(np.uint8).data)
-    return np.frombuffer(state.digest(), "<u8").astype(np.uint64)
+def _words(content: bytes) -> Words:
+    """A digest as words, which is what operations send."""
+    return np.frombuffer(content, "<u8").astype(np.uint64)
 
 
 def _broadcastable(x: Share | Bits, y: Share | Bits, least: int) -> tuple[Words, Words]:

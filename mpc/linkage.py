@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from mpc.aes import RoundKeys, tags
 from mpc.engine import Engine, Permutation
-from mpc.errors import MpcError
+from mpc.errors import IntegrityError, MpcError
 from mpc.share import Bits, Share
 
 MIN_PARTIES, MAX_PARTIES = 2, 5
@@ -236,6 +236,8 @@ async def link(
 
     Raises:
         LinkageError: number of parties or rows out of bounds, or a repeated link key.
+        IntegrityError: fewer rows match than this node itself entered into every register: some node shuffled or
+            enciphered wrongly. That finds what spoils all rows of a register, not what spoils a few.
     """
     parties = len(registers)
     if not MIN_PARTIES <= parties <= MAX_PARTIES:
@@ -244,13 +246,11 @@ async def link(
     rows = tuple(register.parts.shape[1] + added for register in registers)
     if max(rows) > MAX_ROWS:
         raise LinkageError(f"a register of {max(rows)} rows; at most {MAX_ROWS} fit. Agree on more shards.")
-    region_cap(parties, dummies)
     filled = [register.parts for register in registers]
+    own = draw_dummies(parties, dummies, randbits)
     if dummies:
-        shape = (parties, dummies)
         for node in range(NODES):
-            own = draw_dummies(parties, dummies, randbits) if node == engine.number else None
-            entered = await engine.input_bits(node, own, shape)
+            entered = await engine.input_bits(node, own if node == engine.number else None, own.shape)
             filled = [np.concatenate([f, entered.parts[:, p]], axis=1) for p, f in enumerate(filled)]
     permutations, shuffled = [], []
     for register in filled:
@@ -259,6 +259,14 @@ async def link(
         shuffled.append((await engine.shuffle(Bits(register[:, None]), permutation)).parts[:, 0])
     opened = await tags(engine, keys, Bits(np.concatenate(shuffled, axis=1)))
     order = match(np.split(opened, np.cumsum(rows)[:-1]))
+    expected = match(list(own)).shape[1]
+    if order.shape[1] < expected:
+        error = IntegrityError(
+            "fewer rows of the registers match than this node made to match: a node shuffled or enciphered wrongly;"
+            " nothing of this attempt may be used, compare the nodes' versions"
+        )
+        engine.wire.fail(error)
+        raise error
     return LinkedShard(tuple(permutations), rows, added, order)
 
 

@@ -48,7 +48,7 @@ class Vectors:
     # -- one round each
     async def reshare(self, x: Residues) -> Residues:
         """A sum of products of shares (degree 2) as fresh shares of degree 1."""
-        self._session.payload_bytes = x.size * RESIDUE_BYTES
+        self._session.step_of_mpyc(x.size * RESIDUE_BYTES)
         flat = field_array(x.reshape(-1) % PRIME, check=False)
         fresh: Residues = (await self._session.runtime._reshare(flat)).value.reshape(x.shape)  # noqa: SLF001
         await self._session.wire.drain()
@@ -59,24 +59,32 @@ class Vectors:
         return await self.reshare(x * y) if x.size else x * y
 
     async def open(self, x: Residues) -> Residues:
-        """The values, at all nodes; all three shares are compared.
+        """The values, at all nodes; all three shares are compared. Two rounds with `Session.verify`.
 
         The shares themselves become known, so x comes from `reshare` plus lifted masks, never from inputs alone.
 
         Raises:
-            IntegrityError: a peer's share does not fit the other two.
+            IntegrityError: a peer's share does not fit the other two, or a peer did something else before.
         """
         session, payload = self._session, encode(x)
+        await session.verify()
         peers = (session.up, session.down)
         received = await session.exchange(dict.fromkeys(peers, payload), dict.fromkeys(peers, len(payload)))
         shares = {session.number: x, **{peer: decode(received[peer]) for peer in peers}}
         if not on_a_line(shares[0], shares[1], shares[2]).all():
             raise IntegrityError("the three shares of a masked value in the tail do not agree")
-        return at_zero(shares[0], shares[1])
+        opened = at_zero(shares[0], shares[1])
+        session.record(encode(opened))
+        return opened
 
     async def private(self, x: Residues) -> Residues:
-        """This node's share of x for the recipient: re-randomised by sharings of 0 that all three nodes deal."""
-        self._session.payload_bytes = x.size * RESIDUE_BYTES
+        """This node's share of x for the recipient: re-randomised by sharings of 0 that all three nodes deal.
+
+        Raises:
+            IntegrityError: a peer did something else before.
+        """
+        await self._session.verify()
+        self._session.step_of_mpyc(x.size * RESIDUE_BYTES)
         zeros = field_array(np.zeros(x.size, dtype=object), check=False)
         dealt = await self._session.runtime.input(zeros)
         fresh: Residues = (x + sum(each[0].value for each in dealt)) % PRIME
