@@ -8,6 +8,7 @@ node and not at another: so nodes compare `totals` before every run, and all beg
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,9 @@ from mpc.changes import changed
 from mpc.disclosure import atom_ranges, judge, opened
 from mpc.engine import Engine
 from mpc.linkage import Columns, LinkedShard, align, link, repeatable
+from mpc.moments import capped, cell_statistics, incomplete
 from mpc.share import Bits, Share
-from mpc.statistics import ShardStatistics, capped, cell_statistics, incomplete
+from mpc.statistics import ShardStatistics
 from mpc.tail import AlertBatch, CellBatch, alert_states, estimate
 from policy.agreement import NODES, Terms
 from policy.plan import Plan
@@ -56,14 +58,29 @@ class Computation:
     """One node's computation under one agreement."""
 
     def __init__(
-        self, terms: Terms, plans: Sequence[Plan], store: ShareStore, number: int, noise_key: bytes
+        self, terms: Terms, plans: Sequence[Plan], store: ShareStore, number: int, noise_key: bytes,
+        folder: Path | None = None,
     ) -> None:
-        """`noise_key`: 32 secret bytes of this node, from which its dummy patients follow."""
+        """Nothing is linked yet.
+
+        Args:
+            terms: of the agreement.
+            plans: that may be asked for.
+            store: this node's shares.
+            number: of this node.
+            noise_key: 32 secret bytes of this node, from which its dummy patients follow.
+            folder: where running totals have room (mpc.totals).
+        """
         self._terms, self._plans, self._store, self._number = terms, tuple(plans), store, number
-        self._noise_key = noise_key
+        self._noise_key, self._folder = noise_key, folder
         draft = terms.draft
         self._atoms = draft.lattice.atoms
-        self._needed = frozenset(c.name for plan in plans for c in plan.columns)
+        needed = frozenset(c.name for plan in plans for c in plan.columns)
+        self._read = {
+            position: [c for m in draft.party_measures(party.name) for c in m.columns if c in needed]
+            for position, party in enumerate(draft.parties)
+        }
+        """Party's position → its shared columns that a plan needs, in the agreement's order."""
         self._linked: dict[int, LinkedShard] = {}
         self._statistics: dict[int, dict[int, ShardStatistics]] = {}
         """Edition → shard → its running totals."""
@@ -130,7 +147,9 @@ class Computation:
                 statistics = self._statistics.setdefault(edition, {})
                 for shard, linked in self._linked.items():
                     if shard not in statistics:
-                        statistics[shard] = ShardStatistics(self._plans, self._atoms, linked.linked)
+                        statistics[shard] = ShardStatistics(
+                            self._plans, self._atoms, linked.linked, self._folder
+                        )
                 await self._extend_edition(engine, edition, stop)
         except BaseException:
             self.forget_totals()
@@ -150,28 +169,37 @@ class Computation:
         self._statistics, self.totals = {}, ""
 
     async def _extend_edition(self, engine: Engine, edition: int, stop: int) -> None:
-        """Add panes to all shards, which are equally far: what is aligned waits for the same messages."""
-        statistics, draft = self._statistics[edition], self._terms.draft
-        columns = {position: self._columns(party.name) for position, party in enumerate(draft.parties)}
-        pane = sum(linked.rows[at] * len(names) for linked in self._linked.values() for at, names in columns.items())
+        """Add panes to all shards, which are equally far."""
+        statistics = self._statistics[edition]
+        pane = {
+            shard: sum(linked.rows[at] * len(names) for at, names in self._read.items())
+            for shard, linked in self._linked.items()
+        }
         first_missing = min(each.next_pane for each in statistics.values())
-        for first, last in self._steps(first_missing, stop, max(1, VALUES_AT_ONCE // max(pane, 1))):
-            places = [(shard, at) for shard in self._linked for at, names in columns.items() if names]
-            rows = await align(engine, [
-                Columns(self._linked[shard], at, self._stored(shard, at, range(first, last), edition))
-                for shard, at in places
-            ])
-            aligned: dict[int, dict[str, Share]] = {shard: {} for shard in self._linked}
-            for (shard, at), values in zip(places, rows, strict=True):
-                table = values.reshape(last - first, len(columns[at]), self._linked[shard].linked)
-                aligned[shard] |= {name: table[:, place] for place, name in enumerate(columns[at])}
-            for shard, each in statistics.items():
-                await each.add_panes(engine, first, aligned[shard])
+        for first, last in self._steps(first_missing, stop, max(1, VALUES_AT_ONCE // max(sum(pane.values()), 1))):
+            for shards in _together(pane, VALUES_AT_ONCE // (last - first)):
+                aligned = await self._aligned(engine, shards, range(first, last), edition)
+                for shard in shards:
+                    await statistics[shard].add_panes(engine, first, aligned.pop(shard))
+
+    async def _aligned(
+        self, engine: Engine, shards: Sequence[int], panes: range, edition: int
+    ) -> dict[int, dict[str, Share]]:
+        """Shard → column → (panes, linked); all columns wait for the same messages."""
+        places = [(shard, at) for shard in shards for at, names in self._read.items() if names]
+        rows = await align(engine, [
+            Columns(self._linked[shard], at, self._stored(shard, at, panes, edition)) for shard, at in places
+        ])
+        found: dict[int, dict[str, Share]] = {shard: {} for shard in shards}
+        for (shard, at), values in zip(places, rows, strict=True):
+            table = values.reshape(len(panes), len(self._read[at]), self._linked[shard].linked)
+            found[shard] |= {name: table[:, place] for place, name in enumerate(self._read[at])}
+        return found
 
     def _stored(self, shard: int, position: int, panes: range, edition: int) -> Share:
         """(panes · columns, slots) of one party's columns, as they are in the store."""
         party = self._terms.draft.parties[position].name
-        stored = self._store.panes(party, shard, panes, self._columns(party), edition)
+        stored = self._store.panes(party, shard, panes, self._read[position], edition)
         return Share(stored.reshape(2, -1, stored.shape[-1]))
 
     def _steps(self, first: int, stop: int, chunk: int) -> list[tuple[int, int]]:
@@ -183,10 +211,6 @@ class Computation:
                 steps.append((begin, end))
                 begin = end
         return steps
-
-    def _columns(self, party: str) -> list[str]:
-        """The party's shared columns that a plan needs, in the agreement's order."""
-        return [c for m in self._terms.draft.party_measures(party) for c in m.columns if c in self._needed]
 
     async def opened(self, engine: Engine, judged: Share) -> ReleaseBits:
         """Open what `judge` decided."""
@@ -212,31 +236,20 @@ class Computation:
         Atoms in none of the ranges have zeros.
         """
         atoms = sorted({atom for first, last in ranges for atom in range(first, last)})
-        by_shard = []
-        for first, last in zip(self._statistics[0].values(), self._statistics[1].values(), strict=True):
-            step = _at_once(plan, first)
-            by_shard.append(Share.concat([
-                await changed(engine, plan, *(
-                    Share.stack([each.window(plan, *self._atoms[atom]) for atom in atoms[start : start + step]])
-                    for each in (first, last)
-                ))
-                for start in range(0, len(atoms), step)
-            ]))
-        counted = _total(by_shard)
-        every = np.zeros((2, len(self._atoms), *counted.shape[1:]), np.uint64)
-        every[:, atoms] = counted.parts
+        every = np.zeros((2, len(self._atoms), plan.counted_cells, len(plan.arms), 1 + bool(plan.outcome)), np.uint64)
+        for editions in zip(self._statistics[0].values(), self._statistics[1].values(), strict=True):
+            pieces = (each.windows(plan, [self._atoms[atom] for atom in atoms]) for each in editions)
+            for (place, before), (_, after) in zip(*pieces, strict=True):
+                every[:, atoms[place]] += (await changed(engine, plan, before, after)).parts
         return Share(every)
 
     async def _incomplete(self, engine: Engine, plan: Plan, windows: Sequence[Window]) -> Share:
         """(windows, counted cells, 1, 1) patients of all shards who did not do all that was due in a window."""
-        by_shard = []
+        found = np.zeros((2, len(windows), plan.counted_cells, 1, 1), np.uint64)
         for statistics in self._shards(windows):
-            step = _at_once(plan, statistics)
-            by_shard.append(Share.concat([
-                await incomplete(engine, _window_totals(statistics, plan, windows[start : start + step]))
-                for start in range(0, len(windows), step)
-            ]))
-        return _total(by_shard)
+            for place, totals in statistics.windows(plan, [(w.start, w.stop) for w in windows]):
+                found[:, place] += (await incomplete(engine, totals)).parts
+        return Share(found)
 
     async def estimate(
         self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits
@@ -312,29 +325,29 @@ class Computation:
         gram = np.zeros((2, len(kept), quantities, quantities), np.uint64)
         strata, shown = len(plan.strata), list(dict.fromkeys(w for w, _ in kept))
         for statistics in self._shards(windows):
-            step = _at_once(plan, statistics)
-            for start in range(0, len(shown), step):
-                chosen = shown[start : start + step]
-                totals = _window_totals(statistics, plan, [windows[w] for w in chosen])
-                if plan.cap is not None:
-                    totals = await capped(engine, plan, totals)
-                at = [place for place, (w, _) in enumerate(kept) if w in chosen]
-                rows = np.array([chosen.index(kept[place][0]) * strata + kept[place][1] for place in at])
-                cells = totals.reshape(len(chosen) * strata, quantities, statistics.linked).take(rows, axis=0)
+            for place, totals in statistics.windows(plan, [(windows[w].start, windows[w].stop) for w in shown]):
+                by_quantity = totals if plan.cap is None else await capped(engine, plan, totals)
+                chosen = shown[place]
+                at = [position for position, (w, _) in enumerate(kept) if w in chosen]
+                rows = np.array([chosen.index(kept[position][0]) * strata + kept[position][1] for position in at])
+                cells = by_quantity.reshape(len(chosen) * strata, quantities, totals.shape[-1]).take(rows, axis=0)
                 cell_sums, cell_gram = await cell_statistics(engine, cells)
                 sums[:, at] += cell_sums.parts
                 gram[:, at] += cell_gram.parts
         return sums, gram
 
 
-def _at_once(plan: Plan, statistics: ShardStatistics) -> int:
-    """Windows or atoms of a shard whose totals are worked on together."""
-    return max(1, VALUES_AT_ONCE // max(len(plan.strata) * len(plan.totals) * statistics.linked, 1))
-
-
-def _window_totals(statistics: ShardStatistics, plan: Plan, windows: Sequence[Window]) -> Share:
-    """(windows, cells, totals, linked)."""
-    return Share.stack([statistics.window(plan, window.start, window.stop) for window in windows])
+def _together(values: Mapping[int, int], most: int) -> list[list[int]]:
+    """Shards in groups whose values are together at most so many, or one shard."""
+    groups: list[list[int]] = []
+    left = 0
+    for shard, size in values.items():
+        if not groups or size > left:
+            groups.append([])
+            left = most
+        groups[-1].append(shard)
+        left -= size
+    return groups
 
 
 def _total(shares: Sequence[Share]) -> Share:

@@ -81,7 +81,9 @@ class Node:
         self._store = ShareStore(settings.store, terms, settings.number)
         self._inputs: Inputs = self._store
         noise_key = hmac.digest(records, b"winnow noise", "sha256")
-        self._computation = Computation(terms, self._plans, self._store, settings.number, noise_key)
+        self._computation = Computation(
+            terms, self._plans, self._store, settings.number, noise_key, settings.state,
+        )
         self._broker = settings.broker
         self._state = NodeState(settings.state, terms.hash)
         self._expected = Expected(terms, self._state, settings.number)
