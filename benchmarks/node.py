@@ -21,6 +21,7 @@ from benchmarks.trio import Case, Contender, Place, measure
 from evaluation.compute import Computation
 from evaluation.results import KpiShares
 from mpc.engine import Engine
+from mpc.transport import NodeLinks
 from mpc.wire import Wire
 from policy.agreement import Draft, Terms, compile_plans
 from policy.kpi import load_kpi
@@ -129,8 +130,9 @@ class MadeUpStore:
 class NodeOfTheRun:
     """The product's computation, from the registers to the outputs."""
 
-    def __init__(self, wire: Wire, folder: Path) -> None:
-        self._engine, self._folder = Engine(wire), folder
+    def __init__(self, links: NodeLinks, wire: Wire, folder: Path) -> None:
+        self._links, self._engine, self._folder = links, Engine(wire), folder
+        self._runs = 0
 
     async def barrier(self) -> None:
         """See benchmarks.trio.Node."""
@@ -148,12 +150,15 @@ class NodeOfTheRun:
         number, window = self._engine.number, terms.draft.lattice.scheduled[:1]
         store = cast("ShareStore", MadeUpStore(terms, number, rows))
         computation = Computation(terms, terms.plans, store, number, bytes([number]) * 32, self._folder)
-        await computation.link(self._engine)
-        await computation.extend(self._engine, window)
-        judged = await computation.judge(self._engine, terms.plans, window)
-        return await computation.estimate(
-            self._engine, terms.plans, window, await computation.opened(self._engine, judged)
-        )
+        self._runs += 1
+        async with self._links.attempt(b"run %d" % self._runs, engine.STALL_SECONDS) as wire:
+            engines = computation.engines(wire)
+            await computation.link(engines)
+            await computation.extend(engines, window)
+            judged = await computation.judge(engines, terms.plans, window)
+            return await computation.estimate(
+                engines, terms.plans, window, await computation.opened(engines, judged)
+            )
 
     async def _correct(self, terms: Terms, rows: int, found: tuple[KpiShares, ...]) -> bool:
         for plan, shares in zip(terms.plans, found, strict=True):
@@ -167,7 +172,7 @@ class NodeOfTheRun:
 async def winnow(place: Place) -> AsyncIterator[Any]:
     """Over TLS; running totals in a folder of the benchmark's own."""
     async with engine.linked(place) as links, links.attempt(b"benchmark", engine.STALL_SECONDS) as wire:
-        yield NodeOfTheRun(wire, place.folder)
+        yield NodeOfTheRun(links, wire, place.folder)
 
 
 def contenders(_: int) -> Mapping[str, Contender]:

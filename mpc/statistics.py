@@ -42,22 +42,22 @@ class Step(NamedTuple):
     rows: slice
 
 
-def steps(atoms: Sequence[Atom], values: int, rows: int) -> list[Step]:
+def steps(atoms: Sequence[Atom], values: int, rows: int, at_once: int) -> list[Step]:
     """Neighbouring atoms of one length, for all rows; or, where one atom is too much, for its rows in parts.
 
     Args:
         atoms: (start, stop) of panes.
         values: products of a row and pane.
         rows: of all.
+        at_once: most products of a step, unless one row has more.
 
     Returns:
-        Steps of at most VALUES_PER_STEP products, or of one row.
+        In the order of atoms, then rows.
     """
     found = []
     for length, same in groupby(atoms, key=lambda atom: atom[1] - atom[0]):
         run, a_row = list(same), max(values * length, 1)
-        together = max(1, VALUES_PER_STEP // max(a_row * rows, 1))
-        part = max(1, VALUES_PER_STEP // a_row)
+        together, part = max(1, at_once // max(a_row * rows, 1)), max(1, at_once // a_row)
         for start in range(0, len(run), together):
             found += [Step(run[start : start + together], each) for each in parts(rows, part)]
     return found
@@ -105,13 +105,16 @@ class ShardStatistics:
         """The first pane that is not in the totals yet."""
         return self._atoms[self._done][0] if self._done < len(self._atoms) else self._atoms[-1][1]
 
-    async def add_panes(self, engine: Engine, first_pane: int, aligned: Mapping[str, Share]) -> None:
+    async def add_panes(
+        self, engine: Engine, first_pane: int, aligned: Mapping[str, Share], at_once: int = VALUES_PER_STEP
+    ) -> None:
         """Add consecutive panes; those before the first and after the last atom are left aside.
 
         Args:
             engine: the ring engine.
             first_pane: index of the first of them.
             aligned: column name → (panes, linked) in linked order; every column of every plan.
+            at_once: products formed together.
 
         Raises:
             StatisticsError: a column is missing or has another shape, panes are skipped or repeated, or the panes
@@ -122,7 +125,7 @@ class ShardStatistics:
         if atoms and atoms[-1][1] > stop:
             raise StatisticsError(f"the panes end at {stop}, inside {atoms[-1]}; add whole atoms, when all are sealed")
         per_row = self._products.values + self._products.counted
-        for step in steps(atoms, per_row, self.linked):
+        for step in steps(atoms, per_row, self.linked, at_once):
             span = slice(step.atoms[0][0] - first_pane, step.atoms[-1][1] - first_pane)
             shape = (len(step.atoms), step.atoms[0][1] - step.atoms[0][0], -1)
             await self._add(
@@ -157,16 +160,19 @@ class ShardStatistics:
         if step.rows.stop == self.linked:
             self._done = first + len(step.atoms)
 
-    def windows(self, plan: Plan, windows: Sequence[Atom]) -> Iterator[tuple[slice, Share]]:
+    def windows(
+        self, plan: Plan, windows: Sequence[Atom], at_once: int = VALUES_AT_ONCE
+    ) -> Iterator[tuple[slice, Share]]:
         """Per-patient totals of many windows (start, stop); the cost of one does not depend on its number of panes.
 
         Args:
             plan: one of those that were given.
             windows: each from an atom's start to an atom's end.
+            at_once: most values handed out together, unless one row has more.
 
         Yields:
             Some of the windows, and (those windows, cells, totals, rows) in the order of `plan.strata` and
-            `plan.totals`, of all patients or of some: VALUES_AT_ONCE values at most, or one row.
+            `plan.totals`, of all patients or of some.
 
         Raises:
             StatisticsError: not endpoints of atoms, or panes that were not added yet.
@@ -174,8 +180,8 @@ class ShardStatistics:
         """
         places = self._products.value_places(plan)
         edges = [self._edges(start, stop) for start, stop in windows]
-        together = max(1, VALUES_AT_ONCE // max(places.size * self.linked, 1))
-        ranges = parts(self.linked, max(1, VALUES_AT_ONCE // places.size))
+        together = max(1, at_once // max(places.size * self.linked, 1))
+        ranges = parts(self.linked, max(1, at_once // places.size))
         for start in range(0, len(edges), together):
             chosen = edges[start : start + together]
             for rows in ranges:

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mpc import statistics
 from mpc.engine import Engine
 from mpc.moments import capped, cell_statistics, incomplete
 from mpc.share import Share
@@ -105,9 +104,9 @@ def plain_contributors(plan, columns, atoms):
     return np.array(answer)
 
 
-def whole(shard, plan, start, stop):
+def whole(shard, plan, start, stop, at_once=700):
     """(cells, totals, patients) of one window."""
-    return Share.concat([totals[0] for _, totals in shard.windows(plan, [(start, stop)])], axis=-1)
+    return Share.concat([totals[0] for _, totals in shard.windows(plan, [(start, stop)], at_once)], axis=-1)
 
 
 async def compute(columns, spec, panes, plans, pieces=None, tap=None):
@@ -121,7 +120,7 @@ async def compute(columns, spec, panes, plans, pieces=None, tap=None):
         shard = ShardStatistics(plans, spec.atoms(panes), patients)
         for start, stop in pieces or [(0, panes)]:
             part = {name: shares[wire.number][start:stop] for name, shares in dealt.items()}
-            await shard.add_panes(engine, start, part)
+            await shard.add_panes(engine, start, part, 20_000)
         found = {}
         for plan in plans:
             for window in spec.windows(panes):
@@ -147,9 +146,7 @@ async def compute(columns, spec, panes, plans, pieces=None, tap=None):
 @pytest.mark.parametrize(
     "plans", [(RATE, COST), (PLAIN,), (SHARE, DONE, CHANGE)], ids=["both", "no-strata", "other-estimators"],
 )
-async def test_windows_and_contributors_equal_numpy(size, step, panes, pieces, plans, monkeypatch):
-    monkeypatch.setattr(statistics, "VALUES_PER_STEP", 20_000)
-    monkeypatch.setattr(statistics, "VALUES_AT_ONCE", 700)
+async def test_windows_and_contributors_equal_numpy(size, step, panes, pieces, plans):
     spec = WindowSpec(size=size, step=step)
     columns = columns_of(np.random.default_rng(size * panes), panes, 60)
     found = await compute(columns, spec, panes, plans, pieces)
@@ -365,13 +362,13 @@ async def test_panes_beyond_the_last_window_are_left_aside():
 
 
 def test_steps_hold_atoms_of_one_length_or_a_part_of_their_rows():
-    atoms, most, every = [(0, 1), (1, 2), (2, 3), (3, 5), (5, 7), (7, 8)], statistics.VALUES_PER_STEP, slice(0, 8)
+    atoms, every = [(0, 1), (1, 2), (2, 3), (3, 5), (5, 7), (7, 8)], slice(0, 8)
     one_by_one = [Step([atom], every) for atom in atoms[2:]]
-    assert steps(atoms, most // 16, 8) == [Step(atoms[:2], every), *one_by_one]
-    assert steps(atoms, 0, 8) == [Step(atoms[:3], every), Step(atoms[3:5], every), Step(atoms[5:], every)]
+    assert steps(atoms, 10, 8, 160) == [Step(atoms[:2], every), *one_by_one]
+    assert steps(atoms, 0, 8, 160) == [Step(atoms[:3], every), Step(atoms[3:5], every), Step(atoms[5:], every)]
     halves, quarters = [slice(0, 4), slice(4, 8)], [slice(a, a + 2) for a in range(0, 8, 2)]
-    assert steps(atoms[2:4], most // 4, 8) == [
+    assert steps(atoms[2:4], 10, 8, 40) == [
         *(Step(atoms[2:3], rows) for rows in halves), *(Step(atoms[3:4], rows) for rows in quarters),
     ]
-    assert [s.rows for s in steps(atoms[:1], most * 2, 3)] == [slice(0, 1), slice(1, 2), slice(2, 3)]
-    assert steps(atoms[:1], 5, 0) == [Step(atoms[:1], slice(0, 0))]
+    assert [s.rows for s in steps(atoms[:1], 10, 3, 5)] == [slice(0, 1), slice(1, 2), slice(2, 3)]
+    assert steps(atoms[:1], 10, 0, 5) == [Step(atoms[:1], slice(0, 0))]
