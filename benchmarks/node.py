@@ -55,7 +55,7 @@ def agreed(rows: int) -> Terms:
     draft = Draft.model_validate(draft_data(
         measures=measures, strata=strata, windows={"size": PANES, "step": 1}, on_demand=None,
         panes={"zone": "UTC", "unit": "week", "start": "2024-01-01", "count": PANES + 1},
-        linkage={"date": "2024-01-08", "block_slots": rows, "dummies": 1_000},
+        linkage={"date": "2024-01-08", "block_slots": min(rows, 1 << 16), "dummies": 1_000},
         kpis=["gp-visit-rate-ratio"], recipients=[{"name": "innovation-team", "kpis": ["gp-visit-rate-ratio"]}],
     ))
     program = load_kpi("gp-visit-rate-ratio")
