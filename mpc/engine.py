@@ -64,6 +64,10 @@ class Engine:
         """32 bytes: the attempt, every operation and shape so far, and every opened value."""
         return self._transcript.copy().digest()
 
+    def absorb(self, transcript: bytes) -> None:
+        """Take another engine's transcript into this one's, so that both are compared before anything opens."""
+        self._transcript.update(b"absorbed\0" + transcript)
+
     def public(self, values: Public) -> Share:
         """A public number or array as a share. No message."""
         return share.public(values)

@@ -147,6 +147,11 @@ class Plan(Anchored):
         return tuple(f"{arm}.{part}" for arm in ARMS[: len(self.arms)] for part in parts)
 
     @property
+    def counted_cells(self) -> int:
+        """Cells whose contributors are counted: the strata, then those outside all categories if there are any."""
+        return len(self.strata) + (len(self.strata) > 1)
+
+    @property
     def as_odds(self) -> bool:
         """Whether the tail computes a share as its odds: one part against the rest, s / (1 − s)."""
         return self.estimator in {"share", "completion"}

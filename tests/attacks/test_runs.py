@@ -71,7 +71,7 @@ async def test_a_revocation_between_phases_lets_nothing_out(nodes, monkeypatch, 
 @pytest.mark.parametrize("absent", [1, 2])
 async def test_nothing_is_opened_before_the_authorisation_is_final_at_all_three_nodes(nodes, monkeypatch, absent):
     """Panes are added up while the chain takes its time; at one node, which does not send it, it takes much longer."""
-    final, begun, opened = asyncio.Event(), [], []
+    final, all_begun, begun, opened = asyncio.Event(), asyncio.Event(), [], []
     said, extended, revealed = NodeRun._authorise, Computation.extend, Engine.open
 
     async def authorise(self, leader):
@@ -79,9 +79,11 @@ async def test_nothing_is_opened_before_the_authorisation_is_final_at_all_three_
             await final.wait()
         return await said(self, leader)
 
-    async def extend(self, engine, stop):
-        await extended(self, engine, stop)
-        begun.append(engine.number)
+    async def extend(self, engines, windows):
+        await extended(self, engines, windows)
+        begun.append(engines.main.number)
+        if len(begun) == 3:
+            all_begun.set()
 
     async def reveal(self, x):
         opened.append(self.number)
@@ -91,7 +93,9 @@ async def test_nothing_is_opened_before_the_authorisation_is_final_at_all_three_
     monkeypatch.setattr(Computation, "extend", extend)
     monkeypatch.setattr(Engine, "open", reveal)
     run = asyncio.create_task(nodes.attempt(0))
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(30):
+        await all_begun.wait()
+    await asyncio.sleep(0.3)
     assert sorted(begun) == [0, 1, 2]
     assert opened == []
     final.set()

@@ -9,7 +9,7 @@ CASES = {
         "multiply", "less", "less-undeclared", "equal-zero", "equal-zero-undeclared", "inner", "shuffle", "group-by-8",
         "indicator-sum",
     },
-    "window": {"secret", "public"}, "link": {"cold", "later-window"}, "history": {"4", "26", "104"},
+    "window": {"secret", "public"}, "link": {"cold", "later-window"}, "history": {"4", "26", "104"}, "node": {"run"},
 }
 
 

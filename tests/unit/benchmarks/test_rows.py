@@ -14,5 +14,5 @@ def test_the_total_is_over_those_whom_all_three_registers_have():
 
 
 def test_a_contender_of_few_rows_says_so():
-    note = scaled(Timing("cold", 100, (1.0, 2.0, 9.0), None), 1_000_000)["note"]
+    note = scaled(Timing("cold", 100, (1.0, 2.0, 9.0), None, 5), 1_000_000)["note"]
     assert note == "measured with 100 rows; 1,000,000 would take 20,000 s if scaled linearly"
