@@ -304,6 +304,7 @@ class Computation:
             cells.append(tuple(ReleasedCell(window=windows[w].index, stratum=s) for w, s in kept))
             sums, gram = await self._moments(engines, plan, windows, kept)
             batches.append(CellBatch(plan, sums, gram))
+        await engines.main.verify()
         wire, largest = engines.main.wire, self._terms.draft.lattice.largest
         outputs = await estimate(wire, batches, self.patients, largest, TAIL_SECONDS)
         return tuple(

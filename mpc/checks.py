@@ -70,6 +70,13 @@ class Checks:
         self._held.clear()
         self._kept.clear()
 
+    def absorb(self, other: "Checks") -> None:
+        """Takes in all that another channel's checks found."""
+        other.settle()
+        self._sums.update(other.sums)
+        for peer in self._peers:
+            self._with[peer].update(other.held_with(peer))
+
     def held_with(self, peer: int) -> bytes:
         """For that peer only."""
         return self._with[peer].digest()

@@ -64,9 +64,10 @@ class Engine:
         """32 bytes: the attempt, every operation and shape so far, and every opened value."""
         return self._transcript.copy().digest()
 
-    def absorb(self, transcript: bytes) -> None:
-        """Take another engine's transcript into this one's, so that both are compared before anything opens."""
-        self._transcript.update(b"absorbed\0" + transcript)
+    def absorb(self, other: "Engine") -> None:
+        """Take in what another engine of this attempt did, so that `verify` compares it too; it must be at rest."""
+        self._transcript.update(b"absorbed\0" + other.transcript)
+        self._checks.absorb(other._checks)  # noqa: SLF001 - its own kind
 
     def public(self, values: Public) -> Share:
         """A public number or array as a share. No message."""

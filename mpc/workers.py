@@ -86,7 +86,7 @@ class ShardEngines:
     async def each(self, programs: Mapping[int, Callable[[Engine], Coroutine[Any, Any, T]]]) -> dict[int, T]:
         """Run a program for each shard, all side by side; when one fails the others are ended, and its error raised.
 
-        Afterwards the transcripts of these shards are in the main engine's, so that its next opening compares them.
+        Afterwards the main engine has taken in what these shards' did, so that its next opening compares that.
         """
         tasks = {
             shard: asyncio.ensure_future(self._workers.run(shard, program(self._engine(shard))))
@@ -99,7 +99,7 @@ class ShardEngines:
                 task.cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)
         for shard in tasks:
-            self.main.absorb(self._engines[shard].transcript)
+            self.main.absorb(self._engines[shard])
         return {shard: task.result() for shard, task in tasks.items()}
 
     def _engine(self, shard: int) -> Engine:

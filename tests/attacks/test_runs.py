@@ -10,7 +10,7 @@ from evaluation.compute import Computation
 from evaluation.coordination import Council, Sealed, Stance, Verdict, disagreement, run_id
 from evaluation.run import NodeRun, Outcome, RunRefused
 from mpc.engine import Engine
-from mpc.errors import MpcError, ProtocolError
+from mpc.errors import IntegrityError, MpcError, ProtocolError
 from policy.chain.errors import ChainRefusal
 from tests.support.dealing import deal
 from tests.support.runs import ThreeNodes
@@ -65,6 +65,22 @@ async def test_a_revocation_between_phases_lets_nothing_out(nodes, monkeypatch, 
     ended = await nodes.attempt(0)
     assert any(isinstance(e, RunRefused) for e in ended)
     assert not any(isinstance(e, Outcome) for e in ended)
+    assert nodes.chain.attested == []
+
+
+async def test_a_node_that_did_something_else_after_the_release_bits_gets_no_results_out(nodes, monkeypatch):
+    """What nodes computed for the tail is compared before it enters."""
+    moments = Computation._moments
+
+    async def others(self, engines, *arguments):
+        found = await moments(self, engines, *arguments)
+        if self._number == CHEAT:
+            engines.main._transcript.update(b"something else")
+        return found
+
+    monkeypatch.setattr(Computation, "_moments", others)
+    ended = await nodes.attempt(0, stall_seconds=5.0)
+    assert [type(e) for e in ended] == [IntegrityError] * 3
     assert nodes.chain.attested == []
 
 

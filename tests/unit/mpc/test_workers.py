@@ -119,7 +119,7 @@ async def test_nodes_that_compute_something_else_for_a_shard_find_it_before_anyt
 
             async def shard(engine):
                 # A node that takes another public step changes no message, only its transcript.
-                engine.absorb(b"more" if wire.number == 2 else b"less")
+                await engine.random_permutation(3 if wire.number == 2 else 2)
                 return await engine.multiply(mine, mine)
 
             found = await engines.each({0: shard})
@@ -127,6 +127,30 @@ async def test_nodes_that_compute_something_else_for_a_shard_find_it_before_anyt
 
     with pytest.raises(IntegrityError, match="has done something else"):
         await run_three(program)
+
+
+@pytest.mark.parametrize(("at_fault", "message"), [("entered", "hold a component of an input"), ("shuffled", "a shuffle was wrong")])
+async def test_what_is_wrong_in_a_shard_is_found_before_anything_opens(at_fault, message):
+    """Entered and shuffled on a shard's channel, opened on the main one."""
+    def tap(sender, receiver, channel, label, payload):
+        spoilt = {"entered": 0, "shuffled": 2}[at_fault]
+        hit = sender == 2 and receiver < 2 and channel == workers.FIRST_CHANNEL and label >> 22 == spoilt
+        return bytes([payload[0] ^ 1]) + payload[1:] if hit else payload
+
+    async def program(wire):
+        engines = ShardEngines(wire, Workers(1))
+
+        async def shard(engine):
+            entered = await engine.input(2, values(0) if wire.number == 2 else None, (1_000,))
+            permutation = await engine.random_permutation(1_000)
+            if at_fault == "shuffled":
+                await engine.shuffle(entered, permutation)
+
+        await engines.each({0: shard})
+        return await engines.main.open(engines.main.zeros((1,)))
+
+    with pytest.raises(IntegrityError, match=message):
+        await run_three(program, tap=tap)
 
 
 async def test_waiting_may_be_cut_short():
