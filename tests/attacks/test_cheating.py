@@ -159,6 +159,29 @@ async def test_a_node_that_did_something_else_in_the_tail():
         await run_three(at, stall_seconds=2.0)
 
 
+async def test_what_nodes_tell_each_other_to_compare_each_knew_already():
+    """So nobody gets a digest of a component that it lacks: such a digest would let it check guesses."""
+    told = {}
+
+    def tap(sender, receiver, _channel, _label, payload):
+        if len(payload) != 41 * 8:
+            told.setdefault((sender, receiver), []).append(payload)
+        return payload
+
+    async def program(wire):
+        engine = Engine(wire)
+        for owner in NODES:
+            entered = await engine.input(owner, np.arange(41) if wire.number == owner else None, (41,))
+            await engine.shuffle(entered, await engine.random_permutation(41))
+        await engine.verify()
+
+    await run_three(program, tap=tap)
+    assert len(told) == 6
+    for (sender, receiver), messages in told.items():
+        assert [len(message) for message in messages] == [96]
+        assert messages == told[receiver, sender]
+
+
 # -- what is not
 
 def add_one_to_what_is_as_long_as_the_data(words):

@@ -26,7 +26,7 @@ LONG_SECONDS = 30.0
 """Time-out where a fault is noticed long before it."""
 AT_ONCE_SECONDS = 10.0
 """For an attempt that ends by a fault and by no time-out: far more than it takes, and less than the time-out."""
-SHORT_SECONDS = 1.5
+SHORT_SECONDS = 2.0
 """Time-out where nothing else shows the fault."""
 SLACK_SECONDS = 5.0
 """Beyond a short time-out, for a slow machine."""
@@ -152,6 +152,7 @@ async def test_a_node_that_is_gone_or_stands_still(fault, folder, nodes, identit
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )
         try:
+            await until(lambda: all(links.invited(faults.RUN) for links in honest), LONG_SECONDS)
             await linked(*honest)
             await fails(fault, honest)
         finally:

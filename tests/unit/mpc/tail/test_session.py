@@ -188,3 +188,16 @@ async def test_python_objects_do_not_travel():
 
     with pytest.raises(ProtocolError, match="Python objects do not travel"):
         await run_three(lambda wire: Session(wire).run(program, 5))
+
+
+async def test_nodes_that_have_drifted_apart_draw_unrelated_masks():
+    async def program(wire):
+        session = Session(wire)
+        before = session.streams(16)
+        session.record(b"a step" if wire.number < 2 else b"another step")
+        return before, session.streams(16)
+
+    drawn = await run_three(program)
+    before, after = ([each[at] for each in drawn] for at in (0, 1))
+    assert [before[node][1] == before[(node + 1) % 3][0] for node in range(3)] == [True] * 3
+    assert [after[node][1] == after[(node + 1) % 3][0] for node in range(3)] == [True, False, False]
