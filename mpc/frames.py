@@ -57,7 +57,7 @@ class Data:
     tag: bytes
     channel: int
     label: int
-    payload: bytes
+    payload: bytearray
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,9 @@ def decode(body: bytearray) -> Frame:
         if len(body) < _DATA.size:
             raise ProtocolError(f"a data frame has {len(body)} bytes; at least {_DATA.size} expected")
         _, tag, channel, label = _DATA.unpack_from(body)
-        return Data(tag, channel, label, bytes(memoryview(body)[_DATA.size :]))
+        rest.release()
+        del body[: _DATA.size]  # what is cut off at the front is not copied
+        return Data(tag, channel, label, body)
     expected = _SIZES.get(kind)
     if expected is None:
         raise ProtocolError(f"a frame has the unknown kind {kind}; do the nodes run the same version?")

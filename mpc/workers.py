@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 from mpc.engine import Engine
 from mpc.errors import MpcError
-from mpc.wire import Wire
+from mpc.wire import Payload, Wire
 
 MAX_WORKERS = 64
 FIRST_CHANNEL = 1 << 8
@@ -163,7 +163,7 @@ class _FromThread:
     async def drain(self) -> None:
         await self._there(self._wire.drain())
 
-    async def receive(self, peer: int, label: int) -> bytes:
+    async def receive(self, peer: int, label: int) -> Payload:
         return await self._there(self._wire.receive(peer, label))
 
     def channel(self, number: int) -> "_FromThread":

@@ -41,7 +41,7 @@ class Channel:
 
     async def _collect(self, label: int, arrived: "asyncio.Future[bytes]") -> None:
         try:
-            payload = await self._session.wire.receive(self._peer, label)
+            payload = bytes(await self._session.wire.receive(self._peer, label))
             if len(payload) != self._session.payload_bytes:
                 raise ProtocolError(
                     f"node {self._peer} sent {len(payload)} bytes to the tail where {self._session.payload_bytes}"
@@ -149,7 +149,7 @@ class Session:
         await self.wire.drain()
         received = {}
         for peer, size in incoming.items():
-            received[peer] = await self.wire.receive(peer, self._label)
+            received[peer] = bytes(await self.wire.receive(peer, self._label))
             if len(received[peer]) != size:
                 raise ProtocolError(
                     f"node {peer} sent {len(received[peer])} bytes to the tail where {size} were expected"
