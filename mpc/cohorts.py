@@ -67,18 +67,24 @@ class CohortMatrices:
             self._kept_cohorts[place, :, pane:stop, rows] = made[product].parts
         for term, place in self._outcomes.items():
             self._kept_outcomes[place, :, pane:stop, rows] = made[self._terms[term]].parts
-        await asyncio.gather(*(self._meet(engine, k, pane, stop, rows) for k in range(len(self._pairs))))
+        await self._meet(engine, pane, stop, rows)
 
-    async def _meet(self, engine: Engine, pair: int, pane: int, stop: int, rows: slice) -> None:
-        """The new panes as outcomes of all cohorts so far, and as cohorts of the outcomes before."""
-        product, term = self._pairs[pair]
-        cohorts = Share(self._kept_cohorts[self._cohorts[product], :, :stop, None, rows])
-        outcomes = Share(self._kept_outcomes[self._outcomes[term], :, None, :stop, rows])
-        later, earlier = await asyncio.gather(
-            engine.inner(cohorts, outcomes[:, pane:]), engine.inner(cohorts[pane:], outcomes[:, :pane]),
-        )
-        self._entries[pair, :, :stop, pane:stop] += later.parts
-        self._entries[pair, :, pane:stop, :pane] += earlier.parts
+    async def _meet(self, engine: Engine, pane: int, stop: int, rows: slice) -> None:
+        """The new panes as outcomes of all cohorts so far, and as cohorts of the outcomes before.
+
+        The new ones are the right factors, of which a sum of components is made; the others are not copied.
+        """
+        meetings = []
+        for product, term in self._pairs:
+            cohorts = Share(self._kept_cohorts[self._cohorts[product], :, :stop, None, rows])
+            outcomes = Share(self._kept_outcomes[self._outcomes[term], :, None, :stop, rows])
+            meetings += [
+                engine.inner(cohorts, outcomes[:, pane:]), engine.inner(outcomes[:, :pane], cohorts[pane:]),
+            ]
+        found = await asyncio.gather(*meetings)
+        for pair in range(len(self._pairs)):
+            self._entries[pair, :, :stop, pane:stop] += found[2 * pair].parts
+            self._entries[pair, :, pane:stop, :pane] += found[2 * pair + 1].parts
 
     def entries(self, matrix: Matrix, panes: int) -> Share:
         """A matrix so far.

@@ -40,7 +40,10 @@ class SumsError(MpcError):
 
 
 class ShardSums:
-    """All that a plan asks of one shard. Memory: that of its three kinds of results, and a step of work."""
+    """All that a plan asks of one shard. Memory: that of its three kinds of results, and a step of work.
+
+    Where adding panes fails, half of a pane is in what is kept: it is of no use any more, and a new one begins anew.
+    """
 
     def __init__(self, plan: SumsPlan, atoms: Sequence[tuple[int, int]], rows: int) -> None:
         """Start with no panes.
@@ -68,7 +71,7 @@ class ShardSums:
             + sum(counts.width for counts in self._first_events)
         )
         self._next = self._edges[0]
-        self._begun = False
+        self._begun, self._whole = False, True
 
     @property
     def next_pane(self) -> int:
@@ -86,12 +89,12 @@ class ShardSums:
             aligned: column name → (panes, rows) in linked order; every column of the plan, within its bound.
 
         Raises:
-            SumsError: a column is missing or has another shape, or panes are skipped or repeated.
+            SumsError: a column is missing or has another shape, panes are skipped or repeated, or adding failed before.
         """
+        self._check_whole()
         stop = min(first_pane + self._check(first_pane, aligned), self._edges[-1])
-        self._begun = True
-        start = self._next
-        for pane, length, end in self._stretches(start, stop):
+        self._begun, self._whole = True, False
+        for pane, length, end in self._stretches(self._next, stop):
             for rows in self._row_steps((end - pane) * self._width):
                 columns = self._columns(aligned, slice(pane - first_pane, end - first_pane), rows)
                 await self._totals.add(engine, pane, length, rows, columns)
@@ -99,6 +102,11 @@ class ShardSums:
                 for counts in self._first_events:
                     await counts.add(engine, pane - self._edges[0], rows, columns)
             self._next = end
+        self._whole = True
+
+    def _check_whole(self) -> None:
+        if not self._whole:
+            raise SumsError(f"KPI {self._plan.kpi}: adding panes failed, so what is kept is of no use; begin anew")
 
     def _check(self, first_pane: int, aligned: Mapping[str, Share]) -> int:
         """The number of panes."""
@@ -147,6 +155,7 @@ class ShardSums:
         Raises:
             SumsError: not endpoints of atoms, or panes that were not added yet; the same of the window before.
         """
+        self._check_whole()
         windows = {False: (start, stop), True: (2 * start - stop, start)}
         for window in windows.values() if self._plan.looks_back else [(start, stop)]:
             self._check_window(*window)
@@ -223,6 +232,7 @@ class ShardSums:
         Raises:
             SumsError: the plan has no such matrix.
         """
+        self._check_whole()
         for matrix in self._plan.matrices:
             if matrix.name == name:
                 return self._matrices.entries(matrix, self._next - self._edges[0])
@@ -237,6 +247,7 @@ class ShardSums:
         Raises:
             SumsError: the plan has no such first events.
         """
+        self._check_whole()
         for first, counts in zip(self._plan.first_events, self._first_events, strict=True):
             if first.name == name:
                 return counts.counts(self._next - self._edges[0])

@@ -28,6 +28,10 @@ MOST_FACTORS = 3
 """Columns of a term or state, factors of a sum: enough for the third moments of totals, and bounds the rounds."""
 
 
+MOST_LISTED = 1_000
+"""Of each kind in a plan; bounds what a peer's plan can make us compute and allocate."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,7 +91,7 @@ class Sum(_Frozen):
     """Σ weight · part."""
 
     name: str
-    parts: tuple[Part, ...] = Field(min_length=1)
+    parts: tuple[Part, ...] = Field(min_length=1, max_length=MOST_LISTED)
 
 
 class Outcome(_Frozen):
@@ -106,7 +110,7 @@ class Matrix(_Frozen):
     name: str
     rows: str
     """A column: 1 in the pane in which a patient joined the cohort of that pane, say."""
-    outcomes: tuple[Outcome, ...] = Field(min_length=1)
+    outcomes: tuple[Outcome, ...] = Field(min_length=1, max_length=MOST_LISTED)
 
 
 class FirstEvents(_Frozen):
@@ -120,22 +124,22 @@ class FirstEvents(_Frozen):
     name: str
     present: str
     event: str
-    arms: tuple[str, ...] = Field(min_length=1)
+    arms: tuple[str, ...] = Field(min_length=1, max_length=MOST_LISTED)
 
 
 class SumsPlan(Anchored):
     """All that is added up for one KPI, over any window of any length; strata: the total first, then categories."""
 
     kpi: str
-    columns: tuple[Column, ...] = Field(min_length=1)
+    columns: tuple[Column, ...] = Field(min_length=1, max_length=MOST_LISTED)
     """What parties share; every one is used."""
-    amounts: tuple[Amount, ...] = ()
-    strata: tuple[Stratum, ...] = Field(min_length=1)
-    terms: tuple[Term, ...] = ()
-    states: tuple[State, ...] = ()
-    sums: tuple[Sum, ...] = ()
-    matrices: tuple[Matrix, ...] = ()
-    first_events: tuple[FirstEvents, ...] = ()
+    amounts: tuple[Amount, ...] = Field(default=(), max_length=MOST_LISTED)
+    strata: tuple[Stratum, ...] = Field(min_length=1, max_length=MOST_LISTED)
+    terms: tuple[Term, ...] = Field(default=(), max_length=MOST_LISTED)
+    states: tuple[State, ...] = Field(default=(), max_length=MOST_LISTED)
+    sums: tuple[Sum, ...] = Field(default=(), max_length=MOST_LISTED)
+    matrices: tuple[Matrix, ...] = Field(default=(), max_length=MOST_LISTED)
+    first_events: tuple[FirstEvents, ...] = Field(default=(), max_length=MOST_LISTED)
 
     @model_validator(mode="after")
     def _named(self) -> "SumsPlan":

@@ -204,20 +204,46 @@ def test_a_result_that_the_plan_has_not_is_refused():
 
 
 async def test_steps_hold_no_more_values_than_they_may(monkeypatch):
-    """Whatever the rows, no step multiplies more than its share at once."""
-    plan = compiled(PROGRAMS["incremental-net-monetary-benefit"])
+    """Whatever the rows, nothing that is multiplied, or summed over rows, has more values than a step may."""
     monkeypatch.setattr(sums, "VALUES_PER_STEP", 3_000)
-    largest = []
-    add = sums.Totals.add
+    sizes = []
 
-    async def watched(self, engine, pane, length, rows, columns):
-        largest.append(next(iter(columns.values())).size)
-        await add(self, engine, pane, length, rows, columns)
+    def watch(name):
+        operation = getattr(Engine, name)
 
-    monkeypatch.setattr(sums.Totals, "add", watched)
-    columns = columns_for(plan, PANES, 200, seed=6)
-    await evaluate(plan, columns, EVERY_PANE, [(0, 9)], [(0, 9)])
-    assert len(largest) > PANES
-    assert max(largest) * len(plan.columns) <= 3_000
+        async def watched(self, x, y):
+            sizes.append(y.size)
+            return await operation(self, x, y)
+
+        monkeypatch.setattr(Engine, name, watched)
+
+    watch("multiply")
+    watch("inner")
+    for name in ("incremental-net-monetary-benefit", "cost-difference-in-differences", "time-to-first-admission"):
+        plan = compiled(PROGRAMS[name])
+        columns = columns_for(plan, PANES, 300, seed=6)
+        found = await evaluate(plan, columns, EVERY_PANE, [(0, 9)], [(6, 9)])
+        agree(PROGRAMS[name], plan, columns, found, [(6, 9)])
+    assert max(sizes) <= 3_000
 
 
+async def test_what_failed_half_way_is_of_no_use(monkeypatch):
+    plan = compiled(PROGRAMS["time-to-first-admission"])
+    dealt = {n: deal(v, np.random.default_rng(1)) for n, v in columns_for(plan, 2, 5, seed=1).items()}
+
+    async def program(wire):
+        shard, mine = ShardSums(plan, [(0, 2)], 5), {n: shares[wire.number] for n, shares in dealt.items()}
+        with pytest.raises(RuntimeError, match="lost"):
+            await shard.add_panes(Engine(wire), 0, mine)
+        for use in (shard.add_panes(Engine(wire), 0, mine), shard.window(Engine(wire), 0, 2)):
+            with pytest.raises(SumsError, match="begin anew"):
+                await use
+        for read in (shard.matrix, shard.first_events):
+            with pytest.raises(SumsError, match="begin anew"):
+                read("admission")
+
+    async def lost(*_):
+        raise RuntimeError("lost")
+
+    monkeypatch.setattr(Engine, "inner", lost)
+    await run_three(program)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from statsmodels.duration.survfunc import SurvfuncRight, survdiff
 
 from mpc.engine import Engine
 from mpc.survival import FirstEventCounts
@@ -87,6 +88,34 @@ async def test_many_patients_in_pieces_and_cells(pieces):
                 if columns["event"][pane, row]:
                     break
     np.testing.assert_array_equal(await counts(columns, pieces, cells=((), ("low",))), expected)
+
+
+async def test_kaplan_meier_and_log_rank_follow_from_the_numbers():
+    """As statsmodels has them of patients who enter late, leave early and stay in their arm."""
+    rng = np.random.default_rng(21)
+    rows, panes = 150, 20
+    entry = rng.integers(0, 8, rows)
+    leave = np.minimum(entry + rng.integers(1, 16, rows), panes)
+    user = rng.integers(0, 2, rows)
+    pane = np.arange(panes)[:, None]
+    present = ((entry <= pane) & (pane < leave)).astype(int)
+    event = (rng.random((panes, rows)) < np.where(user, 0.06, 0.12)).astype(int)
+    found = await counts({"present": present, "event": event, "u": np.tile(user, (panes, 1)), "c": np.tile(1 - user, (panes, 1))})
+    n, d = found[:, 0, 0], found[:, 1, 0]
+
+    happened = (present * event).any(axis=0)
+    time = np.where(happened, (present * event).argmax(axis=0) + 1, leave)
+    for arm, who in enumerate((user == 1, user == 0)):
+        curve = SurvfuncRight(time[who], happened[who], entry=entry[who])
+        with_events = d[:, arm] > 0
+        np.testing.assert_allclose(np.cumprod(1 - d[:, arm] / np.maximum(n[:, arm], 1))[with_events], curve.surv_prob, rtol=1e-12)
+        np.testing.assert_array_equal(n[with_events, arm], curve.n_risk)
+
+    total, events = n.sum(axis=1), d.sum(axis=1)
+    share = n[:, 0] / np.maximum(total, 1)
+    variance = (events * share * (1 - share) * (total - events) / np.maximum(total - 1, 1)).sum()
+    chi_square = (d[:, 0] - events * share).sum() ** 2 / variance
+    np.testing.assert_allclose(chi_square, survdiff(time, happened, user, entry=entry)[0], rtol=1e-12)
 
 
 async def test_bytes_are_as_documented_and_do_not_depend_on_what_happens():
