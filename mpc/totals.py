@@ -16,7 +16,7 @@ from policy.sums import SumsPlan
 
 
 class Totals:
-    """Memory: 16 bytes a row and edge for each vector (of `vectors`) and column of a state (`columns`)."""
+    """Memory: 16 bytes a row and edge for each cell and term that is multiplied, and each column of a state or cell."""
 
     def __init__(
         self, plan: SumsPlan, cells: Sequence[tuple[str, ...]], edges: Sequence[int], rows: int,
@@ -33,7 +33,7 @@ class Totals:
         alone = {part.factors[0].name for part in plan.parts if len(part.factors) == 1} & set(product)
         multiplied = {f.name for part in plan.parts if len(part.factors) > 1 for f in part.factors} & set(product)
         names = [term.name for term in plan.terms]
-        self._edges, self._first, self._rows = {edge: place for place, edge in enumerate(edges)}, edges[0], rows
+        self._edges, self._first = {edge: place for place, edge in enumerate(edges)}, edges[0]
         self._vectors = {(t, c): (*product[t], *cell) for t in names if t in multiplied for c, cell in enumerate(cells)}
         self._scalars = {
             (t, c): (*product[t], *cell) for t in names if t in alone - multiplied for c, cell in enumerate(cells)

@@ -9,8 +9,8 @@ there is room, outside the ring. A *matrix* has a sum over patients for each pai
 started then) and a term in the other. *First events* are the numbers at risk and of events by pane and arm.
 
 All of these are computed for every cell of `strata`. In a category's cell, a sum's terms count in the panes in which
-the patient is in the category, its states if they are at the window's last pane; a matrix's rows, numbers at risk and
-first events as terms.
+the patient is in the category, its states if they are in it at the window's last pane; a matrix's rows, numbers at risk
+and first events as terms do.
 policy.program makes plans of what an author writes, mpc.sums evaluates them.
 """
 
@@ -26,8 +26,6 @@ from policy.plan import RING_BITS, Column, Stratum
 
 MOST_FACTORS = 3
 """Columns of a term or state, factors of a sum: enough for the third moments of totals, and bounds the rounds."""
-
-
 MOST_LISTED = 1_000
 """Of each kind in a plan; bounds what a peer's plan can make us compute and allocate."""
 
@@ -81,7 +79,7 @@ class Factor(_Frozen):
 
 
 class Part(_Frozen):
-    """What is added up in the ring, and its weight in the sum."""
+    """What is added up in the ring, and its weight in the sum; of parts that fit the ring it is at most 2^52."""
 
     factors: tuple[Factor, ...] = Field(min_length=1, max_length=MOST_FACTORS)
     weight: int = Field(default=1, ge=1)
