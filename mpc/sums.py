@@ -136,8 +136,8 @@ class ShardSums:
         return (slice(first, min(first + size, self._rows)) for first in range(0, max(self._rows, 1), size))
 
     def _columns(self, aligned: Mapping[str, Share], panes: slice, rows: slice) -> dict[str, Share]:
-        """The plan's columns and amounts in some panes and rows, with their bounds."""
-        found = {c.name: aligned[c.name][panes, rows].bounded(c.bound) for c in self._plan.columns}
+        """The plan's columns and amounts in some panes and rows."""
+        found = {c.name: aligned[c.name][panes, rows] for c in self._plan.columns}
         for amount in self._plan.amounts:
             found[amount.name] = found[amount.high] * (1 << LIMB_BITS) + found[amount.low]
         return found

@@ -54,12 +54,12 @@ class FirstEventCounts:
         """
         made = await products(engine, columns, [self._watched, *self._counted])
         watched = made[self._watched]
-        free = Share(self._free[:, rows], 1)
+        free = Share(self._free[:, rows])
         at_risk, events = [], []
         for place in range(len(watched)):
             at_risk.append(free)
-            events.append((await engine.multiply(free, watched[place])).bounded(1))
-            free = (free - events[-1]).bounded(1)
+            events.append(await engine.multiply(free, watched[place]))
+            free = free - events[-1]
         panes, count = watched.shape
         states = Share.stack([Share.stack(at_risk), Share.stack(events)], axis=1)
         counted = Share.stack([made[product] for product in self._counted], axis=1)
