@@ -1,6 +1,6 @@
 """Sums of a plan (policy.sums) on one shard's aligned columns, pane by pane, for windows of any length.
 
-What is kept grows with every pane and serves every later window: running totals (mpc.totals), matrices over pairs of
+What is kept grows with every pane and serves every later window: running totals (mpc.terms), matrices over pairs of
 panes (mpc.cohorts) and counts of first events (mpc.survival). A window then costs O(rows), whatever its length. Results
 of shards add up. Nothing opens; all that peers see are masked messages, whose number and sizes follow from the plan,
 the panes and the number of rows, so nothing leaks besides these.
@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mpc.chains import beginnings, products
 from mpc.cohorts import CohortMatrices
 from mpc.engine import Engine
 from mpc.errors import MpcError
-from mpc.products import beginnings, products
 from mpc.share import Share, Words
 from mpc.survival import FirstEventCounts
-from mpc.totals import Totals
+from mpc.terms import Totals
 from policy.measure import LIMB_BITS
 from policy.sums import Part, SumsPlan
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mpc import share
+from mpc.chains import beginnings, products
 from mpc.engine import Engine
-from mpc.products import beginnings, products
 from mpc.share import Share
 from policy.sums import FirstEvents
 

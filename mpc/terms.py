@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mpc.chains import beginnings, products
 from mpc.engine import Engine
-from mpc.products import beginnings, products
 from mpc.share import Share, Words
 from policy.sums import SumsPlan
 
