@@ -110,7 +110,7 @@ async def linked(place: Place) -> AsyncIterator[NodeLinks]:
 
 
 @asynccontextmanager
-async def winnow(place: Place, node: type[WinnowNode] = WinnowNode) -> AsyncIterator[WinnowNode]:
+async def winnow(place: Place, node: Callable[[Wire], WinnowNode] = WinnowNode) -> AsyncIterator[WinnowNode]:
     """Over TLS, as in production."""
     async with linked(place) as links, links.attempt(b"benchmark", STALL_SECONDS) as wire:
         yield node(wire)
@@ -166,7 +166,9 @@ class PrototypeNode:
 
 
 @asynccontextmanager
-async def prototype(place: Place, node: type[PrototypeNode] = PrototypeNode) -> AsyncIterator[PrototypeNode]:
+async def prototype(
+    place: Place, node: Callable[[Any], PrototypeNode] = PrototypeNode
+) -> AsyncIterator[PrototypeNode]:
     """It listens at three neighbouring ports, of which the first one is given."""
     sys.path.insert(0, str(PROTOTYPES))
     import rss  # type: ignore[import-not-found]  # only where the prototypes are
