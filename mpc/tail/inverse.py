@@ -16,7 +16,7 @@ from mpc.tail.field import PRIME, Residues
 from mpc.tail.vectors import Vectors
 
 CONDITION_BITS = 30
-"""Smallest eigenvalues down to 2^-30 are found."""
+"""A matrix whose smallest eigenvalue is at least 2^-30 has an inverse here."""
 MATRIX_BITS = 60
 """Bits of fraction of what is inverted."""
 INVERSE_BITS = 84
@@ -56,8 +56,8 @@ def _start_bits(size: int) -> int:
 async def inverse(vectors: Vectors, matrix: Residues) -> tuple[Residues, Residues]:
     """A^-1 of A = matrix / 2^MATRIX_BITS, symmetric and positive semidefinite, with a diagonal of 1 to 4.
 
-    If the smallest eigenvalue of A is at least 2^-CONDITION_BITS, the residual is below PROVEN; if A is singular, it
-    is above. Wherever it is below, ‖X − A^-1‖ ≤ 2^-76·‖A^-1‖ in spectral norms. A row of zeros makes A singular.
+    If the smallest eigenvalue of A is at least 2^-CONDITION_BITS, the residual is below PROVEN; if it is less than half
+    of that, not. Wherever it is, ‖X − A^-1‖ ≤ 2^-75·‖A^-1‖ in spectral norms. A row may also be 0: a singular A.
 
     Args:
         vectors: the session's arithmetic.

@@ -73,9 +73,10 @@ async def solve(wire: Wire, equations: Equations, timeout_seconds: float) -> dic
     How many cells and covariates is public and equal at the three nodes; nothing else is.
 
     Let w be the coefficients, each times the root of its diagonal element of X'X, and C the matrix X'X scaled to a
-    diagonal of 1. Where its condition number is at most 2^30, a cell is not singular. Wherever a cell is not
-    singular, the error of w before rounding is at most (2^-50 + 2^-73 · cond(C)) · ‖w‖, except that a coefficient whose
-    |w| is below about 2^-40 of the sum of all |w| comes out as 0: surely below a third of it, never above three times.
+    diagonal of 1. A cell is singular where C's smallest eigenvalue is below 2^-33, and not where it is at least 2^-30,
+    as with every condition number up to 2^30. Wherever a cell is not singular, the error of w before rounding is at
+    most (2^-50 + 2^-72 · cond(C)) · ‖w‖, except that a coefficient whose |w| is below about 2^-40 of the sum of all |w|
+    comes out as 0: surely below a third of that, never above three times.
 
     Args:
         wire: the attempt's channel; regressions use label space 5.

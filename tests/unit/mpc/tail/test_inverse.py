@@ -40,6 +40,8 @@ def test_every_eigenvalue_of_the_declared_range_is_brought_to_one_before_the_las
         rest = [abs(1 - run(value, steps[:stop])) for stop in range(len(steps) + 1)]
         assert max(rest) <= 1
         assert rest[-1] * size**0.5 < 2.0**-RESIDUAL_BITS
+    for k in range(1000):
+        assert 1 - run(least * 2 ** (-1 - k / 10), steps) > 2.0**-RESIDUAL_BITS
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -79,7 +81,7 @@ async def test_inverses_are_within_the_stated_bound_down_to_the_declared_eigenva
     rng = np.random.default_rng(k)
     diagonals = [np.ones(k), rng.uniform(1, 4, k), np.full(k, 3.999)]
     matrices = [
-        equicorrelated(k, 2.0**-bits, diagonal) for bits in (0, 1, 10, 20, CONDITION_BITS) for diagonal in diagonals
+        equicorrelated(k, 2.0**-bits, diagonal) for bits in (0, 12, CONDITION_BITS) for diagonal in diagonals
     ]
     found, residuals = await inverted(matrices)
     assert all(0 <= residual < PROVEN for residual in residuals)
@@ -89,7 +91,7 @@ async def test_inverses_are_within_the_stated_bound_down_to_the_declared_eigenva
             wanted = mpmath.ldexp(1, MATRIX_BITS) * mpmath.inverse(mpmath.matrix(matrix.tolist()))
             error = mpmath.matrix(x.tolist()) / mpmath.mpf(2) ** INVERSE_BITS - wanted
             # The Frobenius norm is above the spectral one, a diagonal element below.
-            assert mpmath.mnorm(error, "f") <= mpmath.ldexp(max(wanted[i, i] for i in range(k)), -76)
+            assert mpmath.mnorm(error, "f") <= mpmath.ldexp(max(wanted[i, i] for i in range(k)), -75)
 
 
 @pytest.mark.parametrize("k", [1, 2, MOST_COVARIATES])

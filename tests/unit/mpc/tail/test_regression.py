@@ -66,7 +66,7 @@ def check(gram, moments, found, bits=SIGNIFICANT):
         found = [mpmath.mpf(x.numerator) / x.denominator for x in found]
         roots = [mpmath.sqrt(mpmath.mpf(int(gram[i, i]))) for i in range(len(gram))]
         size = mpmath.norm(mpmath.matrix([w * r for w, r in zip(wanted, roots, strict=True)]))
-        arithmetic = (mpmath.ldexp(1, -50) + mpmath.ldexp(condition(gram), -73)) * size
+        arithmetic = (mpmath.ldexp(1, -50) + mpmath.ldexp(condition(gram), -72)) * size
         cut = mpmath.ldexp(sum(abs(w) * r for w, r in zip(wanted, roots, strict=True)), -40)
         for w, f, r in zip(wanted, found, roots, strict=True):
             if f:
