@@ -129,7 +129,7 @@ async def _solved(
     sign = (1 - 2 * below) % PRIME
     size = await vectors.multiply(found, sign)
     whole = np.repeat(size.reshape(n, k).sum(axis=1), k)
-    small = await vectors.negative((size - LEAST_SIZE << CUT_BITS) - whole, bits + CUT_BITS + 1)
+    small = await vectors.negative(((size - LEAST_SIZE) << CUT_BITS) - whole, bits + CUT_BITS + 1)
 
     scaled, exponent, _ = await vectors.normalise(size, bits + 1)
     mantissa, shift = await vectors.rounded(
