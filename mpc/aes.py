@@ -7,8 +7,10 @@ left out: they add 0x63 to every byte, ShiftRows and MixColumns keep that consta
 FIPS 197 names the steps.
 """
 
+from collections import deque
+from collections.abc import Coroutine, Generator, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +24,10 @@ TAG_BYTES = 8
 ROUNDS = 10
 ROWS_PER_BATCH = 1 << 15
 """Rows enciphered together: enough to make rounds cheap, few enough to stay near the processor's caches."""
+BATCHES_AT_ONCE = 2
+"""Enciphered side by side: while messages of one are under way, another one is worked on."""
+ROWS_PER_OPENING = 1 << 20
+"""16 MiB of both components wait for their opening."""
 
 _SBOX_CONSTANT = 0x63
 _SHIFT_ROWS = np.array([0, 5, 10, 15, 4, 9, 14, 3, 8, 13, 2, 7, 12, 1, 6, 11])
@@ -104,11 +110,13 @@ class SharedKey:
             raise ProtocolError(f"a shared key has {2 * KEY_BYTES} bytes, found {len(self.parts)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RoundKeys:
-    """An expanded shared key: `planes` (2, 11, 8, 16, 1) uint64 words of all zeros or all ones per component."""
+    """An expanded shared key."""
 
+    key: SharedKey
     planes: Words
+    """(2, 11, 8, 16, 1) words of all zeros or all ones per component."""
 
 
 def draw_key(engine: Engine) -> SharedKey:
@@ -148,37 +156,101 @@ def _transpose(squares: Words) -> None:
         upper ^= swap << np.uint64(half)
 
 
-async def _substitute(engine: Engine, state: Words, room: Words | None = None) -> Words:
-    """SubBytes without its constant 0x63: (2, 8, …) → (2, 8, …).
+class _Ands(NamedTuple):
+    """A layer's AND gates to be evaluated together with the other nodes."""
 
-    `room` is for the circuit's wires, (2, wires, …); whoever evaluates many S-boxes gives the same again.
-    """
-    wires = np.empty((2, _SBOX.wires, *state.shape[2:]), np.uint64) if room is None else room
-    wires[:, :8] = state
+    wires: Words
+    layer: _Layer
+
+
+_Program = Generator[_Ands, None, Words]
+"""What one batch needs: local work, and AND gates in between."""
+
+
+class _Room:
+    """Memory for a circuit's wires, used again and again."""
+
+    def __init__(self, cells: int) -> None:
+        self._words = np.empty(2 * _SBOX.wires * cells, np.uint64)
+
+    def wires(self, cells: int) -> Words:
+        """(wires, 2, cells): a gate's components beside each other, so that one pass works on both."""
+        return self._words[: 2 * _SBOX.wires * cells].reshape(_SBOX.wires, 2, cells)
+
+
+def _substituted(state: Words, room: _Room) -> _Program:
+    """SubBytes without its constant 0x63: (2, 8, …) → (2, 8, …)."""
+    planes = state.reshape(2, 8, -1).swapaxes(0, 1)
+    wires = room.wires(planes.shape[2])
+    wires[:8] = planes
+    each = list(wires.reshape(_SBOX.wires, -1))
     for layer in _SBOX.layers:
         if layer.left:
-            product = await engine.and_bits(
-                Bits(wires.take(layer.left, axis=1)), Bits(wires.take(layer.right, axis=1))
-            )
-            wires[:, layer.ands] = product.parts
+            yield _Ands(wires, layer)
         for out, left, right in layer.xors:
-            np.bitwise_xor(wires[:, left], wires[:, right], out=wires[:, out])
-    return wires.take(_SBOX.outputs, axis=1)
+            np.bitwise_xor(each[left], each[right], out=each[out])
+    return wires.swapaxes(0, 1)[:, _SBOX.outputs].reshape(state.shape)
 
 
-def _double(state: Words) -> Words:
-    """Multiply every byte by x in GF(2⁸), modulus 0x11B: (2, 8, …) → (2, 8, …)."""
-    doubled = np.concatenate([state[:, 1:], state[:, :1]], axis=1)
-    doubled[:, [3, 4, 6]] ^= state[:, :1]
-    return doubled
+async def _side_by_side(engine: Engine, programs: Iterator[_Program], most: int) -> list[Words]:
+    """Run programs, `most` at a time, in turns: all nodes start the same operations in the same order, whichever
+    message comes first.
+
+    Returns:
+        The programs' results, in their order.
+    """
+    results: dict[int, Words] = {}
+    running: deque[tuple[int, _Program, Coroutine[Any, Any, None]]] = deque()
+    numbered = enumerate(programs)
+
+    def go_on(number: int, program: _Program) -> None:
+        try:
+            wires, (left, right, ands, _) = next(program)
+        except StopIteration as ended:
+            results[number] = ended.value
+            start()
+        else:
+            running.append((number, program, engine.and_rows(wires, left, right, ands)))
+
+    def start() -> None:
+        for number, program in numbered:
+            go_on(number, program)
+            return
+
+    try:
+        for _ in range(most):
+            start()
+        while running:
+            number, program, rest = running.popleft()
+            await rest
+            go_on(number, program)
+    finally:
+        for _, _, rest in running:
+            rest.close()
+    return [results[number] for number in range(len(results))]
+
+
+_DOUBLING = ((slice(0, 7), slice(1, 8)), (slice(7, 8), slice(0, 1)))
+"""Planes of 2x and those of x that they are, before the modulus."""
+_NEXT = ((slice(0, 3), slice(1, 4)), (slice(3, 4), slice(0, 1)))
+"""Rows of a column and those below them."""
+_OVER_NEXT = ((slice(0, 2), slice(2, 4)), (slice(2, 4), slice(0, 2)))
 
 
 def _mix_columns(state: Words) -> Words:
-    """(2, 8, 16, words) → the same shape. 2a + 3b + c + d = 2(a + b) + b + (c + d)."""
+    """(2, 8, 16, words) → the same shape. 2a + 3b + c + d = 2(a + b) + b + (c + d) in GF(2⁸), modulus 0x11B."""
     columns = state.reshape(2, 8, 4, 4, -1)
-    following = np.roll(columns, -1, axis=3)
-    pairs = columns ^ following
-    mixed = _double(pairs) ^ following ^ np.roll(pairs, -2, axis=3)
+    pairs, mixed = np.empty_like(columns), np.empty_like(columns)
+    for here, below in _NEXT:
+        np.bitwise_xor(columns[:, :, :, here], columns[:, :, :, below], out=pairs[:, :, :, here])
+    for here, below in _NEXT:
+        for double, single in _DOUBLING:
+            out = mixed[:, double, :, here]
+            np.bitwise_xor(pairs[:, single, :, here], columns[:, double, :, below], out=out)
+    for plane in (3, 4, 6):
+        mixed[:, plane] ^= pairs[:, 0]
+    for here, below in _OVER_NEXT:
+        mixed[:, :, :, here] ^= pairs[:, :, :, below]
     return mixed.reshape(state.shape)
 
 
@@ -190,14 +262,19 @@ def _constant(value: int) -> Words:
 
 async def expand_key(engine: Engine, key: SharedKey) -> RoundKeys:
     """The key schedule; ten small S-box evaluations. The S-box constant of the data path is folded in."""
+    (planes,) = await _side_by_side(engine, iter([_scheduled(key)]), 1)
+    return RoundKeys(key, planes)
+
+
+def _scheduled(key: SharedKey) -> _Program:
     octets = np.frombuffer(key.parts, np.uint8).reshape(2, 1, KEY_BYTES, 1)
     bits = np.unpackbits(octets, axis=1)
     current = np.where(bits == 1, _ALL_ONES, np.uint64(0))
     schedule = [current]
-    round_constant = 1
+    round_constant, room = 1, _Room(4)
     for _ in range(ROUNDS):
-        word = await _substitute(engine, current[:, :, [13, 14, 15, 12]])
-        word = word ^ _constant(_SBOX_CONSTANT)
+        word = yield from _substituted(current[:, :, [13, 14, 15, 12]], room)
+        word ^= _constant(_SBOX_CONSTANT)
         word[:, :, :1] ^= _constant(round_constant)
         words = [current[:, :, :4] ^ word]
         for index in range(1, 4):
@@ -205,7 +282,7 @@ async def expand_key(engine: Engine, key: SharedKey) -> RoundKeys:
         current = np.concatenate(words, axis=2)
         schedule.append(current ^ _constant(_SBOX_CONSTANT))
         round_constant = round_constant << 1 ^ (0x11B if round_constant & 0x80 else 0)
-    return RoundKeys(np.stack(schedule, axis=1))
+    return np.stack(schedule, axis=1)
 
 
 async def encrypt(engine: Engine, keys: RoundKeys, state: Bits, output_bytes: int = BLOCK_BYTES) -> Bits:
@@ -221,22 +298,29 @@ async def encrypt(engine: Engine, keys: RoundKeys, state: Bits, output_bytes: in
     Returns:
         (8, output_bytes, words) planes of the first bytes of each block.
     """
-    given, words = state.shape[1:]
+    program = _enciphered(keys, state.parts, output_bytes, _Room(BLOCK_BYTES * state.shape[2]))
+    (planes,) = await _side_by_side(engine, iter([program]), 1)
+    return Bits(planes)
+
+
+def _enciphered(keys: RoundKeys, state: Words, output_bytes: int, room: _Room) -> _Program:
+    """See `encrypt`: (2, 8, given, words) → (2, 8, output_bytes, words)."""
+    given, words = state.shape[2:]
     whole = np.empty((2, 8, BLOCK_BYTES, words), np.uint64)
-    first = state.parts ^ keys.planes[:, 0, :, :given]
+    first = state ^ keys.planes[:, 0, :, :given]
     # One S-box layer for both: the given bytes of all rows, and the others of the key.
     both = np.concatenate([first.reshape(2, 8, -1), keys.planes[:, 0, :, given:, 0]], axis=2)
-    both = await _substitute(engine, both)
+    both = yield from _substituted(both, room)
     whole[:, :, :given] = both[:, :, : given * words].reshape(first.shape)
     whole[:, :, given:] = both[:, :, given * words :, None]
-    room = np.empty((2, _SBOX.wires, BLOCK_BYTES, words), np.uint64)
     planes = whole
     for number in range(1, ROUNDS):
         if number > 1:
-            planes = await _substitute(engine, planes, room)
-        planes = _mix_columns(planes[:, :, _SHIFT_ROWS]) ^ keys.planes[:, number]
-    planes = await _substitute(engine, planes[:, :, _SHIFT_ROWS[:output_bytes]])
-    return Bits(planes ^ keys.planes[:, ROUNDS, :, :output_bytes])
+            planes = yield from _substituted(planes, room)
+        planes = _mix_columns(planes[:, :, _SHIFT_ROWS])
+        planes ^= keys.planes[:, number]
+    planes = yield from _substituted(planes[:, :, _SHIFT_ROWS[:output_bytes]], room)
+    return planes ^ keys.planes[:, ROUNDS, :, :output_bytes]
 
 
 async def tags(engine: Engine, keys: RoundKeys, words: Bits) -> Words:
@@ -250,10 +334,19 @@ async def tags(engine: Engine, keys: RoundKeys, words: Bits) -> Words:
     Returns:
         (n,) uint64, public: equal words have equal tags and nothing else is learnt about them.
     """
-    rows = words.parts.shape[1]
+    rows = words.shape[0]
     opened = np.empty(rows, np.uint64)
-    for start in range(0, rows, ROWS_PER_BATCH):
-        batch = words.parts[:, start : start + ROWS_PER_BATCH]
-        planes = await engine.open_bits(await encrypt(engine, keys, Bits(to_planes(batch)), TAG_BYTES))
-        opened[start : start + batch.shape[1]] = from_planes(planes, batch.shape[1])
+    rooms: list[_Room] = []
+
+    def program(batch: Words) -> _Program:
+        room = rooms.pop() if rooms else _Room(BLOCK_BYTES * -(-ROWS_PER_BATCH // 64))
+        planes = yield from _enciphered(keys, to_planes(batch), TAG_BYTES, room)
+        rooms.append(room)
+        return planes
+
+    for start in range(0, rows, ROWS_PER_OPENING):
+        part = words.parts[:, start : start + ROWS_PER_OPENING]
+        batches = (part[:, at : at + ROWS_PER_BATCH] for at in range(0, part.shape[1], ROWS_PER_BATCH))
+        planes = np.concatenate(await _side_by_side(engine, map(program, batches), BATCHES_AT_ONCE), axis=3)
+        opened[start : start + part.shape[1]] = from_planes(await engine.open_bits(Bits(planes)), part.shape[1])
     return opened
