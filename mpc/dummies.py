@@ -11,7 +11,7 @@ new at one party may be known at another.
 import hmac
 import itertools
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import combinations, product
 
 import numpy as np
@@ -103,12 +103,12 @@ def repeatable(key: bytes, name: bytes) -> Callable[[int], int]:
     return randbits
 
 
-def _by_holders(planted: Sequence[Sequence[int]] | NDArray[np.uint64]) -> dict[Parties, list[int]]:
+def _by_holders(planted: NDArray[np.uint64]) -> dict[Parties, list[int]]:
     """Which keys are in the registers of exactly these parties, in the order in which they were planted."""
     holders: dict[int, Parties] = {}
-    for party, row in enumerate(planted):
+    for party, row in enumerate(planted.tolist()):
         for key in row:
-            holders[int(key)] = (*holders.get(int(key), ()), party)
+            holders[key] = (*holders.get(key, ()), party)
     found: dict[Parties, list[int]] = {}
     for key, parties in holders.items():
         found.setdefault(parties, []).append(key)

@@ -16,6 +16,7 @@ zeros.
 import asyncio
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpc.aes import RoundKeys, tags
-from mpc.dummies import draw_dummies, region_cap, repeatable
+from mpc.dummies import draw_dummies, repeatable
 from mpc.engine import Engine, Permutation
 from mpc.errors import IntegrityError, LinkageError
 from mpc.linked import MAX_PARTIES, MAX_ROWS, MAX_SEGMENTS, MIN_PARTIES, LinkedShard, Segment
@@ -110,7 +111,6 @@ async def _grown(
     if most > MAX_ROWS:
         raise LinkageError(f"a register of {most} rows; at most {MAX_ROWS} fit. Agree on more shards.")
     earlier = linked.planted if linked.segments else None
-    region_cap(parties, dummies, later=earlier is not None)
     own = draw_dummies(parties, dummies, randbits, earlier)
     entered = await asyncio.gather(*(
         engine.input_bits(node, own if node == engine.number else None, own.shape) for node in range(NODES)
@@ -130,10 +130,7 @@ async def _grown(
     ]
     refuse_repeats(whole)
     *before, order = match(whole, [segment.order for segment in linked.segments], linked.join)
-    kept = [
-        Segment(segment.permutations, segment.tables, segment.dummies, places)
-        for segment, places in zip(linked.segments, before, strict=True)
-    ]
+    kept = [replace(segment, order=places) for segment, places in zip(linked.segments, before, strict=True)]
     planted = np.concatenate([linked.planted, own], axis=1)
     found = LinkedShard(
         linked.join, linked.key, planted, (*kept, Segment(tuple(permutations), tuple(tables), added, order)),

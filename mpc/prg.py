@@ -51,7 +51,7 @@ def words(key: bytes, name: bytes, shape: tuple[int, ...]) -> Words:
 
 def cover(values: Words, *streams: CipherContext) -> None:
     """XORs a contiguous array with what comes next in the streams, in place, a piece in the cache at a time."""
-    flat = values.reshape(-1).view(np.uint8).data
+    flat = values.reshape(-1, copy=False).view(np.uint8).data
     length = min(len(flat), len(_ZEROS))
     rooms = [np.empty(length + SLACK_BYTES, np.uint8).data for _ in streams]
     for start in range(0, len(flat), len(_ZEROS)):

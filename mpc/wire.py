@@ -142,7 +142,7 @@ class Attempt:
             raise PeerLost(f"node {peer} ended the attempt before it sent label {label}")
         future: asyncio.Future[Payload] = asyncio.get_running_loop().create_future()
         self._waiting[peer][key] = future
-        stalled = future.get_loop().call_later(self.stall_seconds, self._stall, peer, label)
+        stalled = future.get_loop().call_later(self.stall_seconds, self._stall, future, peer, label)
         try:
             return await future
         finally:
@@ -202,8 +202,9 @@ class Attempt:
             if not future.done():
                 future.set_exception(PeerLost(f"node {peer} ended the attempt before it sent all"))
 
-    def _stall(self, peer: int, label: int) -> None:
-        self.fail(PeerTimeout(f"node {peer} sent nothing for {self.stall_seconds:g} s (label {label})"))
+    def _stall(self, future: asyncio.Future[bytes], peer: int, label: int) -> None:
+        if not future.done():  # what came at the last moment counts
+            self.fail(PeerTimeout(f"node {peer} sent nothing for {self.stall_seconds:g} s (label {label})"))
 
     def _end(self, error: MpcError) -> None:
         self._error = error
