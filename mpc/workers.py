@@ -8,6 +8,7 @@ the links belong to.
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -65,12 +66,12 @@ class Workers:
         """A wire for programs that `run`; call this where the wire's own loop runs."""
         return _FromThread(wire, asyncio.get_running_loop()) if self._loops else wire
 
-    async def run(self, place: int, work: Coroutine[Any, Any, T]) -> T:
-        """Run in the thread that has `place`; places are shared out evenly."""
+    async def run(self, place: int, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Begin work here and run it in the thread that has `place`; places are shared out evenly."""
         if not self._loops:
-            return await work
+            return await begin()
         return await asyncio.wrap_future(
-            asyncio.run_coroutine_threadsafe(work, self._loops[place % len(self._loops)])
+            asyncio.run_coroutine_threadsafe(begin(), self._loops[place % len(self._loops)])
         )
 
 
@@ -86,10 +87,12 @@ class ShardEngines:
     async def each(self, programs: Mapping[int, Callable[[Engine], Coroutine[Any, Any, T]]]) -> dict[int, T]:
         """Run a program for each shard, all side by side; when one fails the others are ended, and its error raised.
 
-        Afterwards the main engine has taken in what these shards' did, so that its next opening compares that.
+        Programs are called here, their coroutines run in threads: what other threads may not touch is read by the call.
+        A thread that is told to end finishes its step, unheard. Afterwards the main engine has taken in what these
+        shards' did, so that its next opening compares that.
         """
         tasks = {
-            shard: asyncio.ensure_future(self._workers.run(shard, program(self._engine(shard))))
+            shard: asyncio.create_task(self._workers.run(shard, partial(program, self._engine(shard))))
             for shard, program in programs.items()
         }
         try:

@@ -118,6 +118,21 @@ async def test_a_peer_that_falls_silent_ends_all_within_the_time_out():
     assert time.monotonic() - begin < 10
 
 
+async def test_when_a_program_cannot_begin_those_that_have_are_ended():
+    """As when a share file is gone: nobody would wait for them any more."""
+    async def waits(engine):
+        await engine.wire.receive((engine.number + 1) % 3, 1)
+
+    def cannot(_engine):
+        raise OSError("made up")
+
+    async with three_wires() as (wire, *_):
+        before = asyncio.all_tasks()
+        with pytest.raises(OSError, match="made up"):
+            await ShardEngines(wire, Workers(1)).each({0: waits, 1: cannot})
+        assert asyncio.all_tasks() == before
+
+
 async def test_nodes_that_compute_something_else_for_a_shard_find_it_before_anything_opens():
     async def program(wire):
         with Workers(2) as threads:
