@@ -7,6 +7,7 @@ the links belong to.
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from types import TracebackType
@@ -22,7 +23,7 @@ FIRST_CHANNEL = 1 << 8
 ROWS_TOGETHER = 1 << 18
 """Rows of the shards that are worked on together, unless one has more."""
 END_SECONDS = 10.0
-"""For what threads are at when they are told to end."""
+"""For what all threads are at when they are told to end; who takes longer ends with the process."""
 
 T = TypeVar("T")
 
@@ -58,8 +59,9 @@ class Workers:
     ) -> None:
         for loop in self._loops:
             loop.call_soon_threadsafe(loop.stop)
+        limit = time.monotonic() + END_SECONDS
         for thread in self._threads:
-            thread.join(END_SECONDS)
+            thread.join(max(0.0, limit - time.monotonic()))
         self._loops, self._threads = [], []
 
     def wire(self, wire: Wire) -> Wire:

@@ -192,6 +192,30 @@ async def test_waiting_may_be_cut_short():
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("mpc-")]
 
 
+async def test_threads_that_do_not_end_are_waited_for_once(monkeypatch):
+    """As when the disk hangs: the node's process has to end all the same."""
+    monkeypatch.setattr(workers, "END_SECONDS", 0.5)
+    hang, stuck = threading.Event(), threading.Semaphore(0)
+
+    async def hangs():
+        stuck.release()
+        hang.wait(30)
+
+    with Workers(4) as threads:
+        ends = [asyncio.create_task(threads.run(place, hangs)) for place in range(4)]
+        for _ in ends:
+            await asyncio.to_thread(stuck.acquire, timeout=10)
+        left = [thread for thread in threading.enumerate() if thread.name.startswith("mpc-")]
+        begin = time.monotonic()
+    took = time.monotonic() - begin
+    hang.set()
+    await asyncio.gather(*ends, return_exceptions=True)
+    for thread in left:
+        thread.join(10)
+    assert len(left) == 4
+    assert took < 1.5
+
+
 def test_shards_that_fit_are_worked_on_together(monkeypatch):
     monkeypatch.setattr(workers, "ROWS_TOGETHER", 10)
     assert together({0: 4, 1: 6, 2: 1, 5: 30, 6: 0, 7: 10, 8: 0}) == [[0, 1], [2], [5], [6, 7, 8]]
