@@ -212,7 +212,7 @@ class Computation:
         """One shard's program: bring panes into linked order and add them to its totals."""
         aligned: dict[str, Share] = {}
         for names, values in zip(self._read.values(), await align(engine, columns), strict=True):
-            table = values.reshape(-1, len(names), statistics.linked)
+            table = values.reshape(len(values) // len(names), len(names), statistics.linked)
             aligned |= {name: table[:, place] for place, name in enumerate(names)}
         await statistics.add_panes(engine, first, aligned, at_once)
 
@@ -361,8 +361,8 @@ class Computation:
 
     @property
     def patients(self) -> int:
-        """Most patients that any sum runs over: the linked rows of all shards."""
-        return sum(linked.linked for linked in self._linked.values())
+        """Most patients that any sum runs over: the linked rows of all shards, at least 1."""
+        return max(1, sum(linked.linked for linked in self._linked.values()))
 
     async def _moments(
         self, engines: ShardEngines, plan: Plan, windows: Sequence[Window], kept: Sequence[tuple[int, int]]

@@ -45,7 +45,8 @@ async def capped(engine: Engine, plan: Plan, totals: Share) -> Share:
     if cells > 1:
         whole = kept.sum(axis=1).reshape(windows, 1, len(plan.arms), linked)
         kept = Share.concat([whole, kept[:, :-1]], axis=1)
-    return Share.stack([sums[:, :, :, 0], kept], axis=3).reshape(windows, cells, -1, linked)
+    both = Share.stack([sums[:, :, :, 0], kept], axis=3)
+    return both.reshape(windows, cells, len(plan.quantities), linked)
 
 
 async def incomplete(engine: Engine, totals: Share) -> Share:

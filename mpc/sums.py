@@ -76,7 +76,7 @@ class ShardSums:
             + sum(counts.width for counts in self._first_events)
         )
         self._next = self._edges[0]
-        self._begun, self._whole = False, True
+        self._whole = True
 
     @property
     def next_pane(self) -> int:
@@ -98,7 +98,7 @@ class ShardSums:
         """
         self._check_whole()
         stop = min(first_pane + self._check(first_pane, aligned), self._edges[-1])
-        self._begun, self._whole = True, False
+        self._whole = False
         for pane, length, end in self._stretches(self._next, stop):
             for rows in self._row_steps((end - pane) * self._width):
                 columns = self._columns(aligned, slice(pane - first_pane, end - first_pane), rows)
@@ -122,7 +122,8 @@ class ShardSums:
         panes = min(shapes)[0]
         if shapes != {(panes, self._rows)}:
             raise SumsError(f"found columns of shapes {sorted(shapes)}, expected (panes, {self._rows}) alike")
-        if first_pane > self._next or (self._begun and first_pane < self._next):
+        begun, over = self._next > self._edges[0], self._next == self._edges[-1]
+        if (first_pane > self._next and not over) or (first_pane < self._next and begun):
             raise SumsError(f"found panes from {first_pane}, expected {self._next}: each once and in order")
         return panes
 

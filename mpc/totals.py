@@ -38,8 +38,9 @@ class RunningTotals:
             OSError: the folder cannot be written.
         """
         self._shape = (edges, 2, quantities, rows)
+        self._folder = Path(tempfile.gettempdir()) if folder is None else folder
         try:
-            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - as long as this object
+            self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - as long as this object
             self._file.truncate(int(np.prod(self._shape)) * _WORD)
         except OSError as error:
             raise self._unusable(error) from error
@@ -98,6 +99,6 @@ class RunningTotals:
         """The same error, with what was wanted and what to do."""
         size = int(np.prod(self._shape)) * _WORD
         return OSError(
-            error.errno, f"the running totals, a file of {size:,} bytes, cannot be used: {error.strerror}. Make room "
-            "where this node keeps its state, and start it again."
+            error.errno, f"the running totals, a file without a name of {size:,} bytes in {self._folder}, cannot be "
+            f"used: {error.strerror}. Make room there, and start this node again."
         )

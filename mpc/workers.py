@@ -7,7 +7,9 @@ the links belong to.
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -21,7 +23,7 @@ FIRST_CHANNEL = 1 << 8
 ROWS_TOGETHER = 1 << 18
 """Rows of the shards that are worked on together, unless one has more."""
 END_SECONDS = 10.0
-"""For what threads are at when they are told to end."""
+"""For what all threads are at when they are told to end; who takes longer ends with the process."""
 
 T = TypeVar("T")
 
@@ -57,20 +59,21 @@ class Workers:
     ) -> None:
         for loop in self._loops:
             loop.call_soon_threadsafe(loop.stop)
+        limit = time.monotonic() + END_SECONDS
         for thread in self._threads:
-            thread.join(END_SECONDS)
+            thread.join(max(0.0, limit - time.monotonic()))
         self._loops, self._threads = [], []
 
     def wire(self, wire: Wire) -> Wire:
         """A wire for programs that `run`; call this where the wire's own loop runs."""
         return _FromThread(wire, asyncio.get_running_loop()) if self._loops else wire
 
-    async def run(self, place: int, work: Coroutine[Any, Any, T]) -> T:
-        """Run in the thread that has `place`; places are shared out evenly."""
+    async def run(self, place: int, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Begin work here and run it in the thread that has `place`; places are shared out evenly."""
         if not self._loops:
-            return await work
+            return await begin()
         return await asyncio.wrap_future(
-            asyncio.run_coroutine_threadsafe(work, self._loops[place % len(self._loops)])
+            asyncio.run_coroutine_threadsafe(begin(), self._loops[place % len(self._loops)])
         )
 
 
@@ -86,10 +89,12 @@ class ShardEngines:
     async def each(self, programs: Mapping[int, Callable[[Engine], Coroutine[Any, Any, T]]]) -> dict[int, T]:
         """Run a program for each shard, all side by side; when one fails the others are ended, and its error raised.
 
-        Afterwards the main engine has taken in what these shards' did, so that its next opening compares that.
+        Programs are called here, their coroutines run in threads: what other threads may not touch is read by the call.
+        A thread that is told to end finishes its step, unheard. Afterwards the main engine has taken in what these
+        shards' did, so that its next opening compares that.
         """
         tasks = {
-            shard: asyncio.ensure_future(self._workers.run(shard, program(self._engine(shard))))
+            shard: asyncio.create_task(self._workers.run(shard, partial(program, self._engine(shard))))
             for shard, program in programs.items()
         }
         try:

@@ -163,6 +163,12 @@ def _values(program: Program, measures: Mapping[str, Measure]) -> Values:
             found[name] = limbs_of(f"{name}.high", f"{name}.low", party=own.party, bound=own.bound)
         else:
             found[name] = (Column(name=name, party=own.party, bound=own.bound, signed=own.signed),)
+    limbs = {column.name: name for name, columns in found.items() if len(columns) > 1 for column in columns}
+    for name in sorted(limbs.keys() & found.keys()):
+        raise PlanError(
+            f"KPI {program.id}: {name} is a limb of the amount {limbs[name]}, so nothing else can be called that. Give "
+            "it another name."
+        )
     return found
 
 

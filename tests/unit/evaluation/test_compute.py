@@ -63,11 +63,10 @@ def holding(monkeypatch, **columns):
     monkeypatch.setattr(runs, "_values", values)
 
 
-async def ready(wire, terms, threads=None):
+async def ready(wire, terms, threads=None, store=None):
     """Engines, and a computation that has linked and holds the totals of all panes."""
-    computation = Computation(
-        terms, terms.plans, Shares(terms, wire.number), wire.number, bytes([wire.number]) * 32, workers=threads
-    )
+    store = store or Shares(terms, wire.number)
+    computation = Computation(terms, terms.plans, store, wire.number, bytes([wire.number]) * 32, workers=threads)
     engines = computation.engines(wire)
     await computation.link(engines)
     await computation.extend(engines, terms.draft.lattice.scheduled)
@@ -120,3 +119,43 @@ async def test_every_estimator_over_shards_and_windows(at_once, rows, monkeypatc
             part = 5 if cell.stratum else 1
             assert result.sums == {name: value // part for name, value in EXPECTED[plan.kpi].items()}
             assert result.value == VALUES[plan.kpi]
+
+
+class NobodyInCommon(Shares):
+    """In the `empty` shards no two parties have a link key in common."""
+
+    def __init__(self, terms, number, empty):
+        super().__init__(terms, number)
+        self._places = {party.name: place for place, party in enumerate(terms.draft.parties)}
+        self._empty = empty
+
+    def register(self, party, shard):
+        apart = self._places[party] << 40 if shard in self._empty else 0
+        return super().register(party, shard) ^ np.uint64(apart)
+
+
+@pytest.mark.parametrize("empty", [{1}, {0}, {0, 1}], ids=str)
+async def test_shards_without_linked_rows_add_nothing(empty, monkeypatch):
+    """Without dummies nothing is linked where the parties have nobody in common, as with another link secret."""
+    holding(monkeypatch, modules_due=2)
+    terms = agreed()
+    linkage = terms.draft.linkage.model_copy(update={"dummies": 0})
+    terms = terms.model_copy(update={"draft": terms.draft.model_copy(update={"linkage": linkage})})
+    windows = terms.draft.lattice.scheduled
+
+    async def program(wire):
+        with Workers(wire.number + 1) as threads:
+            engines, computation = await ready(wire, terms, threads, NobodyInCommon(terms, wire.number, empty))
+            released = await computation.opened(engines, await computation.judge(engines, terms.plans, windows))
+            # In one shard of two an income group has 4 patients an arm, fewer than the minimum.
+            return released.bits, await computation.estimate(engines, terms.plans, windows, released)
+
+    nodes = await run_three(program)
+    for position, plan in enumerate(terms.plans):
+        assert nodes[0][0][position, :, 0].all() == nodes[0][0][position, :, 0].any() == (len(empty) == 1)
+        shares = [found[position] for _, found in nodes]
+        outputs = recombine_outputs([{n: [int(v, 16) for v in vs] for n, vs in s.outputs.items()} for s in shares])
+        results = [r for c, r in zip(shares[0].cells, decode(plan, outputs), strict=True) if c.stratum == 0]
+        assert len(results) == (len(windows) if len(empty) == 1 else 0)
+        for result in results:
+            assert result.sums == {name: value // 2 for name, value in EXPECTED[plan.kpi].items()}

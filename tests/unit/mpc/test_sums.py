@@ -106,11 +106,12 @@ async def test_a_plan_of_plain_sums_has_windows_between_any_panes():
     agree(program, plan, columns, found, windows)
 
 
-async def test_panes_around_the_atoms_are_left_aside():
+@pytest.mark.parametrize("pieces", [[(0, 9)], [(0, 1), (0, 2), (2, 5), (5, 7), (7, 9)]], ids=["at-once", "in-pieces"])
+async def test_panes_around_the_atoms_are_left_aside(pieces):
     program = PROGRAMS["cost-difference-in-differences"]
     plan = compiled(program)
     columns = columns_for(plan, PANES, 10, seed=3)
-    found = await evaluate(plan, columns, [(1, 3), (3, 5)], [(0, 9)], [(3, 5)])
+    found = await evaluate(plan, columns, [(1, 3), (3, 5)], pieces, [(3, 5)])
     agree(program, plan, {n: v[1:5] for n, v in columns.items()}, {**found, (2, 4): found[3, 5]}, [(2, 4)])
 
 

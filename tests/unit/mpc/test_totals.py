@@ -39,7 +39,7 @@ def test_the_file_has_no_name_and_goes_with_its_user(tmp_path):
 
 
 def test_a_folder_that_is_gone_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"a file of 48 bytes, cannot be used: No such file .*Make room"):
+    with pytest.raises(FileNotFoundError, match=r"a file without a name of 48 bytes in .*/gone, cannot be used: No such file .*Make room"):
         RunningTotals(1, 1, 3, tmp_path / "gone")
 
 
@@ -49,7 +49,7 @@ def test_a_file_that_may_not_grow_is_named(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, hard))
     try:
-        with pytest.raises(OSError, match=r"a file of 131,072 bytes, cannot be used: File too large"):
+        with pytest.raises(OSError, match=rf"of 131,072 bytes in {tmp_path}, cannot be used: File too large"):
             totals.write(1, slice(0, 4_096), np.ones((2, 1, 4_096), np.uint64))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -118,6 +118,21 @@ async def test_a_peer_that_falls_silent_ends_all_within_the_time_out():
     assert time.monotonic() - begin < 10
 
 
+async def test_when_a_program_cannot_begin_those_that_have_are_ended():
+    """As when a share file is gone: nobody would wait for them any more."""
+    async def waits(engine):
+        await engine.wire.receive((engine.number + 1) % 3, 1)
+
+    def cannot(_engine):
+        raise OSError("made up")
+
+    async with three_wires() as (wire, *_):
+        before = asyncio.all_tasks()
+        with pytest.raises(OSError, match="made up"):
+            await ShardEngines(wire, Workers(1)).each({0: waits, 1: cannot})
+        assert asyncio.all_tasks() == before
+
+
 async def test_nodes_that_compute_something_else_for_a_shard_find_it_before_anything_opens():
     async def program(wire):
         with Workers(2) as threads:
@@ -175,6 +190,30 @@ async def test_waiting_may_be_cut_short():
     await run_three(program, stall_seconds=60.0)
     assert time.monotonic() - begin < 10
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("mpc-")]
+
+
+async def test_threads_that_do_not_end_are_waited_for_once(monkeypatch):
+    """As when the disk hangs: the node's process has to end all the same."""
+    monkeypatch.setattr(workers, "END_SECONDS", 0.5)
+    hang, stuck = threading.Event(), threading.Semaphore(0)
+
+    async def hangs():
+        stuck.release()
+        hang.wait(30)
+
+    with Workers(4) as threads:
+        ends = [asyncio.create_task(threads.run(place, hangs)) for place in range(4)]
+        for _ in ends:
+            await asyncio.to_thread(stuck.acquire, timeout=10)
+        left = [thread for thread in threading.enumerate() if thread.name.startswith("mpc-")]
+        begin = time.monotonic()
+    took = time.monotonic() - begin
+    hang.set()
+    await asyncio.gather(*ends, return_exceptions=True)
+    for thread in left:
+        thread.join(10)
+    assert len(left) == 4
+    assert took < 1.5
 
 
 def test_shards_that_fit_are_worked_on_together(monkeypatch):

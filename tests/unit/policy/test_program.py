@@ -131,6 +131,7 @@ FIRST = {"name": "f", "present": "insured_any", "event": "admissions_any", "arms
      "gp_visits is an arm, a stratum or of first events; expected 0 or 1"),
     (one("days", terms=DAYS, columns={"insured_days": {"party": "insurer", "bound": 7}}),
      "insured_days is a column of the program and a measure of the agreement"),
+    (one("days", terms=DAYS, columns={"cost.high": {"party": "hospital", "bound": 1}}), "cost.high is a limb of the amount cost"),
     (one(), "computes nothing"),
     (one("days"), "nothing uses the term or state cost. Leave it out"),
     (one("days", terms=DAYS, states={"s": ["in_care"]}), "nothing uses the term or state s"),
