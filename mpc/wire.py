@@ -202,7 +202,7 @@ class Attempt:
             if not future.done():
                 future.set_exception(PeerLost(f"node {peer} ended the attempt before it sent all"))
 
-    def _stall(self, future: asyncio.Future[bytes], peer: int, label: int) -> None:
+    def _stall(self, future: asyncio.Future[Payload], peer: int, label: int) -> None:
         if not future.done():  # what came at the last moment counts
             self.fail(PeerTimeout(f"node {peer} sent nothing for {self.stall_seconds:g} s (label {label})"))
 
