@@ -12,10 +12,13 @@ from benchmarks.ingest import measure_ingest
 from benchmarks.latency import measure_latency
 from benchmarks.link import measure_link
 from benchmarks.memory import measure_memory
+from benchmarks.node import ROWS as NODE_ROWS
+from benchmarks.node import measure_node
 from benchmarks.report import report
 from benchmarks.request import measure_requests
 from benchmarks.share import measure_shares
 from benchmarks.state import measure_states
+from benchmarks.tail import CELLS, measure_tail
 from benchmarks.window import WINDOWS, measure_window
 
 
@@ -35,9 +38,11 @@ BENCHMARKS = {
     "ingest-memory": Benchmark(measure_memory, 5_000_000, 1),
     "latency": Benchmark(measure_latency, 10_000, 10),
     "link": Benchmark(measure_link, None, 3),
+    "node": Benchmark(measure_node, NODE_ROWS, 1),
     "request": Benchmark(measure_requests, 4350, 20),
     "share": Benchmark(measure_shares, None, 5),
     "state": Benchmark(measure_states, None, 5),
+    "tail": Benchmark(measure_tail, CELLS, 9),
     "window": Benchmark(measure_window, None, 7),
 }
 

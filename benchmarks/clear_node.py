@@ -24,10 +24,10 @@ from evaluation.node import Node
 from evaluation.process import run_process
 from evaluation.results import AlertShares, KpiShares, ReleasedCell
 from evaluation.status import StatusLine
-from mpc.engine import Engine
 from mpc.share import Share
 from mpc.tail.decode import output_names
 from mpc.tail.field import PRIME
+from mpc.workers import ShardEngines, Workers
 from policy.agreement import NODES, Terms
 from policy.plan import Plan
 from policy.window import Window
@@ -54,7 +54,7 @@ class ClearComputation(Computation):
     """What a run computes, without shares: outputs are the same at all three nodes."""
 
     def __init__(self, terms: Terms, number: int, aggregator: Aggregator) -> None:
-        self._terms, self._number, self._aggregator = terms, number, aggregator
+        self._terms, self._number, self._aggregator, self._workers = terms, number, aggregator, Workers()
         self.linkage = self.totals = ""
         self._cells: dict[int, dict[tuple[str, int], Cell]] = {}
         """Window → its released cells."""
@@ -64,17 +64,17 @@ class ClearComputation(Computation):
         read = hashlib.sha256(repr([(w.start, w.stop) for w in windows]).encode()).hexdigest()
         return read, dict.fromkeys((self._number, (self._number + 1) % NODES), read)
 
-    async def link(self, engine: Engine) -> None:
-        self.linkage = engine.wire.attempt.hex()
+    async def link(self, engines: ShardEngines) -> None:
+        self.linkage = engines.main.wire.attempt.hex()
 
     @property
     def linked(self) -> Mapping[int, object]:  # type: ignore[override]
         return {}
 
-    async def extend(self, engine: Engine, windows: Sequence[Window]) -> None:
+    async def extend(self, engines: ShardEngines, windows: Sequence[Window]) -> None:
         """Panes were aligned as they came."""
 
-    async def judge(self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window]) -> Share:
+    async def judge(self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window]) -> Share:
         for window in windows:
             if window.index not in self._cells:
                 self._cells[window.index] = self._aggregator.cells(window)
@@ -84,11 +84,11 @@ class ClearComputation(Computation):
         ]))
         return Share(np.zeros((2, *self._bits.bits.shape), np.uint64))
 
-    async def opened(self, engine: Engine, judged: Share) -> ReleaseBits:
+    async def opened(self, engines: ShardEngines, judged: Share) -> ReleaseBits:
         return self._bits
 
     async def estimate(
-        self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits
+        self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits
     ) -> tuple[KpiShares, ...]:
         found = []
         for position, plan in enumerate(plans):
@@ -103,7 +103,7 @@ class ClearComputation(Computation):
         return tuple(found)
 
     async def alerts(
-        self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits, shown: int
+        self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits, shown: int
     ) -> tuple[AlertShares, ...]:
         found = []
         for alert in self._terms.draft.alerts:

@@ -9,6 +9,7 @@ import asyncio
 import importlib
 import json
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from benchmarks.report import case as result
 from infra.local.children import free_port, spawn_tied, stop_all
 
 NODES = 3
+KIB_PER_MIB = 1024
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -68,6 +70,8 @@ class Timing:
     seconds: tuple[float, ...]
     bytes_a_row: float | None
     """Sent by the node that sends most."""
+    peak_mib: int
+    """Resident memory of the largest process so far, at its largest."""
 
     def row(self, case: str, contender: str) -> dict[str, Any]:
         """The result as a benchmark shows it."""
@@ -121,7 +125,7 @@ def _merged(parts: Sequence[dict[str, Any]]) -> Timing:
     seconds = tuple(stop - start for start, stop in zip(starts, stops, strict=True))
     rows, sent = parts[0]["rows"], [each["sent"] for each in parts]
     bytes_a_row = None if None in sent else round(max(sent) / rows, 2)
-    return Timing(parts[0]["case"], rows, seconds, bytes_a_row)
+    return Timing(parts[0]["case"], rows, seconds, bytes_a_row, max(each["peak"] for each in parts))
 
 
 async def _node(contender: Contender, place: Place, sizes: Sequence[int], runs: int) -> list[dict[str, Any]]:
@@ -139,7 +143,8 @@ async def _node(contender: Contender, place: Place, sizes: Sequence[int], runs: 
                     ends.append(time.monotonic())
                 after = node.sent()
                 sent = None if before is None or after is None else (after - before) / runs
-                found.append({"case": name, "rows": rows, "begins": begins, "ends": ends, "sent": sent})
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // KIB_PER_MIB
+                found.append({"case": name, "rows": rows, "begins": begins, "ends": ends, "sent": sent, "peak": peak})
     return found
 
 

@@ -6,21 +6,28 @@ node and not at another: so nodes compare `totals` before every run, and all beg
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.results import AlertShares, KpiShares, ReleasedCell
-from mpc.aes import draw_key, expand_key
+from mpc.aes import RoundKeys, draw_key, expand_key
 from mpc.changes import changed
 from mpc.disclosure import atom_ranges, judge, opened
 from mpc.engine import Engine
 from mpc.linkage import Columns, LinkedShard, align, link, repeatable
-from mpc.share import Bits, Share
-from mpc.statistics import ShardStatistics, capped, cell_statistics, incomplete
+from mpc.moments import capped, cell_statistics, incomplete
+from mpc.share import Bits, Share, Words
+from mpc.statistics import VALUES_AT_ONCE as WINDOW_VALUES
+from mpc.statistics import VALUES_PER_STEP, ShardStatistics
 from mpc.tail import AlertBatch, CellBatch, alert_states, estimate
+from mpc.wire import Wire
+from mpc.workers import ShardEngines, Workers, together
 from policy.agreement import NODES, Terms
 from policy.plan import Plan
 from policy.window import Window
@@ -29,6 +36,9 @@ from streams.store import ShareStore
 VALUES_AT_ONCE = 1 << 21
 """Values aligned at once, unless one pane has more: 32 MiB of both components."""
 TAIL_SECONDS = 120.0
+
+ShardProgram = Callable[[int, int, Engine], Coroutine[Any, Any, tuple[Words, ...]]]
+"""What is computed for a shard: its number, how many values at once, its engine → components that add up."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +66,31 @@ class Computation:
     """One node's computation under one agreement."""
 
     def __init__(
-        self, terms: Terms, plans: Sequence[Plan], store: ShareStore, number: int, noise_key: bytes
+        self, terms: Terms, plans: Sequence[Plan], store: ShareStore, number: int, noise_key: bytes,
+        folder: Path | None = None, workers: Workers | None = None,
     ) -> None:
-        """`noise_key`: 32 secret bytes of this node, from which its dummy patients follow."""
+        """Nothing is linked yet.
+
+        Args:
+            terms: of the agreement.
+            plans: that may be asked for.
+            store: this node's shares.
+            number: of this node.
+            noise_key: 32 secret bytes of this node, from which its dummy patients follow.
+            folder: where running totals have room (mpc.totals).
+            workers: threads that compute for shards; None: everything is done where it is asked for.
+        """
         self._terms, self._plans, self._store, self._number = terms, tuple(plans), store, number
-        self._noise_key = noise_key
+        self._noise_key, self._folder, self._workers = noise_key, folder, workers or Workers()
         draft = terms.draft
         self._atoms = draft.lattice.atoms
-        self._needed = frozenset(c.name for plan in plans for c in plan.columns)
+        needed = frozenset(c.name for plan in plans for c in plan.columns)
+        read = {
+            position: [c for m in draft.party_measures(party.name) for c in m.columns if c in needed]
+            for position, party in enumerate(draft.parties)
+        }
+        self._read = {position: names for position, names in read.items() if names}
+        """Party's position → its shared columns that a plan needs, in the agreement's order; no party without any."""
         self._linked: dict[int, LinkedShard] = {}
         self._statistics: dict[int, dict[int, ShardStatistics]] = {}
         """Edition → shard → its running totals."""
@@ -71,6 +98,10 @@ class Computation:
         """The attempt of which this node keeps the linkage, hexadecimal; empty before."""
         self.totals = ""
         """A digest of the attempts that made the running totals, equal at nodes whose totals belong together."""
+
+    def engines(self, wire: Wire) -> ShardEngines:
+        """The engines of one attempt."""
+        return ShardEngines(wire, self._workers)
 
     def manifest(self, windows: Sequence[Window]) -> tuple[str, dict[int, str]]:
         """What a run reads: a digest of the batch ids and of what is erased in them, and one of the commitments per
@@ -89,7 +120,7 @@ class Computation:
                 components[component].update(commitment)
         return digest.hexdigest(), {c: h.hexdigest() for c, h in components.items()}
 
-    async def link(self, engine: Engine) -> None:
+    async def link(self, engines: ShardEngines) -> None:
         """Link every shard under one AES key drawn for this attempt.
 
         Raises:
@@ -97,20 +128,29 @@ class Computation:
             policy.errors.PlanError: with so many patients a plan could leave its arithmetic bounds.
             MpcError: see mpc.errors.
         """
-        keys = await expand_key(engine, draw_key(engine))
-        linked = {}
-        for shard in range(self._terms.draft.shards):
-            registers = [Bits(self._store.register(p.name, shard)) for p in self._terms.draft.parties]
-            linked[shard] = await link(
-                engine, keys, registers, self._terms.draft.linkage.dummies,
-                repeatable(self._noise_key, f"dummies {self._terms.hash} {shard}".encode()),
-            )
-        self.resume(engine.wire.attempt.hex(), linked)
+        keys = await expand_key(engines.main, draw_key(engines.main))
+        parties = [party.name for party in self._terms.draft.parties]
+        slots = {
+            shard: sum(self._store.register(party, shard).shape[1] for party in parties)
+            for shard in range(self._terms.draft.shards)
+        }
+        linked: dict[int, LinkedShard] = {}
+        for shards in together(slots):
+            linked |= await engines.each({shard: partial(self._link, shard, keys) for shard in shards})
+        self.resume(engines.main.wire.attempt.hex(), linked)
         for plan in self._plans:
             plan.check_bounds(self.patients, self._terms.draft.lattice.largest)
         for alert in self._terms.draft.alerts:
             plan = next(p for p in self._terms.plans if p.kpi == alert.kpi)
             alert.check_bounds(plan, self.patients, self._terms.draft.lattice.longest_scheduled)
+
+    def _link(self, shard: int, keys: RoundKeys, engine: Engine) -> Coroutine[Any, Any, LinkedShard]:
+        """One shard's program."""
+        registers = [Bits(self._store.register(party.name, shard)) for party in self._terms.draft.parties]
+        return link(
+            engine, keys, registers, self._terms.draft.linkage.dummies,
+            repeatable(self._noise_key, f"dummies {self._terms.hash} {shard}".encode()),
+        )
 
     @property
     def linked(self) -> Mapping[int, LinkedShard]:
@@ -122,7 +162,7 @@ class Computation:
         self._linked, self.linkage = dict(linked), linkage
         self.forget_totals()
 
-    async def extend(self, engine: Engine, windows: Sequence[Window]) -> None:
+    async def extend(self, engines: ShardEngines, windows: Sequence[Window]) -> None:
         """Bring the running totals of all shards up to the windows' end; a full edition needs the first one's too."""
         stop, last = max(w.stop for w in windows), self._edition(windows)
         try:
@@ -130,48 +170,56 @@ class Computation:
                 statistics = self._statistics.setdefault(edition, {})
                 for shard, linked in self._linked.items():
                     if shard not in statistics:
-                        statistics[shard] = ShardStatistics(self._plans, self._atoms, linked.linked)
-                await self._extend_edition(engine, edition, stop)
+                        statistics[shard] = ShardStatistics(
+                            self._plans, self._atoms, linked.linked, self._folder
+                        )
+                await self._extend_edition(engines, edition, stop)
         except BaseException:
             self.forget_totals()
             raise
-        self.totals = hashlib.sha256(f"{self.totals} {engine.wire.attempt.hex()} {last} {stop}".encode()).hexdigest()
+        attempt = engines.main.wire.attempt.hex()
+        self.totals = hashlib.sha256(f"{self.totals} {attempt} {last} {stop}".encode()).hexdigest()
 
     def _edition(self, windows: Sequence[Window]) -> int:
         """Of the windows of one run, which is the same for all of them."""
         return max(self._terms.draft.lattice.edition(w.index) for w in windows)
 
-    def _shards(self, windows: Sequence[Window]) -> list[ShardStatistics]:
-        """All shards' running totals for the edition of these windows."""
-        return list(self._statistics[self._edition(windows)].values())
-
     def forget_totals(self) -> None:
         """Begin again at the first pane: after half an attempt, or when the nodes' totals do not belong together."""
         self._statistics, self.totals = {}, ""
 
-    async def _extend_edition(self, engine: Engine, edition: int, stop: int) -> None:
-        """Add panes to all shards, which are equally far: what is aligned waits for the same messages."""
-        statistics, draft = self._statistics[edition], self._terms.draft
-        columns = {position: self._columns(party.name) for position, party in enumerate(draft.parties)}
-        pane = sum(linked.rows[at] * len(names) for linked in self._linked.values() for at, names in columns.items())
-        first_missing = min(each.next_pane for each in statistics.values())
-        for first, last in self._steps(first_missing, stop, max(1, VALUES_AT_ONCE // max(pane, 1))):
-            places = [(shard, at) for shard in self._linked for at, names in columns.items() if names]
-            rows = await align(engine, [
-                Columns(self._linked[shard], at, self._stored(shard, at, range(first, last), edition))
-                for shard, at in places
-            ])
-            aligned: dict[int, dict[str, Share]] = {shard: {} for shard in self._linked}
-            for (shard, at), values in zip(places, rows, strict=True):
-                table = values.reshape(last - first, len(columns[at]), self._linked[shard].linked)
-                aligned[shard] |= {name: table[:, place] for place, name in enumerate(columns[at])}
-            for shard, each in statistics.items():
-                await each.add_panes(engine, first, aligned[shard])
+    async def _extend_edition(self, engines: ShardEngines, edition: int, stop: int) -> None:
+        """Add panes to all shards, which are equally far."""
+        statistics = self._statistics[edition]
+        for shards in together(self._rows):
+            pane = sum(self._linked[s].rows[at] * len(names) for s in shards for at, names in self._read.items())
+            for first, last in self._steps(statistics[shards[0]].next_pane, stop, VALUES_AT_ONCE // max(pane, 1)):
+                await engines.each({
+                    shard: partial(
+                        self._add, statistics[shard], self._columns(shard, range(first, last), edition), first,
+                        VALUES_PER_STEP // len(shards),
+                    )
+                    for shard in shards
+                })
+
+    def _columns(self, shard: int, panes: range, edition: int) -> list[Columns]:
+        """What the store has of each party, in the order of `self._read`."""
+        return [Columns(self._linked[shard], at, self._stored(shard, at, panes, edition)) for at in self._read]
+
+    async def _add(
+        self, statistics: ShardStatistics, columns: Sequence[Columns], first: int, at_once: int, engine: Engine
+    ) -> None:
+        """One shard's program: bring panes into linked order and add them to its totals."""
+        aligned: dict[str, Share] = {}
+        for names, values in zip(self._read.values(), await align(engine, columns), strict=True):
+            table = values.reshape(len(values) // len(names), len(names), statistics.linked)
+            aligned |= {name: table[:, place] for place, name in enumerate(names)}
+        await statistics.add_panes(engine, first, aligned, at_once)
 
     def _stored(self, shard: int, position: int, panes: range, edition: int) -> Share:
         """(panes · columns, slots) of one party's columns, as they are in the store."""
         party = self._terms.draft.parties[position].name
-        stored = self._store.panes(party, shard, panes, self._columns(party), edition)
+        stored = self._store.panes(party, shard, panes, self._read[position], edition)
         return Share(stored.reshape(2, -1, stored.shape[-1]))
 
     def _steps(self, first: int, stop: int, chunk: int) -> list[tuple[int, int]]:
@@ -184,62 +232,68 @@ class Computation:
                 begin = end
         return steps
 
-    def _columns(self, party: str) -> list[str]:
-        """The party's shared columns that a plan needs, in the agreement's order."""
-        return [c for m in self._terms.draft.party_measures(party) for c in m.columns if c in self._needed]
-
-    async def opened(self, engine: Engine, judged: Share) -> ReleaseBits:
+    async def opened(self, engines: ShardEngines, judged: Share) -> ReleaseBits:
         """Open what `judge` decided."""
-        return ReleaseBits(await opened(engine, judged))
+        return ReleaseBits(await opened(engines.main, judged))
 
-    async def judge(self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window]) -> Share:
+    async def judge(self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window]) -> Share:
         """Decide on shares what may come out of the run's plans and windows: (plans, windows, 2), opened by nobody."""
-        draft = self._terms.draft
+        draft, edition = self._terms.draft, self._edition(windows)
         counts = [
-            _total([statistics.contributors(plan) for statistics in self._shards(windows)]) for plan in plans
+            _total([statistics.contributors(plan) for statistics in self._statistics[edition].values()])
+            for plan in plans
         ]
         cancelling = {
-            position: await self._incomplete(engine, plan, windows)
+            position: await self._incomplete(engines, plan, windows)
             for position, plan in enumerate(plans) if plan.estimator == "completion"
         }
         ranges = atom_ranges(windows, self._atoms)
-        changes = [await self._changes(engine, plan, ranges) for plan in plans] if self._edition(windows) else []
-        return await judge(engine, counts, ranges, draft.disclosure.minimum_cohort, cancelling, changes)
+        changes = [await self._changes(engines, plan, ranges) for plan in plans] if edition else []
+        return await judge(engines.main, counts, ranges, draft.disclosure.minimum_cohort, cancelling, changes)
 
-    async def _changes(self, engine: Engine, plan: Plan, ranges: Sequence[tuple[int, int]]) -> Share:
+    async def _changes(self, engines: ShardEngines, plan: Plan, ranges: Sequence[tuple[int, int]]) -> Share:
         """(atoms, counted cells, arms, sums) patients of all shards whom the last edition tells more of than the first.
 
         Atoms in none of the ranges have zeros.
         """
         atoms = sorted({atom for first, last in ranges for atom in range(first, last)})
-        by_shard = []
-        for first, last in zip(self._statistics[0].values(), self._statistics[1].values(), strict=True):
-            step = _at_once(plan, first)
-            by_shard.append(Share.concat([
-                await changed(engine, plan, *(
-                    Share.stack([each.window(plan, *self._atoms[atom]) for atom in atoms[start : start + step]])
-                    for each in (first, last)
-                ))
-                for start in range(0, len(atoms), step)
-            ]))
-        counted = _total(by_shard)
-        every = np.zeros((2, len(self._atoms), *counted.shape[1:]), np.uint64)
-        every[:, atoms] = counted.parts
-        return Share(every)
+        spans = [self._atoms[atom] for atom in atoms]
 
-    async def _incomplete(self, engine: Engine, plan: Plan, windows: Sequence[Window]) -> Share:
+        async def program(shard: int, at_once: int, engine: Engine) -> tuple[Words]:
+            shape = (2, len(self._atoms), plan.counted_cells, len(plan.arms), 1 + bool(plan.outcome))
+            found = np.zeros(shape, np.uint64)
+            editions = (self._statistics[edition][shard].windows(plan, spans, at_once) for edition in (0, 1))
+            for (place, before), (_, after) in zip(*editions, strict=True):
+                found[:, atoms[place]] += (await changed(engine, plan, before, after)).parts
+            return (found,)
+
+        (total,) = await self._added(engines, program)
+        return Share(total)
+
+    async def _incomplete(self, engines: ShardEngines, plan: Plan, windows: Sequence[Window]) -> Share:
         """(windows, counted cells, 1, 1) patients of all shards who did not do all that was due in a window."""
-        by_shard = []
-        for statistics in self._shards(windows):
-            step = _at_once(plan, statistics)
-            by_shard.append(Share.concat([
-                await incomplete(engine, _window_totals(statistics, plan, windows[start : start + step]))
-                for start in range(0, len(windows), step)
-            ]))
-        return _total(by_shard)
+        statistics, spans = self._statistics[self._edition(windows)], [(w.start, w.stop) for w in windows]
+
+        async def program(shard: int, at_once: int, engine: Engine) -> tuple[Words]:
+            found = np.zeros((2, len(windows), plan.counted_cells, 1, 1), np.uint64)
+            for place, totals in statistics[shard].windows(plan, spans, at_once):
+                found[:, place] += (await incomplete(engine, totals)).parts
+            return (found,)
+
+        (total,) = await self._added(engines, program)
+        return Share(total)
+
+    async def _added(self, engines: ShardEngines, program: ShardProgram) -> tuple[Words, ...]:
+        """Run a program (shard, values at once, engine) for every shard and add up what it finds."""
+        found: list[tuple[Words, ...]] = []
+        for shards in together(self._rows):
+            at_once = WINDOW_VALUES // len(shards)
+            each = await engines.each({shard: partial(program, shard, at_once) for shard in shards})
+            found += each.values()
+        return tuple(np.sum(parts, axis=0, dtype=np.uint64) for parts in zip(*found, strict=True))
 
     async def estimate(
-        self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits
+        self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits
     ) -> tuple[KpiShares, ...]:
         """This node's shares of the outputs of every released cell; `released`: of these plans and windows."""
         batches, cells = [], []
@@ -248,9 +302,11 @@ class Computation:
                 (w, s) for w in range(len(windows)) for s in released.strata(position, w, len(plan.strata))
             ]
             cells.append(tuple(ReleasedCell(window=windows[w].index, stratum=s) for w, s in kept))
-            sums, gram = await self._moments(engine, plan, windows, kept)
+            sums, gram = await self._moments(engines, plan, windows, kept)
             batches.append(CellBatch(plan, sums, gram))
-        outputs = await estimate(engine.wire, batches, self.patients, self._terms.draft.lattice.largest, TAIL_SECONDS)
+        await engines.main.verify()
+        wire, largest = engines.main.wire, self._terms.draft.lattice.largest
+        outputs = await estimate(wire, batches, self.patients, largest, TAIL_SECONDS)
         return tuple(
             KpiShares(plan=plan.hash, cells=places,
                       outputs={name: tuple(f"{v:x}" for v in values) for name, values in found.items()})
@@ -258,14 +314,14 @@ class Computation:
         )
 
     async def alerts(
-        self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits, shown: int
+        self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits, shown: int
     ) -> tuple[AlertShares, ...]:
         """This node's shares of the states, after the last `shown` windows, of all alerts about these plans.
 
         No state is kept: it follows from the sums of all windows so far, so an attempt that fails leaves none behind.
 
         Args:
-            engine: the ring engine.
+            engines: of the attempt.
             plans: the run's.
             windows: the scheduled windows so far, in order.
             released: their release bits.
@@ -284,7 +340,7 @@ class Computation:
             batches.append(AlertBatch(alert, plan, sums, sum(own.values())))
             rows.append((alert.id, own))
         states = await alert_states(
-            engine.wire, batches, self.patients, self._terms.draft.lattice.longest_scheduled, TAIL_SECONDS
+            engines.main.wire, batches, self.patients, self._terms.draft.lattice.longest_scheduled, TAIL_SECONDS
         )
         return tuple(
             AlertShares(alert=alert, windows=tuple(w for w, bit in own.items() if bit),
@@ -299,42 +355,39 @@ class Computation:
         return _total([each.sums(plan, stratum, panes) for each in self._statistics[0].values()]).parts
 
     @property
+    def _rows(self) -> dict[int, int]:
+        """Shard → linked rows."""
+        return {shard: linked.linked for shard, linked in self._linked.items()}
+
+    @property
     def patients(self) -> int:
-        """Most patients that any sum runs over: the linked rows of all shards."""
-        return sum(linked.linked for linked in self._linked.values())
+        """Most patients that any sum runs over: the linked rows of all shards, at least 1."""
+        return max(1, sum(linked.linked for linked in self._linked.values()))
 
     async def _moments(
-        self, engine: Engine, plan: Plan, windows: Sequence[Window], kept: Sequence[tuple[int, int]]
-    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        self, engines: ShardEngines, plan: Plan, windows: Sequence[Window], kept: Sequence[tuple[int, int]]
+    ) -> tuple[Words, ...]:
         """Sums (2, cells, q) and second moments (2, cells, q, q) of the released cells, all shards together."""
-        quantities = len(plan.quantities)
-        sums = np.zeros((2, len(kept), quantities), np.uint64)
-        gram = np.zeros((2, len(kept), quantities, quantities), np.uint64)
-        strata, shown = len(plan.strata), list(dict.fromkeys(w for w, _ in kept))
-        for statistics in self._shards(windows):
-            step = _at_once(plan, statistics)
-            for start in range(0, len(shown), step):
-                chosen = shown[start : start + step]
-                totals = _window_totals(statistics, plan, [windows[w] for w in chosen])
-                if plan.cap is not None:
-                    totals = await capped(engine, plan, totals)
-                at = [place for place, (w, _) in enumerate(kept) if w in chosen]
-                rows = np.array([chosen.index(kept[place][0]) * strata + kept[place][1] for place in at])
-                cells = totals.reshape(len(chosen) * strata, quantities, statistics.linked).take(rows, axis=0)
+        statistics = self._statistics[self._edition(windows)]
+        quantities, strata = len(plan.quantities), len(plan.strata)
+        shown = list(dict.fromkeys(w for w, _ in kept))
+        spans = [(windows[w].start, windows[w].stop) for w in shown]
+
+        async def program(shard: int, at_once: int, engine: Engine) -> tuple[Words, Words]:
+            sums = np.zeros((2, len(kept), quantities), np.uint64)
+            gram = np.zeros((2, len(kept), quantities, quantities), np.uint64)
+            for place, totals in statistics[shard].windows(plan, spans, at_once):
+                by_quantity = totals if plan.cap is None else await capped(engine, plan, totals)
+                chosen = shown[place]
+                at = [position for position, (w, _) in enumerate(kept) if w in chosen]
+                rows = np.array([chosen.index(kept[position][0]) * strata + kept[position][1] for position in at])
+                cells = by_quantity.reshape(len(chosen) * strata, quantities, totals.shape[-1]).take(rows, axis=0)
                 cell_sums, cell_gram = await cell_statistics(engine, cells)
                 sums[:, at] += cell_sums.parts
                 gram[:, at] += cell_gram.parts
-        return sums, gram
+            return sums, gram
 
-
-def _at_once(plan: Plan, statistics: ShardStatistics) -> int:
-    """Windows or atoms of a shard whose totals are worked on together."""
-    return max(1, VALUES_AT_ONCE // max(len(plan.strata) * len(plan.totals) * statistics.linked, 1))
-
-
-def _window_totals(statistics: ShardStatistics, plan: Plan, windows: Sequence[Window]) -> Share:
-    """(windows, cells, totals, linked)."""
-    return Share.stack([statistics.window(plan, window.start, window.stop) for window in windows])
+        return await self._added(engines, program)
 
 
 def _total(shares: Sequence[Share]) -> Share:

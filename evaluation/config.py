@@ -108,6 +108,8 @@ class NodeSettings(Settings):
     """Whether to wait for a peer that is away, however long; else the node ends after some attempts."""
     extra_plans: tuple[Path, ...] = ()
     """Plans (JSON) this node is told to run beside the agreement's; the gate decides."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Threads that compute for shards; each node chooses its own number."""
     batch_windows: int = Field(default=26, ge=1, le=26)
     """Most due windows that share one run."""
     stall_seconds: float = Field(default=60, gt=0)

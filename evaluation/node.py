@@ -37,6 +37,7 @@ from evaluation.wake import Bell
 from mpc.errors import PeerLost, PeerTimeout
 from mpc.identity import load_identity
 from mpc.transport import NodeAddress, NodeLinks
+from mpc.workers import Workers
 from policy.agreement import NODES, Terms
 from policy.chain.errors import ChainRefusal
 from policy.gate import RunRequest, before
@@ -80,8 +81,11 @@ class Node:
         )
         self._store = ShareStore(settings.store, terms, settings.number)
         self._inputs: Inputs = self._store
+        self._workers = Workers(settings.workers)
         noise_key = hmac.digest(records, b"winnow noise", "sha256")
-        self._computation = Computation(terms, self._plans, self._store, settings.number, noise_key)
+        self._computation = Computation(
+            terms, self._plans, self._store, settings.number, noise_key, settings.state, self._workers,
+        )
         self._broker = settings.broker
         self._state = NodeState(settings.state, terms.hash)
         self._expected = Expected(terms, self._state, settings.number)
@@ -101,6 +105,10 @@ class Node:
             Unreachable: a peer is away, and this node waits for nobody.
             BrokerError, ChainError, MpcError: see there.
         """
+        with self._workers:
+            await self._run()
+
+    async def _run(self) -> None:
         chain_key = read_secret(self._settings.keys / "chain")
         async with (
             open_registry(self._settings.chain, self._terms, chain_key) as registry,

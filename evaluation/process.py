@@ -27,9 +27,9 @@ from streams.errors import BatchError, BrokerError, StoreError, StreamsError
 BEAT_SECONDS = 5.0
 PLACES = frozenset({
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOSPC, errno.EDQUOT,
-    errno.EROFS,
+    errno.EROFS, errno.EFBIG,
 })
-"""A folder or file is not there, not ours or full: for whoever configured the process to mend."""
+"""A folder or file is not there, not ours, full or too large: for whoever configured the process to mend."""
 
 
 def exit_code(error: BaseException) -> int:

@@ -28,8 +28,8 @@ from evaluation.errors import EvaluationError
 from evaluation.records import Done, Suppressed
 from evaluation.results import AlertShares, KpiShares, ResultShares, seal_result
 from evaluation.status import StatusLine
-from mpc.engine import Engine
 from mpc.wire import Wire
+from mpc.workers import ShardEngines
 from policy.agreement import NODES, Terms
 from policy.gate import Refusal, RunRequest, before, during
 from policy.plan import Plan
@@ -106,10 +106,10 @@ class NodeRun:
         await self._agree(plans, (), ())
         async with self._timed("authorise"):
             sequence = await self._authorise(leader=0)
-        engine = Engine(self.wire)
+        engines = self.computation.engines(self.wire)
         async with self._phase("link"):
-            await self.computation.link(engine)
-        return Outcome(self._done(plans, (), sequence), await self._attestation(engine, ()))
+            await self.computation.link(engines)
+        return Outcome(self._done(plans, (), sequence), await self._attestation(engines, ()))
 
     async def windows(self, plans: Sequence[Plan], windows: Sequence[Window]) -> Outcome:
         """Run these plans over these windows of one edition, whose panes all three nodes have.
@@ -124,22 +124,22 @@ class NodeRun:
         watching = bool(draft.alerts) and draft.lattice.is_scheduled(windows[0])
         before = [w for w in draft.lattice.scheduled[:first] if w.start >= self.closed] if watching else []
         await self._agree(plans, windows, (*before, *windows))
-        engine = Engine(self.wire)
+        engines = self.computation.engines(self.wire)
         async with self._authorising(leader=first % NODES) as authorised:
             async with self._phase("aggregate"):
-                await self.computation.extend(engine, windows)
-                judged = await self.computation.judge(engine, plans, (*before, *windows))
+                await self.computation.extend(engines, windows)
+                judged = await self.computation.judge(engines, plans, (*before, *windows))
             async with self._timed("authorise"):
                 sequence = await authorised
         async with self._phase("disclosure"):
             if self.advance is not None and self._run != self._manifest:
                 self.advance.bind(self._manifest)
-            history = await self.computation.opened(engine, judged)
+            history = await self.computation.opened(engines, judged)
             bits = history.after(len(before))
         async with self._phase("estimate"):
             shares, alerts = await asyncio.gather(
-                self.computation.estimate(engine, plans, windows, bits),
-                self._alerts(engine, plans, (*before, *windows), history, len(windows) if watching else 0),
+                self.computation.estimate(engines, plans, windows, bits),
+                self._alerts(engines, plans, (*before, *windows), history, len(windows) if watching else 0),
             )
         async with self._phase("release"):
             sealed = self._seal(plans, shares, alerts)
@@ -155,16 +155,16 @@ class NodeRun:
             if s not in bits.strata(p, w, len(plan.strata))
         )
         done = self._done(plans, windows, sequence, suppressed, tuple(a.alert for a in alerts))
-        return Outcome(done, await self._attestation(engine, _hashes(sealed)), sealed, self._spent)
+        return Outcome(done, await self._attestation(engines, _hashes(sealed)), sealed, self._spent)
 
     async def _alerts(
-        self, engine: Engine, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits, shown: int
+        self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits, shown: int
     ) -> tuple[AlertShares, ...]:
         """The states of alerts after the last `shown` windows, in a session of their own."""
         if not shown:
             return ()
         async with self._timed("alerts"):
-            return await self.computation.alerts(engine, plans, windows, released, shown)
+            return await self.computation.alerts(engines, plans, windows, released, shown)
 
     def _seal(
         self, plans: Sequence[Plan], shares: Sequence[KpiShares], alerts: Sequence[AlertShares]
@@ -250,13 +250,13 @@ class NodeRun:
         numbers = await self.registry.wait_authorised(self.chain.agreement_id, [self._run])
         return numbers[self._run]
 
-    async def _attestation(self, engine: Engine, hashes: Sequence[str]) -> str:
+    async def _attestation(self, engines: ShardEngines, hashes: Sequence[str]) -> str:
         """What this node vouches for: its transcript and its sealed results, at a block."""
         assert self._run is not None
         view = await self.registry.view(self.chain.agreement_id, "latest")
         return hashlib.sha256(b"\0".join((
             b"winnow-attestation", self._run.encode(), self._manifest.encode(), self.terms.hash.encode(),
-            view.block_hash.encode(), engine.transcript, *[h.encode() for h in hashes],
+            view.block_hash.encode(), engines.main.transcript, *[h.encode() for h in hashes],
         ))).hexdigest()
 
     @contextlib.asynccontextmanager

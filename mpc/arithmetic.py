@@ -6,26 +6,60 @@ share of a fresh zero, and gives the result to its previous node. Sums over the 
 terms, so an inner product costs one word, whatever its length. Nothing leaks: every message is masked.
 """
 
+import math
+
 import numpy as np
 
 from mpc.operation import Operation
+from mpc.prg import WORDS_IN_CACHE, Difference
 from mpc.share import Words
+
+LEAST_AT_ONCE = 1 << 12
+"""Of a vector; shorter pieces cost more than they save."""
 
 
 async def multiply(op: Operation, x: Words, y: Words) -> Words:
     """(2, …) × (2, …), broadcast → (2, …). One round, 8 bytes a value."""
     parts = np.empty((2, *np.broadcast_shapes(x.shape[1:], y.shape[1:])), np.uint64)
+    if x.shape == y.shape == parts.shape:
+        step = op.step()
+        _products(x.reshape(2, -1), y.reshape(2, -1), op.zero_sum(step), parts[0, ...].reshape(-1, copy=False))
+        await op.reshare(step, parts)
+        return parts
     np.multiply(x[0], y[0] + y[1], out=parts[0, ...])
     parts[0] += x[1] * y[0]
     return await _reshare(op, parts)
 
 
+def _products(x: Words, y: Words, mask: Difference, out: Words) -> None:
+    """The local terms of (2, n) × (2, n) under a mask, a piece in the processor's cache at a time."""
+    room = np.empty(min(out.size, WORDS_IN_CACHE), np.uint64)
+    for start in range(0, out.size, WORDS_IN_CACHE):
+        piece = slice(start, start + WORDS_IN_CACHE)
+        product, other = out[piece], room[: out.size - start]
+        np.add(y[0, piece], y[1, piece], out=other)
+        np.multiply(x[0, piece], other, out=product)
+        np.multiply(x[1, piece], y[0, piece], out=other)
+        product += other
+        mask.add_to(product)
+
+
 async def inner(op: Operation, x: Words, y: Words) -> Words:
     """(2, …, n) · (2, …, n) → (2, …). One round, 8 bytes a result."""
-    parts = np.empty((2, *np.broadcast_shapes(x.shape[1:-1], y.shape[1:-1])), np.uint64)
-    parts[0] = np.vecdot(x[0], y[0] + y[1])
-    parts[0] += np.vecdot(x[1], y[0])
+    parts = np.zeros((2, *np.broadcast_shapes(x.shape[1:-1], y.shape[1:-1])), np.uint64)
+    vectors = max(math.prod(y.shape[1:-1]), 1)
+    size = max(WORDS_IN_CACHE // vectors, LEAST_AT_ONCE)
+    for start in range(0, x.shape[-1], size):
+        first, second = (each[..., start : start + size] for each in (x, y))
+        parts[0] += np.vecdot(first[0], second[0] + second[1])
+        parts[0] += np.vecdot(first[1], second[0])
     return await _reshare(op, parts)
+
+
+async def matmul(op: Operation, x: Words, y: Words) -> Words:
+    """(2, …, a, n) × (2, …, n, b) → (2, …, a, b). One round, 8 bytes an entry."""
+    columns = np.ascontiguousarray(np.swapaxes(y, -1, -2))
+    return await inner(op, x[..., :, np.newaxis, :], columns[..., np.newaxis, :, :])
 
 
 async def gram(op: Operation, x: Words) -> Words:

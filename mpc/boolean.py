@@ -1,4 +1,4 @@
-"""Bits: AND gates on XOR-shared words, comparison, test for zero, integer to bits, bit to integer.
+"""Bits: AND gates on XOR-shared words, comparison, carries, test for zero, integer to bits, bit to integer.
 
 AND is the multiplication of Araki et al. (CCS 2016) over words of 64 bits. Comparison follows ABY3 (Mohassel
 and Rindal, CCS 2018): x₀+x₁ is known to node 0, x₂ to nodes 1 and 2, and a carry tree adds the two.
@@ -69,8 +69,30 @@ async def negative(op: Operation, x: Words, width: int) -> Words:
 
     2 + log2(width) rounds; of `width`/64 words a row node 0 sends about four, nodes 1 and 2 about three.
     """
-    n = x.shape[1]
     first, second = await _split(op, _lanes(x, width), width, negate=False)
+    return (await _top_of_sum(op, first, second, width))[:, : x.shape[1]]
+
+
+async def carries(op: Operation, x: Words, bits: int) -> Words:
+    """(2, n) additive → (2, n) XOR-shared 0/1: do the lowest bits of x₀+x₁ and of x₂ add to 2^bits or more?
+
+    In the narrowest lanes with one bit more they are moved up below the top bit, which is 0 in both: in the sum it is
+    what they carry. Rounds and bytes as `negative` in lanes of that width.
+
+    Args:
+        op: the operation.
+        x: any residues modulo 2^64.
+        bits: 1 ≤ bits ≤ 63.
+    """
+    width = next(w for w in WIDTHS if bits < w)
+    moved = _lanes(x << np.uint64(width - 1 - bits), width)
+    below = np.uint64(_every((1 << (width - 1)) - 1, width))
+    first = await op.enter(0, _first_summand(moved, width) & below, moved.shape[1], xor=True)
+    return (await _top_of_sum(op, first, third_component(op, moved) & below, width))[:, : x.shape[1]]
+
+
+async def _top_of_sum(op: Operation, first: Words, second: Words, width: int) -> Words:
+    """(2, m) XOR-shared lanes, twice → (2, lanes) XOR-shared 0/1: the top bit of the sum, modulo 2^width."""
     half = first ^ second
     generate = await and_words(op, first, second)
     # A carry into a lane's top bit comes out of the bits below: moved up by one, these fill the tree, bit 0 empty.
@@ -86,7 +108,7 @@ async def negative(op: Operation, x: Words, width: int) -> Words:
     for stride in strides:
         middle = top.shape[-1] // 2
         top = top[..., :middle] | (top[..., middle:] >> np.uint64(stride))
-    return _unfold(state[:, 0] ^ top, width)[:, :n]
+    return _unfold(state[:, 0] ^ top, width)
 
 
 async def zero(op: Operation, x: Words, width: int) -> Words:
@@ -140,7 +162,7 @@ async def to_ring(op: Operation, bits: Words) -> Words:
     """
     bits = bits & np.uint64(1)
     a = await op.enter(0, bits[0] ^ bits[1], bits.shape[1], xor=False)
-    t = _third_component(op, bits)
+    t = third_component(op, bits)
     product = await multiply(op, a, t)
     product *= np.uint64(_ALL - 1)
     product += a
@@ -150,13 +172,19 @@ async def to_ring(op: Operation, bits: Words) -> Words:
 
 async def _split(op: Operation, x: Words, width: int, *, negate: bool) -> tuple[Words, Words]:
     """XOR-sharings of x₀+x₁ and of x₂ (or −x₂), lane by lane. One round, 8 bytes a word from node 0."""
-    lanes = x.view(_LANES[width])
-    first = await op.enter(0, (lanes[0] + lanes[1]).view(np.uint64), x.shape[1], xor=True)
-    third = _third_component(op, x)
+    first = await op.enter(0, _first_summand(x, width), x.shape[1], xor=True)
+    third = third_component(op, x)
     return first, np.negative(third.view(_LANES[width])).view(np.uint64) if negate else third
 
 
-def _third_component(op: Operation, x: Words) -> Words:
+def _first_summand(x: Words, width: int) -> Words:
+    """x₀+x₁ lane by lane, which node 0 knows."""
+    lanes = x.view(_LANES[width])
+    summand: Words = (lanes[0] + lanes[1]).view(np.uint64)
+    return summand
+
+
+def third_component(op: Operation, x: Words) -> Words:
     """Component 2 alone, as a sharing: node 1 holds it second, node 2 first, node 0 not at all."""
     third = np.zeros_like(x)
     if op.me == 1:

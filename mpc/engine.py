@@ -1,9 +1,12 @@
 """The ring engine: vectors of 64-bit integers and words among three nodes, two of which know them together.
 
-Semi-honest: the nodes follow the program and no two put their heads together. A wrong *opening* is noticed,
-because two nodes hold what the third lacks: one sends it, the other a digest. A wrong *product* is not: a node
-that adds an error to its part of a product shifts the result unseen. `verify` is the place where a verified mode
-(Chida et al., CRYPTO 2018) would check products before anything opens.
+Semi-honest: the nodes follow the program and no two put their heads together. What is noticed beyond that:
+- in `verify`, before every opening: another program, an entered component that its two holders hold differently, a
+  shuffle that changes the sum of its rows;
+- in an opening: a wrong component, because two nodes hold what the third lacks: one sends it, the other a digest.
+A wrong *product* is not: a node that adds an error to its part of a product, or enters something else than it should
+into a comparison, shifts the result unseen. Nor is an error in a shuffle that cancels in the sum. `verify` is the place
+where a verified mode (Chida et al., CRYPTO 2018) would check products.
 
 All three nodes start the same operations in the same order. Operations may run side by side (`asyncio.gather` of
 engine calls), but an opening stands alone; programs that run side by side take an engine each, on channels of
@@ -20,7 +23,8 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from mpc import arithmetic, boolean, share, shuffle
+from mpc import arithmetic, boolean, share, shuffle, truncation
+from mpc.checks import DIGEST_BYTES, Checks, digest
 from mpc.errors import IntegrityError, ProtocolError
 from mpc.operation import MAX_OPERATIONS, Operation
 from mpc.prg import PairStream
@@ -29,8 +33,6 @@ from mpc.shuffle import Permutation
 from mpc.wire import Wire
 
 __all__ = ["Bits", "Engine", "Permutation", "Share"]
-
-DIGEST_BYTES = 32
 
 T = TypeVar("T", Share, Bits)
 
@@ -50,6 +52,7 @@ class Engine:
             PairStream(wire.pair_key((wire.number + 1) % 3, b"ring engine")),
         )
         self._operations = 0
+        self._checks = Checks(wire)
         self._transcript = hashlib.sha256(b"winnow ring transcript v1" + wire.attempt)
 
     @property
@@ -62,6 +65,11 @@ class Engine:
         """32 bytes: the attempt, every operation and shape so far, and every opened value."""
         return self._transcript.copy().digest()
 
+    def absorb(self, other: "Engine") -> None:
+        """Take in what another engine of this attempt did, so that `verify` compares it too; it must be at rest."""
+        self._transcript.update(b"absorbed\0" + other.transcript)
+        self._checks.absorb(other._checks)  # noqa: SLF001 - its own kind
+
     def public(self, values: Public) -> Share:
         """A public number or array as a share. No message."""
         return share.public(values)
@@ -73,15 +81,20 @@ class Engine:
     async def input(self, owner: int, values: Public | None, shape: tuple[int, ...]) -> Share:
         """Shares private integers of node `owner`; the other two pass None.
 
-        One round, 8 bytes a value from the owner to one node. Leaks the shape.
+        One round, 8 bytes a value from the owner to one node. Leaks the shape. Whatever the owner sends is a sharing of
+        some value; `verify` finds out if it holds another component than it sent.
         """
         op = self._begin("input", shape, owner)
-        return Share(await _enter(op, owner, values, shape, xor=False))
+        entered = await _enter(op, owner, values, shape, xor=False)
+        self._checks.held(op.number, entered)
+        return Share(entered)
 
     async def input_bits(self, owner: int, values: Public | None, shape: tuple[int, ...]) -> Bits:
         """As `input`, for XOR-shared words."""
         op = self._begin("input bits", shape, owner)
-        return Bits(await _enter(op, owner, values, shape, xor=True))
+        entered = await _enter(op, owner, values, shape, xor=True)
+        self._checks.held(op.number, entered)
+        return Bits(entered)
 
     async def multiply(self, x: Share, y: Share) -> Share:
         """x·y modulo 2^64, broadcast as in numpy. One round, 8 bytes a value and node."""
@@ -125,6 +138,33 @@ class Engine:
         (q, n), batch = x.shape[-2:], x.shape[:-2]
         product = await arithmetic.gram(op, x.parts.reshape(2, math.prod(batch), q, n))
         return Share(product, x.bound**2 * n).reshape(*batch, q, q)
+
+    async def matmul(self, x: Share, y: Share) -> Share:
+        """(…, a, n) by (…, n, b) → (…, a, b) modulo 2^64; leading axes broadcast. One round, 8 bytes an entry and node.
+
+        Raises: ProtocolError when these are no matrices that fit.
+        """
+        if min(len(x.shape), len(y.shape)) < 2 or x.shape[-1] != y.shape[-2]:
+            raise ProtocolError(f"a product of {x.shape} and {y.shape}; expected (…, a, n) and (…, n, b)")
+        op = self._begin("matmul", x.shape, *y.shape)
+        product = await arithmetic.matmul(op, *_broadcastable(x, y, 2))
+        return Share(product, x.bound * y.bound * x.shape[-1])
+
+    async def shift_right(self, x: Share, places: int) -> Share:
+        """⌊x / 2^places⌋ exactly, towards −∞ also below 0; −2^62 ≤ x < 2^62, else wrong; 0 ≤ places ≤ 62.
+
+        With less than 8 places 7 rounds, 36 bytes a value from node 0 and 11 from the others; less than 16: 8, 40 and
+        14; less than 32: 9, 48 and 20; else 10, 64 and 32. Nothing leaks. Without places no message.
+
+        Raises: ProtocolError for another number of places.
+        """
+        if not 0 <= places <= truncation.OFFSET_BITS:
+            raise ProtocolError(f"a shift by {places} places; expected 0..{truncation.OFFSET_BITS}")
+        if places == 0:
+            return x
+        op = self._begin("shift right", x.shape, places)
+        shifted = await truncation.shift_right(op, x.parts.reshape(2, -1), places)
+        return Share(shifted, -(-min(x.bound, 1 << truncation.OFFSET_BITS) >> places)).reshape(*x.shape)
 
     async def less(self, x: Share, y: Share | Public) -> Share:
         """0/1: x < y, read with signs; |x|, |y| < 2^62, else the answer may be wrong.
@@ -177,6 +217,7 @@ class Engine:
         """
         op = self._begin("shuffle", x.shape, isinstance(x, Bits))
         moved = await shuffle.apply(op, x.parts, permutation, xor=isinstance(x, Bits))
+        self._checks.kept(op.number, x.parts, moved, xor=isinstance(x, Bits))
         return replace(x, parts=moved)
 
     async def open(self, x: Share) -> Words:
@@ -193,21 +234,29 @@ class Engine:
         return self._opened(np.bitwise_xor.reduce(parts, axis=0).reshape(x.shape))
 
     async def verify(self) -> None:
-        """Compares transcripts with both peers. One round, 32 bytes to each.
+        """Stands before every opening: compares what must be alike. One round, 96 bytes to each peer.
 
-        Finds nodes that run different programs, shapes or openings; not a wrong product.
+        Finds nodes that ran different programs, shapes or openings, hold an entered component differently, or got other
+        sums from a shuffle (`mpc.checks`); not a wrong product.
         Raises: IntegrityError.
         """
-        mine = self.transcript
+        self._checks.settle()
+        transcript, sums = self.transcript, self._checks.sums
         op = self._begin("verify", ())
         step = op.step()
-        words = np.frombuffer(mine, "<u8").astype(np.uint64)
-        for peer in (op.previous, op.next):
-            op.send(peer, step, words)
-        for peer in (op.previous, op.next):
-            theirs = await op.receive(peer, step, words.shape)
-            if not np.array_equal(theirs, words):
-                self._refuse(f"node {peer} has done something else than node {self.number} in this attempt")
+        mine = {peer: b"".join((transcript, self._checks.held_with(peer), sums)) for peer in (op.previous, op.next)}
+        for peer, told in mine.items():
+            op.send(peer, step, _words(told))
+        for peer, told in mine.items():
+            theirs = (await op.receive(peer, step, (len(told) // 8,))).tobytes()
+            for place, found in enumerate((
+                f"node {peer} has done something else than node {self.number} in this attempt",
+                f"nodes {peer} and {self.number} hold a component of an input that differs",
+                f"nodes {peer} and {self.number} have other sums of shuffled rows: a shuffle was wrong",
+            )):
+                part = slice(DIGEST_BYTES * place, DIGEST_BYTES * (place + 1))
+                if not hmac.compare_digest(theirs[part], told[part]):
+                    self._refuse(found)
 
     async def _all_parts(self, name: str, x: Share | Bits) -> Words:
         """(3, size): this node's two components, then the one it lacks.
@@ -220,15 +269,15 @@ class Engine:
         parts = np.empty((3, x.size), np.uint64)
         parts[:2] = x.parts.reshape(2, -1)
         op.send(op.next, step, parts[0])
-        op.send(op.previous, step, _digest(op.number, parts[1]))
+        op.send(op.previous, step, _words(digest(op.number, parts[1])))
         await op.receive_into(op.previous, step, parts[2])
         echo = await op.receive(op.next, step, (DIGEST_BYTES // 8,))
-        if not hmac.compare_digest(echo.tobytes(), _digest(op.number, parts[2]).tobytes()):
+        if not hmac.compare_digest(echo.tobytes(), digest(op.number, parts[2])):
             self._refuse(f"nodes {op.previous} and {op.next} disagree about a component in an opening")
         return parts
 
     def _opened(self, values: Words) -> Words:
-        self._transcript.update(_digest(self._operations, values.reshape(-1)).tobytes())
+        self._transcript.update(digest(self._operations, values))
         return values
 
     def _refuse(self, found: str) -> NoReturn:
@@ -260,11 +309,9 @@ async def _enter(
     return (await op.enter(owner, flat, math.prod(shape), xor=xor)).reshape(2, *shape)
 
 
-def _digest(operation: int, values: Words) -> Words:
-    """32 bytes as four words: SHA-256 of the operation's number and the values."""
-    state = hashlib.sha256(operation.to_bytes(8, "little"))
-    state.update(np.ascontiguousarray(values).astype("<u8", copy=False).reshape(-1).view(np.uint8).data)
-    return np.frombuffer(state.digest(), "<u8").astype(np.uint64)
+def _words(content: bytes) -> Words:
+    """A digest as words, which is what operations send."""
+    return np.frombuffer(content, "<u8").astype(np.uint64)
 
 
 def _broadcastable(x: Share | Bits, y: Share | Bits, least: int) -> tuple[Words, Words]:

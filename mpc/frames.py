@@ -62,7 +62,7 @@ class Data:
     tag: bytes
     channel: int
     label: int
-    payload: bytes
+    payload: memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def decode(body: memoryview) -> Frame:
         if len(body) < _DATA.size:
             raise ProtocolError(f"a data frame has {len(body)} bytes; at least {_DATA.size} expected")
         _, tag, channel, label = _DATA.unpack_from(body)
-        return Data(tag, channel, label, bytes(body[_DATA.size :]))
+        return Data(tag, channel, label, body[_DATA.size :])
     expected = _SIZES.get(kind)
     if expected is None:
         raise ProtocolError(f"a frame has the unknown kind {kind}; do the nodes run the same version?")

@@ -17,16 +17,18 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpc.aes import RoundKeys, tags
 from mpc.dummies import draw_dummies, repeatable
 from mpc.engine import Engine, Permutation
-from mpc.errors import LinkageError
+from mpc.errors import IntegrityError, LinkageError
 from mpc.linked import MAX_PARTIES, MAX_ROWS, MAX_SEGMENTS, MIN_PARTIES, LinkedShard, Segment
-from mpc.matching import Join, Rows, Table, match, refuse_repeats
+from mpc.matching import NOWHERE, Join, Rows, Table, match, refuse_repeats
 from mpc.share import Bits, Share
 
 __all__ = ["Columns", "LinkageError", "LinkedShard", "align", "extend", "link", "repeatable"]
@@ -54,6 +56,8 @@ async def link(
 
     Raises:
         LinkageError: number of parties or rows out of bounds, or a repeated link key.
+        IntegrityError: fewer rows match than this node itself entered into every register: some node shuffled or
+            enciphered wrongly. That finds what spoils all rows of a register, not what spoils a few.
     """
     parties = len(registers)
     if not MIN_PARTIES <= parties <= MAX_PARTIES:
@@ -84,6 +88,7 @@ async def extend(
 
     Raises:
         LinkageError: as `link`; another number of parties; another key; too many batches.
+        IntegrityError: as `link`.
     """
     if len(registers) != len(linked.rows):
         raise LinkageError(f"a batch of {len(registers)} registers; the linkage is of {len(linked.rows)}")
@@ -127,9 +132,27 @@ async def _grown(
     *before, order = match(whole, [segment.order for segment in linked.segments], linked.join)
     kept = [replace(segment, order=places) for segment, places in zip(linked.segments, before, strict=True)]
     planted = np.concatenate([linked.planted, own], axis=1)
-    return LinkedShard(
+    found = LinkedShard(
         linked.join, linked.key, planted, (*kept, Segment(tuple(permutations), tuple(tables), added, order)),
     )
+    if _complete(found) - _complete(linked) < _everywhere(planted) - _everywhere(linked.planted):
+        error = IntegrityError(
+            "fewer rows of the registers match than this node made to match: a node shuffled or enciphered wrongly;"
+            " nothing of this attempt may be used, compare the nodes' versions"
+        )
+        engine.wire.fail(error)
+        raise error
+    return found
+
+
+def _complete(linked: LinkedShard) -> int:
+    """Linked rows that every party has."""
+    return sum(int((segment.order != NOWHERE).all(axis=0).sum()) for segment in linked.segments)
+
+
+def _everywhere(planted: NDArray[np.uint64]) -> int:
+    """Link keys that this node planted in every register."""
+    return len(reduce(np.intersect1d, planted))
 
 
 class Columns(NamedTuple):

@@ -7,7 +7,7 @@ take each other's masks or messages.
 import numpy as np
 
 from mpc.errors import ProtocolError
-from mpc.prg import PairStream, cover
+from mpc.prg import Difference, PairStream, cover
 from mpc.share import Words
 from mpc.wire import Wire
 
@@ -76,9 +76,12 @@ class Operation:
         return np.frombuffer(payload, "<u8")
 
     def mask_sum(self, step: int, into: Words) -> None:
-        """Adds this node's share of a fresh zero: the three nodes' masks sum to 0."""
-        into += self.with_previous.words(self.number, step, _ZERO_LANE, into.shape)
-        into -= self.with_next.words(self.number, step, _ZERO_LANE, into.shape)
+        """Adds this node's share of a fresh zero to a contiguous array: the three nodes' masks sum to 0."""
+        self.zero_sum(step).add_to(into)
+
+    def zero_sum(self, step: int) -> Difference:
+        """What `mask_sum` adds, for an array that is made in pieces."""
+        return Difference(*(s.stream(self.number, step, _ZERO_LANE) for s in (self.with_previous, self.with_next)))
 
     def mask_xor(self, step: int, into: Words) -> None:
         """As `mask_sum`, for XOR; of a contiguous array."""

@@ -24,7 +24,7 @@ def with_outside(values: Share) -> Share:
     """Values (windows, cells, …) of all patients and of each stratum, and then, if there are strata, of those in none.
 
     Returns:
-        (windows, counted cells, …), as `mpc.statistics.counted_masks` orders cells.
+        (windows, counted cells, …), as `mpc.products` orders counted cells.
     """
     windows, cells, *rest = values.shape
     if cells == 1:

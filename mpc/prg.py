@@ -20,6 +20,8 @@ MAX_WORDS = 2**32
 SLACK_BYTES = 15
 """The cipher asks for a block of room beyond its output, and leaves it as it is."""
 
+WORDS_IN_CACHE = 1 << 14
+"""128 KiB: what is worked on while it is near the processor."""
 _ZEROS = memoryview(bytes(2**18))
 """Plaintext of the key stream; a piece that stays in the processor's cache."""
 
@@ -58,6 +60,23 @@ def cover(values: Words, *streams: CipherContext) -> None:
             stream.update_into(covered, room[: len(piece) + SLACK_BYTES])
             covered = room[: len(piece)]
         piece[:] = covered
+
+
+class Difference:
+    """The words of one stream less those of another, in the order in which they come."""
+
+    def __init__(self, plus: CipherContext, minus: CipherContext) -> None:
+        self._streams = (plus, np.add), (minus, np.subtract)
+        self._room = np.empty(8 * WORDS_IN_CACHE + SLACK_BYTES, np.uint8)
+
+    def add_to(self, values: Words) -> None:
+        """Adds the next words to a contiguous array in place, a piece in the cache at a time."""
+        flat = values.reshape(-1, copy=False)
+        for start in range(0, flat.size, WORDS_IN_CACHE):
+            piece = flat[start : start + WORDS_IN_CACHE]
+            for stream, change in self._streams:
+                stream.update_into(_ZEROS[: piece.nbytes], self._room.data[: piece.nbytes + SLACK_BYTES])
+                change(piece, self._room[: piece.nbytes].view("<u8"), out=piece)
 
 
 def _stream(key: bytes, name: bytes) -> CipherContext:

@@ -297,7 +297,7 @@ class NodeLinks:
             if not meeting.running:
                 self._consider(meeting)
             elif meeting.candidate is not None and isinstance(error, ProtocolError):
-                meeting.candidate.fail(error)
+                meeting.candidate.fail(ProtocolError(f"node {peer}: {error}"))
             elif meeting.candidate is not None:
                 meeting.candidate.lose(peer, str(error))
 

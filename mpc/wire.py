@@ -32,6 +32,9 @@ ABORT_REASONS = {
     ABORT_INTEGRITY: "a failed integrity check",
 }
 
+Payload = bytes | memoryview
+"""What arrived: its receiver's own."""
+
 
 class Wire(Protocol):
     """One attempt's authenticated channel from this node to both peers."""
@@ -57,7 +60,7 @@ class Wire(Protocol):
     async def drain(self) -> None:
         """Waits until what was sent fits the bound of the send queues."""
 
-    async def receive(self, peer: int, label: int) -> bytes:
+    async def receive(self, peer: int, label: int) -> Payload:
         """Waits for the message with this label, which is asked for once.
 
         Raises: PeerLost, PeerTimeout (stall time-out of the attempt), ProtocolError, IntegrityError.
@@ -99,9 +102,9 @@ class Attempt:
         self._secrets = dict(secrets)
         self._sent: dict[int, set[int]] = {peer: set() for peer in secrets}
         self._arrived: dict[int, set[int]] = {peer: set() for peer in secrets}
-        self._early: dict[int, dict[int, bytes]] = {peer: {} for peer in secrets}
+        self._early: dict[int, dict[int, Payload]] = {peer: {} for peer in secrets}
         self._early_bytes = dict.fromkeys(secrets, 0)
-        self._waiting: dict[int, dict[int, asyncio.Future[bytes]]] = {peer: {} for peer in secrets}
+        self._waiting: dict[int, dict[int, asyncio.Future[Payload]]] = {peer: {} for peer in secrets}
         self._ended: set[int] = set()
         self._error: MpcError | None = None
 
@@ -125,7 +128,7 @@ class Attempt:
         self._use(self._sent[peer], channel, label)
         self.courier.post(peer, channel, label, payload)
 
-    async def receive(self, peer: int, channel: int, label: int) -> bytes:
+    async def receive(self, peer: int, channel: int, label: int) -> Payload:
         self._known(peer)
         self._raise_if_over()
         key = _key(channel, label)
@@ -137,7 +140,7 @@ class Attempt:
             raise ProtocolError(f"label {label} of node {peer} was asked for twice on channel {channel}")
         if peer in self._ended:
             raise PeerLost(f"node {peer} ended the attempt before it sent label {label}")
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Payload] = asyncio.get_running_loop().create_future()
         self._waiting[peer][key] = future
         stalled = future.get_loop().call_later(self.stall_seconds, self._stall, future, peer, label)
         try:
@@ -146,7 +149,7 @@ class Attempt:
             stalled.cancel()
             self._waiting[peer].pop(key, None)
 
-    def deliver(self, peer: int, channel: int, label: int, payload: bytes) -> None:
+    def deliver(self, peer: int, channel: int, label: int, payload: Payload) -> None:
         """Takes a message from the courier; what breaks a bound or a rule ends the attempt."""
         if self._error is not None:
             return
@@ -199,7 +202,7 @@ class Attempt:
             if not future.done():
                 future.set_exception(PeerLost(f"node {peer} ended the attempt before it sent all"))
 
-    def _stall(self, future: asyncio.Future[bytes], peer: int, label: int) -> None:
+    def _stall(self, future: asyncio.Future[Payload], peer: int, label: int) -> None:
         if not future.done():  # what came at the last moment counts
             self.fail(PeerTimeout(f"node {peer} sent nothing for {self.stall_seconds:g} s (label {label})"))
 
@@ -253,7 +256,7 @@ class AttemptWire:
     async def drain(self) -> None:
         await self._attempt.courier.drain()
 
-    async def receive(self, peer: int, label: int) -> bytes:
+    async def receive(self, peer: int, label: int) -> Payload:
         return await self._attempt.receive(peer, self._channel, label)
 
     def channel(self, number: int) -> "AttemptWire":

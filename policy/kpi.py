@@ -1,14 +1,13 @@
 """KPI programs: TOML, not code. They compile to a plan whose hash the agreement permits."""
 
-import tomllib
 from collections.abc import Mapping
 from fractions import Fraction
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from policy import shipped
 from policy.errors import PlanError
 from policy.measure import Measure
 from policy.plan import (
@@ -95,27 +94,12 @@ def load_kpi(source: str | Path) -> Kpi:
     Raises:
         PlanError: not found, not TOML, or not a KPI program.
     """
-    if isinstance(source, Path) or source.endswith(".toml"):
-        path = Path(source)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise PlanError(f"KPI program {path}: {error}. Expected a readable TOML file.") from error
-    else:
-        entry = resources.files("policy") / "catalogue" / f"{source}.toml"
-        if not entry.is_file():
-            raise PlanError(f"KPI {source!r} is not in the catalogue; known: {', '.join(catalogue())}.")
-        text = entry.read_text(encoding="utf-8")
-    try:
-        return Kpi.model_validate(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise PlanError(f"KPI program {source}: {error}") from error
+    return shipped.load(Kpi, "catalogue", source)
 
 
 def catalogue() -> tuple[str, ...]:
     """Names of the KPI programs that come with Winnow."""
-    folder = resources.files("policy") / "catalogue"
-    return tuple(sorted(e.name.removesuffix(".toml") for e in folder.iterdir() if e.name.endswith(".toml")))
+    return shipped.names("catalogue")
 
 
 def compile_plan(kpi: Kpi, measures: Mapping[str, Measure]) -> Plan:

@@ -50,10 +50,14 @@ def columns_of(measure: Measure) -> tuple[Column, ...]:
     if measure.aggregation != "sum":
         signed = measure.aggregation == "change"
         return (Column(name=measure.name, party=measure.party, bound=measure.bound, signed=signed),)
-    high, low = measure.columns
+    return limbs_of(*measure.columns, party=measure.party, bound=measure.bound)
+
+
+def limbs_of(high: str, low: str, *, party: str, bound: int) -> tuple[Column, Column]:
+    """The columns of an amount of either sign, |amount| ≤ bound: amount = high·2^LIMB_BITS + low."""
     return (
-        Column(name=high, party=measure.party, bound=(measure.bound >> LIMB_BITS) + 1, signed=True),
-        Column(name=low, party=measure.party, bound=(1 << LIMB_BITS) - 1),
+        Column(name=high, party=party, bound=(bound >> LIMB_BITS) + 1, signed=True),
+        Column(name=low, party=party, bound=(1 << LIMB_BITS) - 1),
     )
 
 
@@ -145,6 +149,11 @@ class Plan(Anchored):
     def _by_arm(self, outcome: tuple[str, ...]) -> tuple[str, ...]:
         parts = ("time", *outcome) if self.outcome else ("time",)
         return tuple(f"{arm}.{part}" for arm in ARMS[: len(self.arms)] for part in parts)
+
+    @property
+    def counted_cells(self) -> int:
+        """Cells whose contributors are counted: the strata, then those outside all categories if there are any."""
+        return len(self.strata) + (len(self.strata) > 1)
 
     @property
     def as_odds(self) -> bool:

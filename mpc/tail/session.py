@@ -2,16 +2,18 @@
 
 import asyncio
 import hashlib
+import hmac
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
-from mpc.errors import MpcError, PeerTimeout, ProtocolError
+from mpc.errors import IntegrityError, MpcError, PeerTimeout, ProtocolError
 from mpc.tail.cage import CURRENT, CagedRuntime
 from mpc.wire import Wire
 
 T = TypeVar("T")
 TAIL_CHANNEL = 1
 KEY_BYTES = 32
+DIGEST_BYTES = 32
 _LABELS = 2**63
 
 
@@ -39,7 +41,7 @@ class Channel:
 
     async def _collect(self, label: int, arrived: "asyncio.Future[bytes]") -> None:
         try:
-            payload = await self._session.wire.receive(self._peer, label)
+            payload = bytes(await self._session.wire.receive(self._peer, label))
             if len(payload) != self._session.payload_bytes:
                 raise ProtocolError(
                     f"node {self._peer} sent {len(payload)} bytes to the tail where {self._session.payload_bytes}"
@@ -70,8 +72,38 @@ class Session:
             for component, peer in ((self.number, self.down), (self.up, self.up))
         )
         self._drawn = self._label = 0
+        self._transcript = hashlib.sha256(b"winnow tail transcript v1" + wire.attempt)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopped: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+    @property
+    def transcript(self) -> bytes:
+        """32 bytes: the attempt, the size of every step so far, and every opened value."""
+        return self._transcript.digest()
+
+    def record(self, content: bytes) -> None:
+        """Enter what is the same at all nodes into the transcript: the step's name and size, an opened value."""
+        self._transcript.update(len(content).to_bytes(8, "little") + content)
+
+    def step_of_mpyc(self, payload_bytes: int) -> None:
+        """Begin a step that MPyC does: every message of it has so many bytes."""
+        self.payload_bytes = payload_bytes
+        self.record(b"mpyc %d" % payload_bytes)
+
+    async def verify(self) -> None:
+        """Stands before every opening, masked or for the recipient: compares transcripts. One round, 32 bytes to each.
+
+        Finds nodes that do different things, not a wrong product; a verified mode would check products here.
+
+        Raises:
+            IntegrityError: a peer's transcript is another.
+        """
+        mine = self.transcript
+        peers = (self.up, self.down)
+        received = await self.exchange(dict.fromkeys(peers, mine), dict.fromkeys(peers, DIGEST_BYTES))
+        for peer in peers:
+            if not hmac.compare_digest(received[peer], mine):
+                raise IntegrityError(f"node {peer} has done something else in the tail than node {self.number}")
 
     def stop(self, error: BaseException) -> None:
         """End the session with this error; the first one counts."""
@@ -89,12 +121,15 @@ class Session:
         return hashlib.blake2b(purpose, key=self._keys[held], digest_size=KEY_BYTES).digest()
 
     def streams(self, size: int) -> tuple[bytes, bytes]:
-        """`size` pseudorandom bytes for each held component, equal at its two holders, never the same twice."""
+        """`size` pseudorandom bytes for each held component, equal at its two holders, never the same twice.
+
+        Nodes that have drifted apart draw unrelated ones: no third node can take one mask off two messages.
+        """
         self._drawn += 1
-        counter = self._drawn.to_bytes(8, "little")
+        place = self._drawn.to_bytes(8, "little") + self.transcript
         return (
-            hashlib.shake_128(self._keys[0] + counter).digest(size),
-            hashlib.shake_128(self._keys[1] + counter).digest(size),
+            hashlib.shake_128(self._keys[0] + place).digest(size),
+            hashlib.shake_128(self._keys[1] + place).digest(size),
         )
 
     async def exchange(self, outgoing: dict[int, bytes], incoming: dict[int, int]) -> dict[int, bytes]:
@@ -102,18 +137,19 @@ class Session:
 
         Args:
             outgoing: peer → payload.
-            incoming: peer → exact number of bytes.
+            incoming: peer → exact number of bytes, the same for all and at every node.
 
         Raises:
             PeerLost, PeerTimeout, ProtocolError: as the wire says, or on another length.
         """
         self._label += 2
+        self.record(b"exchange %d" % max(incoming.values()))
         for peer, payload in outgoing.items():
             self.wire.send(peer, self._label, payload)
         await self.wire.drain()
         received = {}
         for peer, size in incoming.items():
-            received[peer] = await self.wire.receive(peer, self._label)
+            received[peer] = bytes(await self.wire.receive(peer, self._label))
             if len(received[peer]) != size:
                 raise ProtocolError(
                     f"node {peer} sent {len(received[peer])} bytes to the tail where {size} were expected"

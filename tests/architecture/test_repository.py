@@ -104,3 +104,12 @@ def test_every_catalogue_kpi_speaks_both_languages():
             assert said.en
             assert said.nl
             assert said.en != said.nl
+
+
+def test_every_program_of_sums_stands_in_the_docs():
+    from policy.program import programs
+
+    for program in programs():
+        row = re.search(rf"^\| ([\d, ]+) \| .*\b{program.id}\b.* \|.*\|$", text("docs/kpis.md"), flags=re.MULTILINE)
+        assert row, program.id
+        assert str(program.number) in row[1].split(", "), program.id

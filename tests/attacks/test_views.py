@@ -15,7 +15,7 @@ from mpc.aes import draw_key, encrypt, expand_key
 from mpc.engine import Bits, Engine
 from mpc.groups import sums_by_group
 from mpc.operation import Operation
-from mpc.prg import PairStream
+from mpc.prg import Difference, PairStream
 from mpc.selection import maximum
 from mpc.share import Share
 from tests.support.dealing import deal, deal_bits
@@ -110,6 +110,8 @@ async def enciphered(engine, x, y):
 PROGRAMS = {
     "multiply": (Engine.multiply, False),
     "inner": (lambda engine, x, y: engine.inner(x.reshape(ROWS // 2, 2), y.reshape(ROWS // 2, 2)), False),
+    "matmul": (lambda engine, x, y: engine.matmul(x.reshape(ROWS // 8, 2, 4), y.reshape(ROWS // 8, 4, 2)), False),
+    "shift right": (lambda engine, x, _: engine.shift_right(x, 7), False),
     "gram": (lambda engine, x, y: engine.gram(Share.stack([x, y]).reshape(ROWS // 8, 2, 8)), False),
     "less": (Engine.less, False),
     "less of declared ranges": (lambda engine, x, y: engine.less(x.bounded(40), y.bounded(40)), False),
@@ -135,7 +137,7 @@ async def test_what_reaches_a_node_says_nothing_of_the_data(name, values):
 
 def unmasked(monkeypatch):
     """A product goes out as it is."""
-    monkeypatch.setattr(Operation, "mask_sum", lambda *_: None)
+    monkeypatch.setattr(Difference, "add_to", lambda *_: None)
     monkeypatch.setattr(Operation, "mask_xor", lambda *_: None)
 
 
@@ -150,7 +152,7 @@ def masked_twice_alike(monkeypatch):
 
 @pytest.mark.parametrize(("broken", "name"), [
     (unmasked, "multiply"), (unmasked, "and"), (unmasked, "less"), (unmasked, "equal zero"), (unmasked, "low bits"),
-    (unmasked, "inner"), (unmasked, "AES"), (masked_twice_alike, "shuffle"),
+    (unmasked, "inner"), (unmasked, "shift right"), (unmasked, "AES"), (masked_twice_alike, "shuffle"),
     (masked_twice_alike, "shuffle of words"),
 ])
 async def test_broken_protocols_are_found_by_the_same_looks(monkeypatch, broken, name):

@@ -9,7 +9,7 @@ def deal(values, rng) -> list[Share]:
     """Additive shares of integers, one per node."""
     values = np.asarray(values).astype(np.uint64)
     first, second = (rng.integers(0, 2**64, values.shape, np.uint64) for _ in range(2))
-    return [Share(np.stack(pair)) for pair in _pairs([first, second, values - first - second])]
+    return [Share(np.stack(pair)) for pair in _pairs([first, second, np.subtract(np.subtract(values, first), second)])]
 
 
 def deal_bits(words, rng) -> list[Bits]:
@@ -22,7 +22,7 @@ def deal_bits(words, rng) -> list[Bits]:
 def reveal(shares) -> np.ndarray:
     """The signed values of the three nodes' shares; fails unless the two holders of a component agree."""
     _check_holders(shares)
-    return sum((s.parts[0] for s in shares), np.uint64(0)).astype(np.uint64).view(np.int64)
+    return np.stack([s.parts[0] for s in shares]).sum(axis=0, dtype=np.uint64).view(np.int64)
 
 
 def reveal_bits(shares) -> np.ndarray:

@@ -28,5 +28,5 @@ def test_a_batch_brings_new_rows_of_new_and_of_known_people():
 
 
 def test_a_contender_of_few_rows_says_so():
-    note = scaled(Timing("cold", 100, (1.0, 2.0, 9.0), None), 1_000_000)["note"]
+    note = scaled(Timing("cold", 100, (1.0, 2.0, 9.0), None, 5), 1_000_000)["note"]
     assert note == "measured with 100 rows; 1,000,000 would take 20,000 s if scaled linearly"

@@ -5,9 +5,10 @@ import pytest
 
 from evaluation import compute
 from evaluation.compute import Computation
-from mpc.engine import Engine
+from mpc import workers
 from mpc.tail.decode import decode
 from mpc.tail.recombine import recombine_outputs
+from mpc.workers import Workers
 from policy.agreement import Draft, compile_plans
 from policy.kpi import load_kpi
 from tests.support import runs
@@ -62,13 +63,14 @@ def holding(monkeypatch, **columns):
     monkeypatch.setattr(runs, "_values", values)
 
 
-async def ready(wire, terms):
-    """An engine, and a computation that has linked and holds the totals of all panes."""
-    engine = Engine(wire)
-    computation = Computation(terms, terms.plans, Shares(terms, wire.number), wire.number, bytes([wire.number]) * 32)
-    await computation.link(engine)
-    await computation.extend(engine, terms.draft.lattice.scheduled)
-    return engine, computation
+async def ready(wire, terms, threads=None, store=None):
+    """Engines, and a computation that has linked and holds the totals of all panes."""
+    store = store or Shares(terms, wire.number)
+    computation = Computation(terms, terms.plans, store, wire.number, bytes([wire.number]) * 32, workers=threads)
+    engines = computation.engines(wire)
+    await computation.link(engines)
+    await computation.extend(engines, terms.draft.lattice.scheduled)
+    return engines, computation
 
 
 @pytest.mark.parametrize(("due", "out"), [(1, False), (2, True)])
@@ -79,8 +81,8 @@ async def test_adherence_comes_out_only_if_some_of_what_was_due_was_not_done(due
     windows = terms.draft.lattice.scheduled
 
     async def program(wire):
-        engine, computation = await ready(wire, terms)
-        return (await computation.opened(engine, await computation.judge(engine, terms.plans, windows))).bits
+        engines, computation = await ready(wire, terms)
+        return (await computation.opened(engines, await computation.judge(engines, terms.plans, windows))).bits
 
     bits, *_ = await run_three(program)
     position = list(EXPECTED).index("monitoring-adherence")
@@ -88,18 +90,25 @@ async def test_adherence_comes_out_only_if_some_of_what_was_due_was_not_done(due
     assert np.delete(bits, position, axis=0).all()
 
 
-@pytest.mark.parametrize("at_once", [1, 2_000, 1 << 21])
-async def test_every_estimator_over_shards_and_windows(at_once, monkeypatch):
-    monkeypatch.setattr(compute, "VALUES_AT_ONCE", at_once)
+@pytest.mark.parametrize(("at_once", "rows"), [(1, 1 << 18), (2_000, 1 << 18), (1 << 21, 1 << 18), (1 << 21, 1)])
+async def test_every_estimator_over_shards_and_windows(at_once, rows, monkeypatch):
+    """In steps of any size, two shards side by side or one by one; node i computes in i + 1 threads."""
+    monkeypatch.setattr(workers, "ROWS_TOGETHER", rows)
+    for name in ("VALUES_AT_ONCE", "VALUES_PER_STEP", "WINDOW_VALUES"):
+        monkeypatch.setattr(compute, name, at_once)
     terms = agreed()
     windows = terms.draft.lattice.scheduled
     holding(monkeypatch, modules_due=2)
 
     async def program(wire):
-        engine, computation = await ready(wire, terms)
-        released = await computation.opened(engine, await computation.judge(engine, terms.plans, windows))
+        with Workers(wire.number + 1) as threads:
+            return await run(wire, threads)
+
+    async def run(wire, threads):
+        engines, computation = await ready(wire, terms, threads)
+        released = await computation.opened(engines, await computation.judge(engines, terms.plans, windows))
         assert released.bits.all()
-        return await computation.estimate(engine, terms.plans, windows, released)
+        return await computation.estimate(engines, terms.plans, windows, released)
 
     nodes = await run_three(program)
     for position, plan in enumerate(terms.plans):
@@ -110,3 +119,43 @@ async def test_every_estimator_over_shards_and_windows(at_once, monkeypatch):
             part = 5 if cell.stratum else 1
             assert result.sums == {name: value // part for name, value in EXPECTED[plan.kpi].items()}
             assert result.value == VALUES[plan.kpi]
+
+
+class NobodyInCommon(Shares):
+    """In the `empty` shards no two parties have a link key in common."""
+
+    def __init__(self, terms, number, empty):
+        super().__init__(terms, number)
+        self._places = {party.name: place for place, party in enumerate(terms.draft.parties)}
+        self._empty = empty
+
+    def register(self, party, shard):
+        apart = self._places[party] << 40 if shard in self._empty else 0
+        return super().register(party, shard) ^ np.uint64(apart)
+
+
+@pytest.mark.parametrize("empty", [{1}, {0}, {0, 1}], ids=str)
+async def test_shards_without_linked_rows_add_nothing(empty, monkeypatch):
+    """Without dummies nothing is linked where the parties have nobody in common, as with another link secret."""
+    holding(monkeypatch, modules_due=2)
+    terms = agreed()
+    linkage = terms.draft.linkage.model_copy(update={"dummies": 0})
+    terms = terms.model_copy(update={"draft": terms.draft.model_copy(update={"linkage": linkage})})
+    windows = terms.draft.lattice.scheduled
+
+    async def program(wire):
+        with Workers(wire.number + 1) as threads:
+            engines, computation = await ready(wire, terms, threads, NobodyInCommon(terms, wire.number, empty))
+            released = await computation.opened(engines, await computation.judge(engines, terms.plans, windows))
+            # In one shard of two an income group has 4 patients an arm, fewer than the minimum.
+            return released.bits, await computation.estimate(engines, terms.plans, windows, released)
+
+    nodes = await run_three(program)
+    for position, plan in enumerate(terms.plans):
+        assert nodes[0][0][position, :, 0].all() == nodes[0][0][position, :, 0].any() == (len(empty) == 1)
+        shares = [found[position] for _, found in nodes]
+        outputs = recombine_outputs([{n: [int(v, 16) for v in vs] for n, vs in s.outputs.items()} for s in shares])
+        results = [r for c, r in zip(shares[0].cells, decode(plan, outputs), strict=True) if c.stratum == 0]
+        assert len(results) == (len(windows) if len(empty) == 1 else 0)
+        for result in results:
+            assert result.sums == {name: value // 2 for name, value in EXPECTED[plan.kpi].items()}

@@ -100,7 +100,7 @@ def test_another_key_than_the_agreement_names_is_not_used(tmp_path):
 
 
 @pytest.mark.parametrize(("error", "code"), [
-    (OSError(28, "No space left on device"), 2), (PermissionError(13, "Permission denied", "/store"), 2),
+    (OSError(28, "No space left on device"), 2), (OSError(27, "File too large"), 2), (PermissionError(13, "Permission denied", "/store"), 2),
     (ConnectionResetError(104, "Connection reset"), 1), (TimeoutError(), 1), (KeyError("x"), 1),
     (ExceptionGroup("", [OSError(30, "Read-only file system")]), 2),
 ])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpc.prg import PairStream, cover
+from mpc.prg import Difference, PairStream, cover
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 1000, 2**15, 2**15 + 1, 2**17 + 5])
@@ -25,6 +25,18 @@ def test_what_is_covered_in_parts_is_covered_as_one():
     for part in (parts[:1], parts[1:40], parts[40:]):
         cover(part, running)
     np.testing.assert_array_equal(parts, whole)
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 2**14, 2**14 + 1, 50_000])
+def test_a_difference_is_that_of_the_words_whatever_the_pieces(size):
+    plus, minus = (PairStream(bytes([key]) * 32) for key in (1, 2))
+    values = np.arange(size + 4, dtype=np.uint64)
+    expected = values.copy()
+    expected[2 : size + 2] += plus.words(7, 3, 0, (size,)) - minus.words(7, 3, 0, (size,))
+    difference = Difference(plus.stream(7, 3, 0), minus.stream(7, 3, 0))
+    for start, stop in ((0, size // 3), (size // 3, size)):
+        difference.add_to(values[2 + start : 2 + stop])
+    np.testing.assert_array_equal(values, expected)
 
 
 def test_a_permutation_names_each_row_once_and_is_the_order_of_the_words():

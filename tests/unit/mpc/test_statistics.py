@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mpc import statistics
 from mpc.engine import Engine
+from mpc.moments import capped, cell_statistics, incomplete
 from mpc.share import Share
-from mpc.statistics import ShardStatistics, StatisticsError, batches, capped, cell_statistics, incomplete
+from mpc.statistics import ShardStatistics, StatisticsError, Step, steps
 from policy.kpi import compile_plan, load_kpi
 from policy.measure import Measure
 from policy.window import WindowSpec
@@ -104,6 +104,11 @@ def plain_contributors(plan, columns, atoms):
     return np.array(answer)
 
 
+def whole(shard, plan, start, stop, at_once=700):
+    """(cells, totals, patients) of one window."""
+    return Share.concat([totals[0] for _, totals in shard.windows(plan, [(start, stop)], at_once)], axis=-1)
+
+
 async def compute(columns, spec, panes, plans, pieces=None, tap=None):
     """Opens all windows' totals, sums and moments, and the contributors; the panes are added in pieces."""
     rng = np.random.default_rng(99)
@@ -115,11 +120,11 @@ async def compute(columns, spec, panes, plans, pieces=None, tap=None):
         shard = ShardStatistics(plans, spec.atoms(panes), patients)
         for start, stop in pieces or [(0, panes)]:
             part = {name: shares[wire.number][start:stop] for name, shares in dealt.items()}
-            await shard.add_panes(engine, start, part)
+            await shard.add_panes(engine, start, part, 20_000)
         found = {}
         for plan in plans:
             for window in spec.windows(panes):
-                totals = shard.window(plan, window.start, window.stop)
+                totals = whole(shard, plan, window.start, window.stop)
                 found[plan.kpi, window.start] = (totals, *await cell_statistics(engine, totals))
             windows = [(w.start, w.stop) for w in spec.windows(panes)]
             found[plan.kpi] = (
@@ -141,8 +146,7 @@ async def compute(columns, spec, panes, plans, pieces=None, tap=None):
 @pytest.mark.parametrize(
     "plans", [(RATE, COST), (PLAIN,), (SHARE, DONE, CHANGE)], ids=["both", "no-strata", "other-estimators"],
 )
-async def test_windows_and_contributors_equal_numpy(size, step, panes, pieces, plans, monkeypatch):
-    monkeypatch.setattr(statistics, "VALUES_PER_STEP", 20_000)
+async def test_windows_and_contributors_equal_numpy(size, step, panes, pieces, plans):
     spec = WindowSpec(size=size, step=step)
     columns = columns_of(np.random.default_rng(size * panes), panes, 60)
     found = await compute(columns, spec, panes, plans, pieces)
@@ -306,7 +310,7 @@ async def test_a_window_sends_the_same_bytes_whatever_its_length():
         costs = []
         for length in (1, 4, 26):
             before = sent[wire.number]
-            await cell_statistics(engine, shard.window(COST, 0, length))
+            await cell_statistics(engine, whole(shard, COST, 0, length))
             costs.append(sent[wire.number] - before)
         return costs
 
@@ -323,7 +327,7 @@ async def refused(message, *, atoms=((0, 2), (2, 4)), first=0, panes=4, patients
         shard = ShardStatistics((RATE,), atoms, patients)
         await shard.add_panes(Engine(wire), first, {n: s[wire.number] for n, s in dealt.items()})
         if window is not None:
-            return shard.window(RATE, *window)
+            return whole(shard, RATE, *window)
         await shard.add_panes(Engine(wire), 0, {n: s[wire.number] for n, s in dealt.items()})
         return None
 
@@ -357,8 +361,14 @@ async def test_panes_beyond_the_last_window_are_left_aside():
     np.testing.assert_array_equal(found[RATE.kpi, 0][0], plain_totals(RATE, columns, 0, 3))
 
 
-def test_steps_hold_atoms_of_one_length_within_the_bound():
-    atoms = [(0, 1), (1, 2), (2, 3), (3, 5), (5, 7), (7, 8)]
-    assert batches(atoms, statistics.VALUES_PER_STEP // 2) == [atoms[:2], atoms[2:3], atoms[3:4], atoms[4:5], atoms[5:]]
-    assert batches(atoms, 0) == [atoms[:3], atoms[3:5], atoms[5:]]
-    assert batches(atoms, 10**9) == [[atom] for atom in atoms]
+def test_steps_hold_atoms_of_one_length_or_a_part_of_their_rows():
+    atoms, every = [(0, 1), (1, 2), (2, 3), (3, 5), (5, 7), (7, 8)], slice(0, 8)
+    one_by_one = [Step([atom], every) for atom in atoms[2:]]
+    assert steps(atoms, 10, 8, 160) == [Step(atoms[:2], every), *one_by_one]
+    assert steps(atoms, 0, 8, 160) == [Step(atoms[:3], every), Step(atoms[3:5], every), Step(atoms[5:], every)]
+    halves, quarters = [slice(0, 4), slice(4, 8)], [slice(a, a + 2) for a in range(0, 8, 2)]
+    assert steps(atoms[2:4], 10, 8, 40) == [
+        *(Step(atoms[2:3], rows) for rows in halves), *(Step(atoms[3:4], rows) for rows in quarters),
+    ]
+    assert [s.rows for s in steps(atoms[:1], 10, 3, 5)] == [slice(0, 1), slice(1, 2), slice(2, 3)]
+    assert steps(atoms[:1], 10, 0, 5) == [Step(atoms[:1], slice(0, 0))]

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from mpc.errors import IntegrityError, MpcError, PeerLost, PeerTimeout, ProtocolError
+from mpc.errors import MpcError, PeerLost, PeerTimeout, ProtocolError
 from mpc.tail.estimators import estimate
 from mpc.tail.field import PRIME, RESIDUE_BYTES
 from mpc.tail.session import Session
@@ -110,17 +110,6 @@ async def test_messages_of_the_circuits_have_exact_lengths():
     assert "node 1 sent" in str(found[0])
 
 
-async def test_a_wrong_opening_is_noticed():
-    def shifted(payload):
-        if len(payload) % RESIDUE_BYTES or len(payload) == RESIDUE_BYTES:
-            return payload
-        return bytes([payload[0] ^ 1]) + payload[1:]
-
-    found = await failures(tap=change(2, 0, lambda label, _: label % 2 == 0, shifted))
-    assert isinstance(found[0], IntegrityError)
-    assert "do not agree" in str(found[0])
-
-
 async def test_a_peer_that_fails_ends_the_tail_at_once_and_the_next_works():
     plan, cells, rng = work()
     held = batches(rng, plan, cells)
@@ -138,31 +127,6 @@ async def test_a_peer_that_fails_ends_the_tail_at_once_and_the_next_works():
     assert time.monotonic() - started < 2
     assert isinstance(found[0], PeerLost)
     assert isinstance(found[1], PeerLost)
-    assert await works()
-
-
-async def test_a_link_that_breaks_midway_ends_the_tail_at_once_and_the_next_works():
-    count = 0
-
-    def tap(sender, receiver, channel, label, payload):
-        nonlocal count
-        if 2 in (sender, receiver):
-            count += 1
-            if count > 100:
-                for wire in nodes[:2]:
-                    wire._attempt.lose(2, "connection reset")
-                return None
-        return payload
-
-    plan, cells, rng = work()
-    held = batches(rng, plan, cells)
-    started = time.monotonic()
-    async with three_wires(tap=tap) as nodes:
-        found = await asyncio.gather(
-            *(estimate(wire, [held[wire.number]], PATIENTS, PANES, 30) for wire in nodes), return_exceptions=True,
-        )
-    assert time.monotonic() - started < 2
-    assert all(isinstance(error, PeerLost) for error in found)
     assert await works()
 
 
@@ -224,3 +188,16 @@ async def test_python_objects_do_not_travel():
 
     with pytest.raises(ProtocolError, match="Python objects do not travel"):
         await run_three(lambda wire: Session(wire).run(program, 5))
+
+
+async def test_nodes_that_have_drifted_apart_draw_unrelated_masks():
+    async def program(wire):
+        session = Session(wire)
+        before = session.streams(16)
+        session.record(b"a step" if wire.number < 2 else b"another step")
+        return before, session.streams(16)
+
+    drawn = await run_three(program)
+    before, after = ([each[at] for each in drawn] for at in (0, 1))
+    assert [before[node][1] == before[(node + 1) % 3][0] for node in range(3)] == [True] * 3
+    assert [after[node][1] == after[(node + 1) % 3][0] for node in range(3)] == [True, False, False]

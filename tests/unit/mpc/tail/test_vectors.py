@@ -6,7 +6,6 @@ import statistics
 import numpy as np
 import pytest
 
-from mpc.errors import IntegrityError
 from mpc.tail.boolean import Boolean, planes_of, unpacked
 from mpc.tail.field import PRIME, ROOM_BITS
 from mpc.tail.recombine import recombine
@@ -17,6 +16,7 @@ from tests.support.dealing import deal
 from tests.support.wires import run_three
 
 RING = 1 << 64
+TIMEOUT_SECONDS = 60
 EDGES = [0, 1, -1, 2**61, -(2**61), 2**62 - 1, -(2**62) + 1]
 
 
@@ -28,7 +28,7 @@ def split(components):
 async def at_nodes(program, **options):
     """Run program(vectors, number) at three nodes."""
     async def node(wire):
-        return await Session(wire).run(lambda session: program(Vectors(session), session.number), 20)
+        return await Session(wire).run(lambda session: program(Vectors(session), session.number), TIMEOUT_SECONDS)
     return await run_three(node, **options)
 
 
@@ -62,14 +62,6 @@ async def test_ring_shares_of_edge_values_under_hand_made_sharings():
 
         shares = await at_nodes(program)
         assert recombine([list(share) for share in shares]) == [x for x, _, _ in triples]
-
-
-async def test_a_component_that_its_holders_do_not_share_is_noticed():
-    held = [share.parts for share in deal(np.arange(20), np.random.default_rng(1))]
-    held[1] = held[1].copy()
-    held[1][1, 7] ^= np.uint64(1)
-    with pytest.raises(IntegrityError, match=r"component 2 of the tail's input|failed integrity check"):
-        await at_nodes(lambda vectors, number: vectors.from_ring(held[number]))
 
 
 async def test_floor_is_exact_and_truncate_is_near():

@@ -1,0 +1,55 @@
+"""The file of running totals: what was written is read, rows and quantities alone, and a full disk is named."""
+
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpc.totals import RunningTotals
+
+
+def open_files():
+    """This process's open files, by number."""
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def test_what_was_written_is_read_and_the_rest_is_zero(tmp_path):
+    totals, rng = RunningTotals(4, 3, 10, tmp_path), np.random.default_rng(1)
+    expected = np.zeros((4, 2, 3, 10), np.uint64)
+    for edge, start, stop in ((1, 0, 10), (2, 0, 4), (2, 4, 9), (3, 9, 10), (1, 3, 4)):
+        found = rng.integers(0, 2**64, (2, 3, stop - start), np.uint64)
+        totals.write(edge, slice(start, stop), found)
+        expected[edge, :, :, start:stop] = found
+    for edge in range(4):
+        for quantities in ([0, 1, 2], [2, 0], [1, 1], []):
+            for rows in (slice(0, 10), slice(3, 9), slice(5, 5)):
+                found = totals.read(edge, np.array(quantities, np.intp), rows)
+                np.testing.assert_array_equal(found, expected[edge][:, quantities, rows])
+
+
+def test_the_file_has_no_name_and_goes_with_its_user(tmp_path):
+    before = open_files()
+    totals = RunningTotals(2, 3, 1_000, tmp_path)
+    totals.write(1, slice(0, 1_000), np.ones((2, 3, 1_000), np.uint64))
+    assert list(tmp_path.iterdir()) == []
+    assert len(open_files() - before) == 1
+    del totals
+    assert open_files() <= before
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"a file without a name of 48 bytes in .*/gone, cannot be used: No such file .*Make room"):
+        RunningTotals(1, 1, 3, tmp_path / "gone")
+
+
+def test_a_file_that_may_not_grow_is_named(tmp_path):
+    """As a full disk: the operating system refuses the write."""
+    totals = RunningTotals(2, 1, 4_096, tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, hard))
+    try:
+        with pytest.raises(OSError, match=rf"of 131,072 bytes in {tmp_path}, cannot be used: File too large"):
+            totals.write(1, slice(0, 4_096), np.ones((2, 1, 4_096), np.uint64))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
