@@ -186,6 +186,9 @@ class Computation:
 
     def forget_totals(self) -> None:
         """Begin again at the first pane: after half an attempt, or when the nodes' totals do not belong together."""
+        for statistics in self._statistics.values():
+            for each in statistics.values():
+                each.close()
         self._statistics, self.totals = {}, ""
 
     async def _extend_edition(self, engines: ShardEngines, edition: int, stop: int) -> None:

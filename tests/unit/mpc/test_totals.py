@@ -38,6 +38,18 @@ def test_the_file_has_no_name_and_goes_with_its_user(tmp_path):
     assert open_files() <= before
 
 
+def test_closed_totals_give_their_room_back_though_somebody_refers_to_them(tmp_path):
+    before = open_files()
+    totals = RunningTotals(2, 1, 3, tmp_path)
+    totals.close()
+    totals.close()
+    assert open_files() <= before
+    with pytest.raises(ValueError, match="closed"):
+        totals.read(0, np.array([0]), slice(0, 3))
+    with pytest.raises(ValueError, match="closed"):
+        totals.write(0, slice(0, 3), np.zeros((2, 1, 3), np.uint64))
+
+
 def test_a_folder_that_is_gone_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"a file without a name of 48 bytes in .*/gone, cannot be used: No such file .*Make room"):
         RunningTotals(1, 1, 3, tmp_path / "gone")
