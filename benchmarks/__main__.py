@@ -18,6 +18,7 @@ from benchmarks.report import report
 from benchmarks.request import measure_requests
 from benchmarks.share import measure_shares
 from benchmarks.state import measure_states
+from benchmarks.tail import CELLS, measure_tail
 from benchmarks.window import WINDOWS, measure_window
 
 
@@ -41,6 +42,7 @@ BENCHMARKS = {
     "request": Benchmark(measure_requests, 4350, 20),
     "share": Benchmark(measure_shares, None, 5),
     "state": Benchmark(measure_states, None, 5),
+    "tail": Benchmark(measure_tail, CELLS, 9),
     "window": Benchmark(measure_window, None, 7),
 }
 

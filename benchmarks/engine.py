@@ -37,17 +37,20 @@ SECONDS = 900.0
 STALL_SECONDS = 120.0
 
 
-class _Counted:
-    """A wire that counts."""
+class Counted:
+    """A wire that counts what it and its channels send."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire, self.sent_bytes = wire, 0
+    def __init__(self, wire: Wire, whole: "Counted | None" = None) -> None:
+        self._wire, self._whole, self.sent_bytes = wire, whole or self, 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._wire, name)
 
+    def channel(self, number: int) -> "Counted":
+        return Counted(self._wire.channel(number), self._whole)
+
     def send(self, peer: int, label: int, payload: bytes | memoryview) -> None:
-        self.sent_bytes += memoryview(payload).nbytes
+        self._whole.sent_bytes += memoryview(payload).nbytes
         self._wire.send(peer, label, payload)
 
 
@@ -55,7 +58,7 @@ class WinnowNode:
     """The product's engine."""
 
     def __init__(self, wire: Wire) -> None:
-        self._wire = _Counted(wire)
+        self._wire = Counted(wire)
         self.engine = Engine(cast("Wire", self._wire))
 
     async def barrier(self) -> None:
@@ -110,7 +113,7 @@ async def linked(place: Place) -> AsyncIterator[NodeLinks]:
 
 
 @asynccontextmanager
-async def winnow(place: Place, node: type[WinnowNode] = WinnowNode) -> AsyncIterator[WinnowNode]:
+async def winnow(place: Place, node: Callable[[Wire], WinnowNode] = WinnowNode) -> AsyncIterator[WinnowNode]:
     """Over TLS, as in production."""
     async with linked(place) as links, links.attempt(b"benchmark", STALL_SECONDS) as wire:
         yield node(wire)
@@ -166,7 +169,9 @@ class PrototypeNode:
 
 
 @asynccontextmanager
-async def prototype(place: Place, node: type[PrototypeNode] = PrototypeNode) -> AsyncIterator[PrototypeNode]:
+async def prototype(
+    place: Place, node: Callable[[Any], PrototypeNode] = PrototypeNode
+) -> AsyncIterator[PrototypeNode]:
     """It listens at three neighbouring ports, of which the first one is given."""
     sys.path.insert(0, str(PROTOTYPES))
     import rss  # type: ignore[import-not-found]  # only where the prototypes are

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import engine
-from benchmarks.outputs import joined
 from benchmarks.report import case
+from benchmarks.revealed import revealed
 from benchmarks.trio import Case, Contender, Place, measure
 from mpc.disclosure import atom_ranges, judge, opened
 from mpc.engine import Engine
@@ -134,7 +134,7 @@ class HistoryNode:
             return outputs
 
     async def _correct(self, history: int, rows: int, outputs: dict[str, list[int]]) -> bool:
-        (result,) = decode(PLAN, await joined(self._engine, outputs))
+        (result,) = decode(PLAN, await revealed(self._engine, outputs))
         return result.value is not None and math.isclose(result.value, rate_ratio(history, rows), rel_tol=TOLERANCE)
 
 

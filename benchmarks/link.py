@@ -3,6 +3,8 @@
 - `cold`: from shared keys to the linked order: shuffle, AES under a shared key, opening of tags, match, and one column
   of each register brought into that order.
 - `later-window`: another column of each register, by the stored permutations.
+- `batch-1024`: 1,024 new rows in each register, matched with all that is linked: shuffle, AES, opening, match. The key
+  is expanded already, as it serves all shards.
 
 Contenders: `winnow` over its TLS links, with dummies; `prototype` (shared/prototypes, when it lies beside this folder);
 `tno`, `cold` of 100 rows, TNO's secure inner join with its helper, in an environment of its own (benchmarks.tno_nodes).
@@ -20,7 +22,7 @@ from benchmarks.foreign import TNO, interpreter
 from benchmarks.rows import Registers
 from benchmarks.trio import Case, Contender, Timing, measure
 from mpc.aes import draw_key, expand_key
-from mpc.linkage import Columns, LinkedShard, align, link
+from mpc.linkage import Columns, LinkedShard, align, extend, link, repeatable
 from mpc.share import Share
 
 SIZES = (100_000, 1_000_000)
@@ -28,6 +30,8 @@ SECONDS = 1800.0
 PARTIES = 3
 MOST_OF_TNO = 100
 DUMMIES = 6
+BATCH = 1024
+BATCH_DUMMIES = 16
 
 
 class WinnowNode(engine.WinnowNode):
@@ -47,12 +51,31 @@ class WinnowNode(engine.WinnowNode):
             expanded = await expand_key(node, draw_key(node))
             return await aligned(await link(node, expanded, registers, DUMMIES))
 
-        async def correct(found: list[Share]) -> bool:
+        async def sums_to(found: list[Share], expected: int) -> bool:
             product = await node.multiply(await node.multiply(found[0], found[1]), found[2])
-            return int((await node.open(product.sum()))[0]) == total
+            return int((await node.open(product.sum()))[0]) == expected
 
-        linked = await link(node, await expand_key(node, draw_key(node)), registers, DUMMIES)
-        return {"cold": Case(rows, cold, correct), "later-window": Case(rows, partial(aligned, linked), correct)}
+        async def correct(found: list[Share]) -> bool:
+            return await sums_to(found, total)
+
+        expanded, noise = await expand_key(node, draw_key(node)), bytes([node.number]) * 32
+        linked = await link(node, expanded, registers, DUMMIES, repeatable(noise, b"first"))
+        new = data.batch(BATCH)
+        blocks = [await node.input_bits(0, keys if mine else None, (BATCH,)) for keys in new.keys]
+        later = [await node.input(0, values[None] if mine else None, (1, BATCH)) for values in new.values]
+        with_new = data.and_then(new).total()
+
+        async def batch() -> LinkedShard:
+            return await extend(node, expanded, linked, blocks, BATCH_DUMMIES, repeatable(noise, b"batch"))
+
+        async def batch_correct(grown: LinkedShard) -> bool:
+            both = [Share.concat(parts, axis=1) for parts in zip(columns, later, strict=True)]
+            return await sums_to(await align(node, [Columns(grown, p, each) for p, each in enumerate(both)]), with_new)
+
+        return {
+            "cold": Case(rows, cold, correct), "later-window": Case(rows, partial(aligned, linked), correct),
+            "batch-1024": Case(BATCH, batch, batch_correct),
+        }
 
 
 class PrototypeNode(engine.PrototypeNode):
@@ -96,7 +119,26 @@ class PrototypeNode(engine.PrototypeNode):
             return int((await rss.reveal(product)).sum(dtype=np.uint64)) == total
 
         linked = await matched()
-        return {"cold": Case(rows, cold, correct), "later-window": Case(rows, partial(aligned, *linked), correct)}
+        expanded = await join_aes.keysched(rss, key)
+        known = [np.sort(await join_aes.prf_tags(rss, expanded, register)) for register in registers]
+        new = data.batch(BATCH)
+        blocks = [await rss.input(0, keys.astype(np.uint64), (BATCH,), xor=True) for keys in new.keys]
+
+        async def batch() -> list[Any]:
+            places = []
+            for block, tags in zip(blocks, known, strict=True):
+                shuffled = await rss.shuffle(block[:, None, :], xor=True)
+                found = await join_aes.prf_tags(rss, expanded, np.ascontiguousarray(shuffled[:, 0]))
+                places.append(tags[np.minimum(np.searchsorted(tags, found), len(tags) - 1)] == found)
+            return places
+
+        async def batch_correct(places: list[Any]) -> bool:
+            return not np.any(places)  # nobody has a row in a register twice
+
+        return {
+            "cold": Case(rows, cold, correct), "later-window": Case(rows, partial(aligned, *linked), correct),
+            "batch-1024": Case(BATCH, batch, batch_correct),
+        }
 
 
 def contenders(_: int) -> Mapping[str, Contender]:

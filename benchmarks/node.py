@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import engine
-from benchmarks.outputs import joined
 from benchmarks.report import case
+from benchmarks.revealed import revealed
 from benchmarks.trio import Case, Contender, Place, measure
 from evaluation.compute import Computation
 from evaluation.results import KpiShares
@@ -163,7 +163,7 @@ class NodeOfTheRun:
     async def _correct(self, terms: Terms, rows: int, found: tuple[KpiShares, ...]) -> bool:
         for plan, shares in zip(terms.plans, found, strict=True):
             outputs = {name: [int(each, 16) for each in told] for name, told in shares.outputs.items()}
-            if await joined(self._engine, outputs) != expected(plan, rows):
+            if await revealed(self._engine, outputs) != expected(plan, rows):
                 return False
         return len(found) == len(VISITS)
 

@@ -84,9 +84,34 @@ class Registers(NamedTuple):
             tuple(rng.integers(1, 1000, rows) for _ in starts),
         )
 
+    def batch(self, count: int) -> "Registers":
+        """New rows, `count` in each register: half of them of people new to all; up to a quarter of people whom one or
+        both of the others have; the rest of people new to one.
+        """
+        rows = len(self.keys[0])
+        known, everyone = min(count // 4, rows // 8), count // 2
+        earlier = (self.keys[1][rows // 2 :], self.keys[0][: rows // 2], self.keys[0])
+        alone = count - everyone - known
+        keys = tuple(
+            np.concatenate([
+                2 * rows + np.arange(everyone), 2 * rows + everyone + party * alone + np.arange(alone),
+                theirs[-known:] if party == 1 else theirs[:known],
+            ])
+            for party, theirs in enumerate(earlier)
+        )
+        rng = np.random.default_rng(count)
+        return Registers(tuple(map(rng.permutation, keys)), tuple(rng.integers(1, 1000, count) for _ in keys))
+
+    def and_then(self, later: "Registers") -> "Registers":
+        """Registers of both."""
+        keys, values = (
+            tuple(map(np.concatenate, zip(mine, theirs, strict=True))) for mine, theirs in zip(self, later, strict=True)
+        )
+        return Registers(keys, values)
+
     def total(self) -> int:
         """Σ of the products of the three values of everybody whom all three have."""
-        product = np.ones(2 * len(self.keys[0]), np.int64)
+        product = np.ones(1 + max(int(keys.max()) for keys in self.keys), np.int64)
         for keys, values in zip(self.keys, self.values, strict=True):
             mine = np.zeros_like(product)
             mine[keys] = values

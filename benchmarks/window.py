@@ -7,8 +7,7 @@ Contenders: `winnow` over its TLS links; `prototype` (shared/prototypes, when it
 every row for every window; `spu` (benchmarks.spu_nodes), which does so too, in an environment of its own.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -17,9 +16,10 @@ import numpy as np
 from benchmarks import engine
 from benchmarks.foreign import SPU, interpreter
 from benchmarks.rows import Windowed
-from benchmarks.trio import Case, Contender, Place, measure
+from benchmarks.trio import Case, Contender, measure
 from mpc.groups import sums_by_group, sums_by_known_group
 from mpc.share import Share
+from mpc.wire import Wire
 
 ROWS, WINDOWS = 65_536, 24
 SECONDS = 600.0
@@ -28,7 +28,9 @@ SECONDS = 600.0
 class WinnowNode(engine.WinnowNode):
     """The product's engine."""
 
-    count: int
+    def __init__(self, wire: Wire, count: int) -> None:
+        super().__init__(wire)
+        self.count = count
 
     async def cases(self, rows: int) -> Mapping[str, Case]:
         """See benchmarks.trio.Node."""
@@ -53,7 +55,9 @@ class WinnowNode(engine.WinnowNode):
 class PrototypeNode(engine.PrototypeNode):
     """As its own group-by does it."""
 
-    count: int
+    def __init__(self, rss: Any, count: int) -> None:
+        super().__init__(rss)
+        self.count = count
 
     async def cases(self, rows: int) -> Mapping[str, Case]:
         """See benchmarks.trio.Node."""
@@ -80,17 +84,10 @@ class PrototypeNode(engine.PrototypeNode):
 
 def contenders(count: int) -> Mapping[str, Contender]:
     """Over so many windows."""
-
-    def of(link: Any, node: type[engine.WinnowNode] | type[engine.PrototypeNode]) -> Contender:
-        @asynccontextmanager
-        async def linked(place: Place) -> AsyncIterator[Any]:
-            async with link(place, node) as one:
-                one.count = count
-                yield one
-
-        return linked
-
-    return {"winnow": of(engine.winnow, WinnowNode), "prototype": of(engine.prototype, PrototypeNode)}
+    return {
+        "winnow": partial(engine.winnow, node=partial(WinnowNode, count=count)),
+        "prototype": partial(engine.prototype, node=partial(PrototypeNode, count=count)),
+    }
 
 
 def measure_window(rows: int | None, runs: int, count: int) -> list[dict[str, Any]]:

@@ -134,7 +134,7 @@ class Council:
         await self._wire.drain()
         answers = {self._wire.number: mine}
         for peer in peers:
-            data = await self._wire.receive(peer, label)
+            data = bytes(await self._wire.receive(peer, label))
             if len(data) > MAX_MESSAGE_BYTES:
                 raise ProtocolError(f"node {peer} sent {len(data)} bytes, at most {MAX_MESSAGE_BYTES} are expected")
             try:

@@ -9,25 +9,25 @@ terms, so an inner product costs one word, whatever its length. Nothing leaks: e
 import numpy as np
 
 from mpc.operation import Operation
+from mpc.prg import WORDS_IN_CACHE, Difference
 from mpc.share import Words
-
-WORDS_IN_CACHE = 1 << 14
-"""128 KiB."""
 
 
 async def multiply(op: Operation, x: Words, y: Words) -> Words:
     """(2, …) × (2, …), broadcast → (2, …). One round, 8 bytes a value."""
     parts = np.empty((2, *np.broadcast_shapes(x.shape[1:], y.shape[1:])), np.uint64)
     if x.shape == y.shape == parts.shape:
-        _products(x.reshape(2, -1), y.reshape(2, -1), parts[0, ...].reshape(-1))
-    else:
-        np.multiply(x[0], y[0] + y[1], out=parts[0, ...])
-        parts[0] += x[1] * y[0]
+        step = op.step()
+        _products(x.reshape(2, -1), y.reshape(2, -1), op.zero_sum(step), parts[0, ...].reshape(-1, copy=False))
+        await op.reshare(step, parts)
+        return parts
+    np.multiply(x[0], y[0] + y[1], out=parts[0, ...])
+    parts[0] += x[1] * y[0]
     return await _reshare(op, parts)
 
 
-def _products(x: Words, y: Words, out: Words) -> None:
-    """The local terms of (2, n) × (2, n), a piece in the processor's cache at a time."""
+def _products(x: Words, y: Words, mask: Difference, out: Words) -> None:
+    """The local terms of (2, n) × (2, n) under a mask, a piece in the processor's cache at a time."""
     room = np.empty(min(out.size, WORDS_IN_CACHE), np.uint64)
     for start in range(0, out.size, WORDS_IN_CACHE):
         piece = slice(start, start + WORDS_IN_CACHE)
@@ -36,6 +36,7 @@ def _products(x: Words, y: Words, out: Words) -> None:
         np.multiply(x[0, piece], other, out=product)
         np.multiply(x[1, piece], y[0, piece], out=other)
         product += other
+        mask.add_to(product)
 
 
 async def inner(op: Operation, x: Words, y: Words) -> Words:

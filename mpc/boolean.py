@@ -9,10 +9,14 @@ value's, and several rows share a word from the start.
 Nothing leaks: every message is masked.
 """
 
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
 import numpy as np
 
 from mpc.arithmetic import multiply
-from mpc.operation import Operation
+from mpc.errors import ProtocolError
+from mpc.operation import PIECE_WORDS, Operation
 from mpc.share import Words
 
 WIDTHS = (8, 16, 32, 64)
@@ -32,6 +36,27 @@ async def and_words(op: Operation, x: Words, y: Words) -> Words:
     op.mask_xor(step, parts[0, ...])
     await op.reshare(step, parts)
     return parts
+
+
+def and_rows(
+    op: Operation, words: Words, left: Sequence[int], right: Sequence[int], into: slice,
+) -> Coroutine[Any, Any, None]:
+    """See `Engine.and_rows`."""
+    step = op.step()
+    products = np.empty((len(left), words.shape[2]), np.uint64)
+    if products.size > PIECE_WORDS:
+        raise ProtocolError(f"{products.size} words to AND in place; at most {PIECE_WORDS} at a time: split them")
+    other = np.empty(words.shape[2], np.uint64)
+    for product, x, y in zip(products, left, right, strict=True):
+        (x0, x1), (y0, y1) = words[x], words[y]
+        np.bitwise_xor(y0, y1, out=product)
+        np.bitwise_and(product, x0, out=product)
+        np.bitwise_and(x1, y0, out=other)
+        np.bitwise_xor(product, other, out=product)
+    op.mask_xor(step, products)
+    op.send(op.previous, step, products)
+    words[into, 0] = products
+    return op.receive_into(op.next, step, words[into, 1])
 
 
 async def negative(op: Operation, x: Words, width: int) -> Words:

@@ -17,8 +17,9 @@ import hashlib
 import hmac
 import math
 import struct
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -106,6 +107,23 @@ class Engine:
         op = self._begin("and", x.shape, *y.shape)
         product = await boolean.and_words(op, *_broadcastable(x, y, 1))
         return Bits(product).reshape(*np.broadcast_shapes(x.shape, y.shape))
+
+    def and_rows(
+        self, words: Words, left: Sequence[int], right: Sequence[int], into: slice,
+    ) -> Coroutine[Any, Any, None]:
+        """AND of some rows of XOR-shared words into others. One round, 8 bytes a word and node.
+
+        This node's messages are queued before this returns, so that it can work on while they are under way: await the
+        result, in the order of the calls, before looking at the rows or changing any that `left` and `right` name.
+
+        Args:
+            words: (w, 2, n): of each row this node's two components.
+            left: numbers of rows.
+            right: as many, to be combined with those.
+            into: as many rows, none of them among the others; at most `mpc.operation.PIECE_WORDS` words in all.
+        """
+        op = self._begin("and rows", words.shape, into.start, *left, *right)
+        return boolean.and_rows(op, words, left, right, into)
 
     async def inner(self, x: Share, y: Share) -> Share:
         """Σ x·y over the last axis; leading axes broadcast. One round, 8 bytes a result and node."""

@@ -19,3 +19,14 @@ class ProtocolError(MpcError):
 
 class IntegrityError(MpcError):
     """Two holders of the same thing disagree about it. Do not retry before finding out why."""
+
+
+class LinkageError(MpcError):
+    """The registers cannot be linked, or a column does not fit its register.
+
+    `party` is the position of the party whose register or column it is, if it is one party's.
+    """
+
+    def __init__(self, message: str, party: int | None = None) -> None:
+        super().__init__(message)
+        self.party = party

@@ -7,6 +7,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from mpc.errors import ProtocolError
 from mpc.keys import CONTRIBUTION_BYTES, NONCE_BYTES, Contribution
 from mpc.wire import MAX_PAYLOAD_BYTES
@@ -16,6 +18,9 @@ RUN_BYTES = 32
 NAME_BYTES = 32
 TAG_BYTES = 16
 """An attempt's name, cut short, in every message."""
+
+SHORT_BYTES = 2**16
+"""Read at a time, but for frames of which so much is still to come."""
 
 _LENGTH = struct.Struct(">I")
 _DATA = struct.Struct(f">B{TAG_BYTES}sHq")
@@ -57,7 +62,7 @@ class Data:
     tag: bytes
     channel: int
     label: int
-    payload: bytearray
+    payload: memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +106,14 @@ def data_header(tag: bytes, channel: int, label: int, payload_bytes: int) -> byt
     return _LENGTH.pack(_DATA.size + payload_bytes) + _DATA.pack(_DATA_KIND, tag, channel, label)
 
 
-def decode(body: bytearray) -> Frame:
+def decode(body: memoryview) -> Frame:
     """Raises: ProtocolError for an unknown kind, version or length."""
-    kind, rest = body[0], memoryview(body)[1:]
+    kind, rest = body[0], body[1:]
     if kind == _DATA_KIND:
         if len(body) < _DATA.size:
             raise ProtocolError(f"a data frame has {len(body)} bytes; at least {_DATA.size} expected")
         _, tag, channel, label = _DATA.unpack_from(body)
-        rest.release()
-        del body[: _DATA.size]  # what is cut off at the front is not copied
-        return Data(tag, channel, label, body)
+        return Data(tag, channel, label, body[_DATA.size :])
     expected = _SIZES.get(kind)
     if expected is None:
         raise ProtocolError(f"a frame has the unknown kind {kind}; do the nodes run the same version?")
@@ -142,21 +145,42 @@ _SIZES = {
 
 
 class FrameReader:
-    """Cuts a byte stream into frames; holds at most one unfinished frame (≤ MAX_FRAME_BYTES)."""
+    """Cuts a byte stream into frames; holds at most one unfinished frame (≤ MAX_FRAME_BYTES).
+
+    Whoever reads the stream puts bytes into `room` and says how many: those of a long frame land where they stay.
+    """
 
     def __init__(self) -> None:
         self._head = bytearray()
-        self._body: bytearray | None = None
+        self._body: memoryview | None = None
         self._filled = 0
+        self._short = memoryview(bytearray(SHORT_BYTES))
 
     @property
     def inside_frame(self) -> bool:
         """Whether the stream would end in the middle of a frame."""
         return bool(self._head) or self._body is not None
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """Frames that `data` completes. Raises: ProtocolError; the link is unusable then."""
-        view = memoryview(data)
+    @property
+    def room(self) -> memoryview:
+        """Where the next bytes of the stream belong; never empty."""
+        if self._body is not None and self._much_to_come:
+            return self._body[self._filled :]
+        return self._short
+
+    @property
+    def _much_to_come(self) -> bool:
+        return self._body is not None and len(self._body) - self._filled >= SHORT_BYTES
+
+    def filled(self, count: int) -> Iterator[Frame]:
+        """Frames that the first `count` bytes of `room` complete. Raises: ProtocolError; the link is unusable then."""
+        if self._much_to_come:
+            self._filled += count
+            yield from self._complete()
+        else:
+            yield from self._cut(self._short[:count])
+
+    def _cut(self, view: memoryview) -> Iterator[Frame]:
         while view:
             if self._body is None:
                 take = _LENGTH.size - len(self._head)
@@ -168,12 +192,15 @@ class FrameReader:
                 if not 1 <= length <= MAX_FRAME_BYTES:
                     raise ProtocolError(f"a frame announces {length} bytes; expected 1..{MAX_FRAME_BYTES}")
                 self._head.clear()
-                self._body, self._filled = bytearray(length), 0
+                self._body, self._filled = np.empty(length, np.uint8).data, 0
             else:
                 part = view[: len(self._body) - self._filled]
                 self._body[self._filled : self._filled + len(part)] = part
                 self._filled += len(part)
                 view = view[len(part) :]
-                if self._filled == len(self._body):
-                    body, self._body = self._body, None
-                    yield decode(body)
+                yield from self._complete()
+
+    def _complete(self) -> Iterator[Frame]:
+        if self._body is not None and self._filled == len(self._body):
+            body, self._body = self._body, None
+            yield decode(body)

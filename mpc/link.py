@@ -79,7 +79,7 @@ def peer_certificate(transport: asyncio.BaseTransport) -> bytes:
     return der
 
 
-class Link(asyncio.Protocol):
+class Link(asyncio.BufferedProtocol):
     """A connection whose other end proves to be a peer, or is dropped.
 
     Args:
@@ -128,11 +128,14 @@ class Link(asyncio.Protocol):
         except MpcError as error:
             self.end(error)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the frame knows
+        return self._reader.room
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self._error is not None:
             return
         try:
-            for frame in self._reader.feed(data):
+            for frame in self._reader.filled(nbytes):
                 self._take(frame)
         except ProtocolError as error:
             self.end(error)
@@ -156,20 +159,24 @@ class Link(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable.set()
 
-    def write(self, frame: bytes | memoryview) -> None:
+    def write(self, *parts: bytes | memoryview) -> None:
         """Queues bytes. Raises: PeerLost when the link has ended."""
         if self._transport is None or self._error is not None:
             raise PeerLost("the link has ended")
-        self._transport.write(frame)
+        self._transport.writelines(parts)
 
     def write_data(self, tag: bytes, channel: int, label: int, payload: bytes | memoryview) -> None:
         """Queues a message. Raises: PeerLost when the link has ended."""
         view = memoryview(payload).cast("B")
-        header = data_header(tag, channel, label, len(view))
-        first = WRITE_PIECE_BYTES - len(header)
-        self.write(b"".join((header, view[:first])))
-        for start in range(first, len(view), WRITE_PIECE_BYTES):
-            self.write(view[start : start + WRITE_PIECE_BYTES])
+        pieces = [view[start : start + WRITE_PIECE_BYTES] for start in range(0, len(view), WRITE_PIECE_BYTES)]
+        self.write(data_header(tag, channel, label, len(view)), *pieces[:1])
+        for piece in pieces[1:]:
+            self.write(piece)
+
+    @property
+    def writable(self) -> bool:
+        """Whether `drained` would not wait."""
+        return self._writable.is_set()
 
     async def drained(self) -> None:
         """Waits until less than MAX_QUEUED_BYTES wait to be written, or the link ended."""
@@ -212,6 +219,8 @@ class LinkCourier:
         link.write_data(self._tag, channel, label, payload)
 
     async def drain(self) -> None:
+        if all(link.writable for link in self._links.values()):
+            return
         try:
             async with asyncio.timeout(self._stall_seconds):
                 for link in list(self._links.values()):

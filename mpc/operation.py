@@ -7,7 +7,7 @@ take each other's masks or messages.
 import numpy as np
 
 from mpc.errors import ProtocolError
-from mpc.prg import PairStream
+from mpc.prg import Difference, PairStream, cover
 from mpc.share import Words
 from mpc.wire import Wire
 
@@ -54,30 +54,39 @@ class Operation:
         return out
 
     async def receive_into(self, peer: int, step: int, out: Words) -> None:
-        """As `receive`, into a contiguous array."""
-        flat = out.reshape(-1)
+        """As `receive`, into an array; a contiguous one if it is longer than a piece."""
         await self.wire.drain()
+        if out.size <= PIECE_WORDS:
+            out[...] = (await self._piece(peer, step, 0, out.size)).reshape(out.shape)
+            return
+        flat = out.reshape(-1, copy=False)
         for piece in range(_pieces(flat.size)):
             part = flat[piece * PIECE_WORDS : (piece + 1) * PIECE_WORDS]
-            payload = await self.wire.receive(peer, self._label(step, piece))
-            if len(payload) != part.nbytes:
-                error = ProtocolError(
-                    f"node {peer} sent {len(payload)} bytes in operation {self.number}, step {step};"
-                    f" expected {part.nbytes}: the nodes run different programs or data",
-                )
-                self.wire.fail(error)
-                raise error
-            part[:] = np.frombuffer(payload, "<u8")
+            part[:] = await self._piece(peer, step, piece, part.size)
+
+    async def _piece(self, peer: int, step: int, piece: int, size: int) -> Words:
+        payload = await self.wire.receive(peer, self._label(step, piece))
+        if len(payload) != 8 * size:
+            error = ProtocolError(
+                f"node {peer} sent {len(payload)} bytes in operation {self.number}, step {step};"
+                f" expected {8 * size}: the nodes run different programs or data",
+            )
+            self.wire.fail(error)
+            raise error
+        return np.frombuffer(payload, "<u8")
 
     def mask_sum(self, step: int, into: Words) -> None:
-        """Adds this node's share of a fresh zero: the three nodes' masks sum to 0."""
-        into += self.with_previous.words(self.number, step, _ZERO_LANE, into.shape)
-        into -= self.with_next.words(self.number, step, _ZERO_LANE, into.shape)
+        """Adds this node's share of a fresh zero to a contiguous array: the three nodes' masks sum to 0."""
+        self.zero_sum(step).add_to(into)
+
+    def zero_sum(self, step: int) -> Difference:
+        """What `mask_sum` adds, for an array that is made in pieces."""
+        return Difference(*(s.stream(self.number, step, _ZERO_LANE) for s in (self.with_previous, self.with_next)))
 
     def mask_xor(self, step: int, into: Words) -> None:
-        """As `mask_sum`, for XOR."""
-        into ^= self.with_previous.words(self.number, step, _ZERO_LANE, into.shape)
-        into ^= self.with_next.words(self.number, step, _ZERO_LANE, into.shape)
+        """As `mask_sum`, for XOR; of a contiguous array."""
+        pair = self.with_previous, self.with_next
+        cover(into, *(stream.stream(self.number, step, _ZERO_LANE) for stream in pair))
 
     async def reshare(self, step: int, parts: Words) -> None:
         """One round, 8 bytes a value to the previous node.

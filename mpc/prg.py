@@ -9,7 +9,7 @@ import struct
 
 import numpy as np
 import numpy.typing as npt
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 
 from mpc.share import Words
 
@@ -17,7 +17,11 @@ NAME_BYTES = 12
 """Leaves 2^32 blocks of 16 bytes (64 GiB) to each name."""
 MAX_WORDS = 2**32
 """Half of what a name has."""
+SLACK_BYTES = 15
+"""The cipher asks for a block of room beyond its output, and leaves it as it is."""
 
+WORDS_IN_CACHE = 1 << 14
+"""128 KiB: what is worked on while it is near the processor."""
 _ZEROS = memoryview(bytes(2**18))
 """Plaintext of the key stream; a piece that stays in the processor's cache."""
 
@@ -32,19 +36,53 @@ def words(key: bytes, name: bytes, shape: tuple[int, ...]) -> Words:
 
     Raises: ValueError for another length, or more than MAX_WORDS words.
     """
-    if len(name) != NAME_BYTES:
-        raise ValueError(f"a stream's name has {len(name)} bytes; expected {NAME_BYTES}")
     count = math.prod(shape)
     if count > MAX_WORDS:
         raise ValueError(f"{count} words asked for; one name gives at most {MAX_WORDS}")
-    stream = Cipher(algorithms.AES(key), modes.CTR(name + bytes(4))).encryptor()
+    stream = _stream(key, name)
     size = 8 * count
-    out = np.empty(size + 15, np.uint8)  # the cipher asks for a block of room beyond its output
+    out = np.empty(size + SLACK_BYTES, np.uint8)
     room = out.data
     for start in range(0, size, len(_ZEROS)):
         length = min(len(_ZEROS), size - start)
-        stream.update_into(_ZEROS[:length], room[start : start + length + 15])
+        stream.update_into(_ZEROS[:length], room[start : start + length + SLACK_BYTES])
     return out[:size].view("<u8").astype(np.uint64, copy=False).reshape(shape)
+
+
+def cover(values: Words, *streams: CipherContext) -> None:
+    """XORs a contiguous array with what comes next in the streams, in place, a piece in the cache at a time."""
+    flat = values.reshape(-1, copy=False).view(np.uint8).data
+    length = min(len(flat), len(_ZEROS))
+    rooms = [np.empty(length + SLACK_BYTES, np.uint8).data for _ in streams]
+    for start in range(0, len(flat), len(_ZEROS)):
+        covered = piece = flat[start : start + len(_ZEROS)]
+        for stream, room in zip(streams, rooms, strict=True):
+            stream.update_into(covered, room[: len(piece) + SLACK_BYTES])
+            covered = room[: len(piece)]
+        piece[:] = covered
+
+
+class Difference:
+    """The words of one stream less those of another, in the order in which they come."""
+
+    def __init__(self, plus: CipherContext, minus: CipherContext) -> None:
+        self._streams = (plus, np.add), (minus, np.subtract)
+        self._room = np.empty(8 * WORDS_IN_CACHE + SLACK_BYTES, np.uint8)
+
+    def add_to(self, values: Words) -> None:
+        """Adds the next words to a contiguous array in place, a piece in the cache at a time."""
+        flat = values.reshape(-1, copy=False)
+        for start in range(0, flat.size, WORDS_IN_CACHE):
+            piece = flat[start : start + WORDS_IN_CACHE]
+            for stream, change in self._streams:
+                stream.update_into(_ZEROS[: piece.nbytes], self._room.data[: piece.nbytes + SLACK_BYTES])
+                change(piece, self._room[: piece.nbytes].view("<u8"), out=piece)
+
+
+def _stream(key: bytes, name: bytes) -> CipherContext:
+    if len(name) != NAME_BYTES:
+        raise ValueError(f"a stream's name has {len(name)} bytes; expected {NAME_BYTES}")
+    return Cipher(algorithms.AES(key), modes.CTR(name + bytes(4))).encryptor()
 
 
 class PairStream:
@@ -62,7 +100,15 @@ class PairStream:
         """0 ≤ operation < 2^64; 0 ≤ step, lane < 2^16."""
         return words(self._key, struct.pack(">QHH", operation, step, lane), shape)
 
+    def stream(self, operation: int, step: int, lane: int) -> CipherContext:
+        """What `words` are made of, to encipher bytes with: they are XORed, in the order in which they come."""
+        return _stream(self._key, struct.pack(">QHH", operation, step, lane))
+
     def permutation(self, operation: int, step: int, lane: int, n: int) -> npt.NDArray[np.int64]:
-        """A permutation of n: the order of n random words (two are equal with probability < n²/2^65)."""
-        order = np.argsort(self.words(operation, step, lane, (n,)), kind="stable")
+        """A permutation of n: the order of n random words, equal ones (probability < n²/2^65) as they come."""
+        drawn = self.words(operation, step, lane, (n,))
+        order = np.argsort(drawn)
+        inorder = drawn[order]
+        if np.any(inorder[1:] == inorder[:-1]):  # the fast sort has an order of its own for these on each machine
+            order = np.argsort(drawn, kind="stable")
         return order.astype(np.int64, copy=False)

@@ -32,7 +32,7 @@ ABORT_REASONS = {
     ABORT_INTEGRITY: "a failed integrity check",
 }
 
-Payload = bytes | bytearray
+Payload = bytes | memoryview
 """What arrived: its receiver's own."""
 
 
@@ -142,14 +142,11 @@ class Attempt:
             raise PeerLost(f"node {peer} ended the attempt before it sent label {label}")
         future: asyncio.Future[Payload] = asyncio.get_running_loop().create_future()
         self._waiting[peer][key] = future
+        stalled = future.get_loop().call_later(self.stall_seconds, self._stall, future, peer, label)
         try:
-            async with asyncio.timeout(self.stall_seconds):
-                return await future
-        except TimeoutError:
-            error = PeerTimeout(f"node {peer} sent nothing for {self.stall_seconds:g} s (label {label})")
-            self.fail(error)
-            raise error from None
+            return await future
         finally:
+            stalled.cancel()
             self._waiting[peer].pop(key, None)
 
     def deliver(self, peer: int, channel: int, label: int, payload: Payload) -> None:
@@ -204,6 +201,10 @@ class Attempt:
         for future in self._waiting[peer].values():
             if not future.done():
                 future.set_exception(PeerLost(f"node {peer} ended the attempt before it sent all"))
+
+    def _stall(self, future: asyncio.Future[Payload], peer: int, label: int) -> None:
+        if not future.done():  # what came at the last moment counts
+            self.fail(PeerTimeout(f"node {peer} sent nothing for {self.stall_seconds:g} s (label {label})"))
 
     def _end(self, error: MpcError) -> None:
         self._error = error

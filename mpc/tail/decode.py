@@ -10,6 +10,7 @@ from policy.plan import MOST_SIGNIFICANT_BITS, Plan
 
 Z_95 = 1.959963984540054
 """0.975 quantile of the standard normal distribution."""
+REGRESSION_OUTPUTS = ("coefficient.mantissa", "coefficient.exponent", "singular")
 WIDEST_LOG_HALF = 600.0
 """e^600 is far from every use and still a float; wider log-scale intervals are not stated."""
 
@@ -55,6 +56,34 @@ def decode(plan: Plan, outputs: Mapping[str, Sequence[int]]) -> list[CellResult]
             sums={name.removeprefix("sums."): x for name, x in cell.items() if name.startswith("sums.")},
         ))
     return results
+
+
+def coefficients(outputs: Mapping[str, Sequence[int]], covariates: int) -> list[tuple[Fraction, ...] | None]:
+    """Coefficients of each cell in the covariates' order; None where the nodes found the cell singular.
+
+    Args:
+        outputs: recombined vectors by name, as `mpc.tail.solve` names them.
+        covariates: their number.
+
+    Raises:
+        IntegrityError: outputs are missing, of lengths that do not fit, or not what nodes can release.
+    """
+    lengths = {name: len(outputs[name]) for name in REGRESSION_OUTPUTS if name in outputs}
+    cells = lengths.get("singular", 0)
+    if lengths != dict(zip(REGRESSION_OUTPUTS, (cells * covariates, cells * covariates, cells), strict=True)):
+        raise IntegrityError(
+            f"found outputs {lengths}, expected {', '.join(REGRESSION_OUTPUTS)} of {covariates} covariates a cell."
+        )
+    found: list[tuple[Fraction, ...] | None] = []
+    for cell, singular in enumerate(outputs["singular"]):
+        if singular not in {0, 1}:
+            raise IntegrityError(f"singular is {singular} in cell {cell}; expected 0 or 1.")
+        numbers = [
+            _number({name: outputs[name][at] for name in REGRESSION_OUTPUTS[:2]}, "coefficient")
+            for at in range(cell * covariates, (cell + 1) * covariates)
+        ]
+        found.append(None if singular else tuple(number or Fraction(0) for number in numbers))
+    return found
 
 
 def output_names(plan: Plan) -> tuple[str, ...]:

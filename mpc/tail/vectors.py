@@ -33,6 +33,12 @@ TOP_BITS = 4
 """Of each ring component; with |x| < 2^62 they settle how often the three wrap."""
 
 
+def joined(digits: Sequence[Residues]) -> Residues:
+    """Numbers from their binary digits, the lowest first."""
+    found: Residues = sum(digit << place for place, digit in enumerate(digits)) % PRIME
+    return found
+
+
 class Vectors:
     """The field arithmetic of one session."""
 
@@ -201,6 +207,30 @@ class Vectors:
         return found
 
     # -- floating point
+    async def leading(self, x: Residues, bits: int) -> tuple[list[Residues], Residues]:
+        """⌊log2 x⌋ of 0 ≤ x < 2^bits, exactly; 2 ≤ bits.
+
+        Returns:
+            its binary digits, the lowest first; present, 1 where x ≠ 0. Where x = 0 all digits are 0.
+        """
+        opened, masks = await self._masked(x, bits)
+        summands = self._summands(opened, masks, bits)
+        binary, _ = await self._boolean.add(np.stack([planes_of(values.tolist(), bits) for values in summands]))
+        position, nonzero = await self._boolean.leading(binary)
+        *digits, present = await self.from_bits(np.concatenate((position, nonzero), axis=1), x.size)
+        return digits, present
+
+    async def shrinking(self, digits: Sequence[Residues], base: int) -> Residues:
+        """base^−e in the field, for an exponent e with these binary digits, the lowest first; ⌈log2 digits⌉ rounds."""
+        factors: list[Residues] = [
+            1 + digit * (pow(base, -(1 << place), PRIME) - 1) for place, digit in enumerate(digits)
+        ]
+        while len(factors) > 1:
+            half = len(factors) // 2
+            merged = await self.multiply(np.stack(factors[:half]), np.stack(factors[half:2 * half]))
+            factors = [*merged, *factors[2 * half:]]
+        return factors[0]
+
     async def normalise(self, x: Residues, bits: int) -> tuple[Residues, Residues, Residues]:
         """Bring 0 ≤ x < 2^bits into a fixed octave, exactly.
 
@@ -208,21 +238,10 @@ class Vectors:
             scaled, 2^(bits−1) ≤ scaled < 2^bits, with x = scaled · 2^(exponent + 1 − bits); exponent = ⌊log2 x⌋;
             present, 1 where x ≠ 0. Where x = 0: scaled 2^(bits−1), exponent 0, present 0.
         """
-        n = x.size
-        opened, masks = await self._masked(x, bits)
-        summands = self._summands(opened, masks, bits)
-        binary, _ = await self._boolean.add(np.stack([planes_of(values.tolist(), bits) for values in summands]))
-        position, nonzero = await self._boolean.leading(binary)
-        *digits, present = await self.from_bits(np.concatenate((position, nonzero), axis=1), n)
-        exponent = sum(digit << place for place, digit in enumerate(digits)) % PRIME
-        factors = [1 + digit * (pow(2, -(1 << place), PRIME) - 1) for place, digit in enumerate(digits)]
-        while len(factors) > 1:
-            half = len(factors) // 2
-            merged = await self.multiply(np.stack(factors[:half]), np.stack(factors[half:2 * half]))
-            factors = [*merged, *factors[2 * half:]]
-        product = await self.multiply(x, factors[0])
+        digits, present = await self.leading(x, bits)
+        product = await self.multiply(x, await self.shrinking(digits, 2))
         scaled = ((product + 1 - present) << (bits - 1)) % PRIME
-        return scaled, exponent, present
+        return scaled, joined(digits), present
 
     async def mantissa(self, scaled: Residues, bits: int) -> Residues:
         """`normalise`'s scaled value with FRACTION_BITS bits, within 2 units."""

@@ -1,6 +1,8 @@
 """A node that leaves the protocol: what the others notice before anything opens, and what they cannot notice."""
 
 import asyncio
+import secrets
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ from mpc import disclosure
 from mpc.aes import draw_key, expand_key, tags
 from mpc.engine import Bits, Engine
 from mpc.errors import IntegrityError, MpcError
-from mpc.linkage import link
+from mpc.linkage import extend, link
+from mpc.matching import NOWHERE
 from mpc.operation import Operation
 from mpc.share import Share
 from mpc.tail.alerts import AlertBatch, alert_states
@@ -130,20 +133,36 @@ async def test_what_two_hold_differently_is_noticed_when_it_is_shuffled():
     noticed(await honest_end(program), "a shuffle was wrong")
 
 
-async def linking(engine):
-    """Two registers with 30 of 50 patients in common; each node adds 64 rows to each, about 32 of which match."""
+async def linking(engine, join="inner", cheat=None, *, batch=False):
+    """Two registers with 30 of 50 patients in common; each node adds 64 rows to each, about 32 of which match.
+
+    With a batch the same again, of other patients. `cheat` is called before what is looked at.
+    """
     random = np.random.default_rng(1)
-    keys = random.integers(0, 2**64, 70, np.uint64)
-    registers = [deal_bits(keys[first : first + 50], random)[engine.number] for first in (0, 20)]
-    return (await link(engine, await expand_key(engine, draw_key(engine)), registers, 64)).order
+    key, linked = draw_key(engine), None
+    for number in range(1 + batch):
+        patients = random.integers(0, 2**64, 70, np.uint64)
+        registers = [deal_bits(patients[first : first + 50], random)[engine.number] for first in (0, 20)]
+        keys = await expand_key(engine, key)
+        if cheat is not None and engine.number == CHEAT and number == batch:
+            cheat()
+        if linked is None:
+            linked = await link(engine, keys, registers, 64, join=join)
+        else:
+            linked = await extend(engine, keys, linked, registers, 64, secrets.randbits)
+    order = linked.segments[-1].order
+    return order[:, (order != NOWHERE).all(axis=0)]
 
 
-@pytest.mark.parametrize(("change", "operation"), [(reorder, "shuffle"), (spoil, "and")])
-async def test_tags_that_match_for_nobody(monkeypatch, change, operation):
+@pytest.mark.parametrize("options", [{}, {"join": "left"}, {"batch": True}], ids=["inner", "left", "batch"])
+@pytest.mark.parametrize(("change", "operation"), [(reorder, "shuffle"), (spoil, "and rows")])
+async def test_tags_that_match_for_nobody(monkeypatch, change, operation, options):
     """Rows in another order keep their sum, and a wrong AND gate shows nowhere; but what a node made to match must match."""
-    assert 30 + 64 < same(await honest_end(linking)).shape[1] < 30 + 128
-    cheating(monkeypatch, change, operation)
-    noticed(await honest_end(linking), "fewer rows of the registers match than this node made to match")
+    least, most = (30 + 64, 30 + 128) if "batch" not in options else (30 + 64, 30 + 192)
+    assert least < same(await honest_end(partial(linking, **options))).shape[1] < most
+    cheat = partial(cheating, monkeypatch, change, operation)
+    ended = await honest_end(partial(linking, cheat=cheat, **options))
+    noticed(ended, "fewer rows of the registers match than this node made to match")
 
 
 async def test_a_node_that_did_something_else_in_the_tail():

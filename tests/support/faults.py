@@ -179,9 +179,9 @@ class Sabotage:
                 else:
                     type(link).write_data(link, tag, channel, label, payload)
 
-            def write(frame, *, link=link):
-                if frame[4] != frames._ABORT:
-                    type(link).write(link, frame)
+            def write(*parts, link=link):
+                if len(parts) > 1 or parts[0][4] != frames._ABORT:
+                    type(link).write(link, *parts)
 
             link.write_data, link.write = write_data, write
 

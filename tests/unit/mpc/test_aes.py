@@ -1,5 +1,7 @@
 """AES on shares against the library that everyone else uses."""
 
+import asyncio
+import random
 import secrets
 
 import numpy as np
@@ -9,9 +11,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from mpc import aes
 from mpc.aes import SharedKey, draw_key, encrypt, expand_key, from_planes, tags, to_planes
 from mpc.engine import Engine
-from mpc.errors import ProtocolError
+from mpc.errors import PeerLost, PeerTimeout, ProtocolError
 from tests.support.dealing import deal_bits, reveal_bits
-from tests.support.wires import run_three
+from tests.support.wires import MemoryCourier, run_three
 
 
 def ecb(key: bytes, blocks: bytes) -> bytes:
@@ -130,10 +132,10 @@ def test_stored_key_of_another_length_is_refused():
         SharedKey(bytes(16))
 
 
-def test_the_circuit_has_32_and_gates_in_six_layers():
+def test_the_circuit_has_34_and_gates_in_four_layers():
     """What makes it the one of Boyar and Peralta, and its cost."""
     sizes = [len(layer.left) for layer in aes._SBOX.layers]
-    assert (sum(sizes), sum(1 for size in sizes if size)) == (32, 6)
+    assert (sum(sizes), sum(1 for size in sizes if size)) == (34, 4)
 
 
 def test_planes_round_trip():
@@ -141,3 +143,49 @@ def test_planes_round_trip():
     planes = to_planes(words)
     assert planes.shape == (2, 8, 8, 4)
     np.testing.assert_array_equal(from_planes(planes[1], 200), words[1])
+
+
+async def test_batches_side_by_side_are_numbered_alike_whatever_comes_first(monkeypatch):
+    """Every message takes its own time, so that nodes hear of the batches in different orders."""
+    monkeypatch.setattr(aes, "ROWS_PER_BATCH", 64)
+    monkeypatch.setattr(aes, "ROWS_PER_OPENING", 640)
+    rng, late = np.random.default_rng(6), random.Random(6)
+    key, words = rng.bytes(16), rng.integers(0, 2**64, 1000, np.uint64)
+    shares, keys = deal_bits(words, rng), deal_key(key)
+
+    def post(self, peer, channel, label, payload):
+        asyncio.get_running_loop().call_later(
+            late.random() / 500, self.attempts[peer].deliver, self.number, channel, label, bytes(payload),
+        )
+
+    monkeypatch.setattr(MemoryCourier, "post", post)
+
+    async def program(wire):
+        engine = Engine(wire)
+        return await tags(engine, await expand_key(engine, keys[wire.number]), shares[wire.number])
+
+    blocks = np.zeros((1000, 2), "<u8")
+    blocks[:, 0] = words
+    expected = np.frombuffer(ecb(key, blocks.tobytes()), "<u8").reshape(1000, 2)[:, 0]
+    for found in await run_three(program):
+        np.testing.assert_array_equal(found, expected)
+
+
+async def test_an_attempt_that_ends_leaves_no_batch_waiting(monkeypatch):
+    """A lost message: everybody hears of it, and what was begun beside it is dropped."""
+    monkeypatch.setattr(aes, "ROWS_PER_BATCH", 64)
+    rng = np.random.default_rng(7)
+    shares, keys = deal_bits(rng.integers(0, 2**64, 500, np.uint64), rng), deal_key(rng.bytes(16))
+    seen = 0
+
+    def tap(_sender, receiver, _channel, _label, data):
+        nonlocal seen
+        seen += receiver == 1
+        return None if seen == 100 else data
+
+    async def program(wire):
+        engine = Engine(wire)
+        return await tags(engine, await expand_key(engine, keys[wire.number]), shares[wire.number])
+
+    with pytest.raises((PeerTimeout, PeerLost)):
+        await run_three(program, tap=tap, stall_seconds=0.3)

@@ -133,6 +133,34 @@ async def test_products_broadcast(left, right):
     assert np.array_equal(joined(words), x & y)
 
 
+@pytest.mark.parametrize("n", [1, 2, 65, 5000])
+async def test_and_of_rows_lands_in_others_and_changes_no_more(n):
+    rows = whole_ring(5, (7, n))
+
+    async def program(engine, dealt_rows):
+        words = np.ascontiguousarray(dealt_rows.parts.swapaxes(0, 1))
+        first = engine.and_rows(words, [0, 1, 0], [1, 2, 0], slice(3, 6))
+        second = engine.and_rows(words, [2], [2], slice(6, 7))
+        await first
+        await second
+        return Bits(np.ascontiguousarray(words.swapaxes(0, 1)))
+
+    found = joined(await compute(program, dealt(rows, 6, xor=True)))
+    a, b, c = rows[:3]
+    assert np.array_equal(found, [a, b, c, a & b, b & c, a, c])
+
+
+async def test_and_of_rows_is_one_message_and_no_more(monkeypatch):
+    monkeypatch.setattr("mpc.boolean.PIECE_WORDS", 16)
+
+    async def program(engine):
+        words = np.zeros((3, 2, 17), np.uint64)
+        with pytest.raises(ProtocolError, match="17 words to AND in place; at most 16"):
+            engine.and_rows(words, [0], [1], slice(2, 3))
+
+    await compute(program)
+
+
 @pytest.mark.parametrize(("left", "right"), [((9,), (9,)), ((2, 3, 40), (3, 40)), ((4, 0), (4, 0))])
 async def test_inner(left, right):
     x, y = whole_ring(1, left), whole_ring(2, right)

@@ -7,19 +7,10 @@ import numpy as np
 import pytest
 
 from mpc.aes import draw_key, expand_key, from_planes
+from mpc.dummies import region_cap, regions
 from mpc.engine import Engine
 from mpc.errors import MpcError
-from mpc.linkage import (
-    Columns,
-    LinkageError,
-    LinkedShard,
-    align,
-    draw_dummies,
-    link,
-    match,
-    region_cap,
-    regions,
-)
+from mpc.linkage import Columns, LinkageError, LinkedShard, align, link
 from tests.support.dealing import deal, deal_bits, reveal
 from tests.support.wires import run_three
 
@@ -52,7 +43,7 @@ def registers(rng, sizes, shared):
     return tables
 
 
-async def link_three(tables, dummies, seed=0):
+async def link_three(tables, dummies, seed=0, join="inner"):
     """Every node's (engine, linkage)."""
     rng = np.random.default_rng(seed)
     shares = [deal_bits(table, rng) for table in tables]
@@ -60,7 +51,7 @@ async def link_three(tables, dummies, seed=0):
     async def program(wire):
         engine = Watching(wire)
         keys = await expand_key(engine, draw_key(engine))
-        return engine, await link(engine, keys, [s[wire.number] for s in shares], dummies)
+        return engine, await link(engine, keys, [s[wire.number] for s in shares], dummies, join=join)
 
     return await run_three(program)
 
@@ -86,7 +77,7 @@ async def test_linked_rows_are_the_common_keys(sizes, shared, dummies):
     rng = np.random.default_rng(sum(sizes))
     tables = registers(rng, sizes, shared)
     results = await link_three(tables, dummies)
-    orders = [linked.order for _, linked in results]
+    orders = [[linked.places(party) for party in range(len(sizes))] for _, linked in results]
     np.testing.assert_array_equal(orders[0], orders[1])
     np.testing.assert_array_equal(orders[0], orders[2])
     assert results[0][1].rows == tuple(len(t) + 3 * dummies for t in tables)
@@ -173,7 +164,7 @@ async def test_opened_region_sizes_carry_the_dummies():
     for _ in range(4):
         (engine, linked), *_ = await link_three(tables, 32)
         noisy.append(region_sizes(opened_tags(engine, linked)))
-    added = [{region: sizes[region] - true[region] for region in regions(3)} for sizes in noisy]
+    added = [{region: sizes[region] - true[region] for region, _ in regions(3)} for sizes in noisy]
     for sizes, extra in zip(noisy, added, strict=True):
         assert all(0 <= count <= 3 * region_cap(3, 32) for count in extra.values())
         assert sum(extra.values()) > 0
@@ -203,7 +194,7 @@ async def test_a_retry_on_changed_data_uses_other_permutations():
     tables[0][0] ^= np.uint64(1)
     second = await link_three(tables, 0)
     for node in range(3):
-        pieces = [dict(enumerate(results[node][1].permutations[0].pieces)) for results in (first, second)]
+        pieces = [dict(enumerate(results[node][1].segments[0].permutations[0].pieces)) for results in (first, second)]
         known = [step for step, piece in pieces[0].items() if piece is not None]
         assert len(known) == 2
         for step in known:
@@ -213,7 +204,7 @@ async def test_a_retry_on_changed_data_uses_other_permutations():
 async def test_no_node_knows_a_whole_permutation():
     results = await link_three(registers(np.random.default_rng(11), (40, 40), 20), 0)
     for _, linked in results:
-        for permutation in linked.permutations:
+        for permutation in linked.segments[0].permutations:
             assert sum(piece is None for piece in permutation.pieces) == 1
 
 
@@ -223,6 +214,29 @@ async def test_a_repeated_key_is_refused_and_names_the_register():
     with pytest.raises(LinkageError, match="register of party 1 holds a link key twice") as caught:
         await link_three(tables, 0)
     assert caught.value.party == 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shared", "dummies"),
+    [((40, 40), 20, 0), ((40, 60), 25, 3), ((30, 70, 50), 17, 8), ((20, 25, 40, 31), 12, 14), ((15, 9, 8, 7, 6), 4, 30)],
+)
+async def test_a_left_join_has_every_row_of_the_first_register(sizes, shared, dummies):
+    rng = np.random.default_rng(sum(sizes))
+    tables = registers(rng, sizes, shared)
+    results = await link_three(tables, dummies, join="left")
+    assert {linked.linked for _, linked in results} == {sizes[0] + 3 * dummies}
+    seen = [(await align_three(results, party, table[None]))[0] for party, table in enumerate(tables)]
+    assert sorted(seen[0][seen[0] != 0].tolist()) == sorted(tables[0].tolist())
+    for table, other in zip(tables, seen, strict=True):
+        held = set(table.tolist())
+        np.testing.assert_array_equal(other, [key if key in held else 0 for key in seen[0].tolist()])
+
+
+async def test_a_left_join_opens_what_an_inner_one_does():
+    tables = registers(np.random.default_rng(15), (50, 60, 70), 25)
+    for join in ("inner", "left"):
+        (engine, linked), *_ = await link_three(tables, 0, join=join)
+        assert region_sizes(opened_tags(engine, linked)) == region_sizes(tables)
 
 
 async def test_registers_without_a_common_patient_link_to_nothing():
@@ -244,51 +258,5 @@ async def test_number_of_parties_is_bounded(parties, message):
         await link_three([np.arange(4, dtype=np.uint64)] * parties, 0)
 
 
-async def test_stored_linkage_survives_only_whole():
-    results = await link_three(registers(np.random.default_rng(14), (20, 30), 10), 4)
-    linked = results[0][1]
-    stored = linked.to_bytes()
-    again = LinkedShard.from_bytes(stored)
-    assert (again.rows, again.dummies) == (linked.rows, linked.dummies)
-    np.testing.assert_array_equal(again.order, linked.order)
-    assert again.to_bytes() == stored
-    spoilt = [
-        b"", stored[:10], stored[:40], stored[:-1], stored + b"\0", b"x" + stored[1:],
-        stored[:16] + b"\xff\xff\xff\xff" + stored[20:], stored[:24] + b"\xff" * 8 + stored[32:],
-        stored[:32] + b"\xff" * 8 + stored[40:], stored[:40] + b"\xff" * 8 + stored[48:],
-        stored[:-8] + b"\xff" * 8,
-    ]
-    for damaged in spoilt:
-        with pytest.raises(LinkageError, match="Link this shard again"):
-            LinkedShard.from_bytes(damaged)
-
-
 def test_errors_are_of_the_family():
     assert issubclass(LinkageError, MpcError)
-
-
-@pytest.mark.parametrize(("parties", "dummies"), [(2, 2), (2, 33), (3, 6), (3, 32), (4, 32), (5, 30), (5, 64)])
-def test_dummies_stay_within_their_budget(parties, dummies):
-    seen = []
-    for seed in range(300):
-        rows = draw_dummies(parties, dummies, random.Random(seed).getrandbits)
-        assert rows.shape == (parties, dummies)
-        sizes = region_sizes(rows)
-        assert max(sizes[r] for r in regions(parties)) <= region_cap(parties, dummies)
-        assert all(len(set(row.tolist())) == dummies for row in rows)
-        seen.append(sizes[regions(parties)[-1]])
-    middle = region_cap(parties, dummies) // 2
-    assert np.mean(seen) == pytest.approx(middle, abs=0.4)
-    assert np.mean(np.array(seen) == middle) == pytest.approx(1 / 3, abs=0.1)
-    assert {middle - 1, middle + 1} <= set(seen)
-
-
-@pytest.mark.parametrize(("parties", "dummies"), [(2, 1), (3, 5), (4, 13), (5, 29)])
-def test_a_budget_too_small_for_noise_is_refused(parties, dummies):
-    with pytest.raises(LinkageError, match="Agree on 0 or at least"):
-        region_cap(parties, dummies)
-
-
-def test_match_keeps_one_order_for_all():
-    tables = [np.array(t, np.uint64) for t in ([5, 9, 1, 7], [7, 2, 9], [9, 8, 7, 6, 5])]
-    np.testing.assert_array_equal(match(tables), [[3, 1], [0, 2], [2, 0]])

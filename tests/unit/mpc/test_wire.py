@@ -99,6 +99,18 @@ async def test_a_silent_peer_is_named_in_time_and_the_others_are_freed_at_once()
             await b.receive(2, 1)
 
 
+async def test_a_message_of_the_last_moment_counts():
+    """A node that was busy for longer than the time-out finds both waiting, the message and the alarm."""
+    async with three_wires(stall_seconds=0.05) as (a, b, _):
+        waiting = asyncio.create_task(b.receive(0, 1))
+        await asyncio.sleep(0)
+        a.send(1, 1, b"in time")
+        time.sleep(0.1)  # noqa: ASYNC251 - busy
+        assert await waiting == b"in time"
+        a.send(1, 2, b"more")
+        assert await b.receive(0, 2) == b"more"
+
+
 async def test_a_failure_frees_all_who_wait_at_once():
     async with three_wires(stall_seconds=60) as (a, b, c):
         waiting = [asyncio.create_task(w.receive(0, label)) for w in (b, c) for label in (1, 2)]

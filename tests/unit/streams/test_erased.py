@@ -147,22 +147,25 @@ def test_what_comes_later_is_erased_when_it_comes(tmp_path):
     assert all(store.incidents == [] for store in stores)
 
 
+def killed_after(files, write):
+    """`write`, in a process that ends when one more than so many files are to be written."""
+    def killed(*arguments, **more):
+        nonlocal files
+        files -= 1
+        if files < 0:
+            raise KeyboardInterrupt
+        return write(*arguments, **more)
+
+    return killed
+
+
 @pytest.mark.parametrize("files", [0, 1, 7, 9])
 def test_a_node_that_was_killed_between_two_files_goes_on_when_it_starts(stores, tmp_path, files, monkeypatch):
     deliver(stores, erasure())
     for store in stores[:2]:
         erase(store)
-    store, left = stores[2], files
-    write = store.files.write
-
-    def killed(*arguments, **more):
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise KeyboardInterrupt
-        return write(*arguments, **more)
-
-    monkeypatch.setattr(store.files, "write", killed)
+    store = stores[2]
+    monkeypatch.setattr(store.files, "write", killed_after(files, store.files.write))
     with pytest.raises(KeyboardInterrupt):
         erase(store)
     assert store.erased.stand(SIDE, 4, NOW, 12).done == 0, "not told before all files are"
@@ -386,16 +389,7 @@ class Unlucky:
     def erase(self, most, monkeypatch):
         """Killed before some file."""
         self.mark(most)
-        left, write = self.rng.randrange(12), self.store.files.write
-
-        def killed(*arguments, **more):
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise KeyboardInterrupt
-            return write(*arguments, **more)
-
-        monkeypatch.setattr(self.store.files, "write", killed)
+        monkeypatch.setattr(self.store.files, "write", killed_after(self.rng.randrange(12), self.store.files.write))
         try:
             self.store.rewrite({SIDE: self.store.unerased(SIDE)})
             self.store.erased.finish(SIDE)

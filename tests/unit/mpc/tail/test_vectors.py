@@ -16,6 +16,7 @@ from tests.support.dealing import deal
 from tests.support.wires import run_three
 
 RING = 1 << 64
+TIMEOUT_SECONDS = 60
 EDGES = [0, 1, -1, 2**61, -(2**61), 2**62 - 1, -(2**62) + 1]
 
 
@@ -27,7 +28,7 @@ def split(components):
 async def at_nodes(program, **options):
     """Run program(vectors, number) at three nodes."""
     async def node(wire):
-        return await Session(wire).run(lambda session: program(Vectors(session), session.number), 20)
+        return await Session(wire).run(lambda session: program(Vectors(session), session.number), TIMEOUT_SECONDS)
     return await run_three(node, **options)
 
 

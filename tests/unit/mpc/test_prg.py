@@ -1,0 +1,53 @@
+"""Pseudorandom words and what is made of them."""
+
+import numpy as np
+import pytest
+
+from mpc.prg import Difference, PairStream, cover
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 1000, 2**15, 2**15 + 1, 2**17 + 5])
+def test_to_cover_is_to_xor_with_the_words(size):
+    streams = [PairStream(bytes([key]) * 32) for key in (1, 2)]
+    values = np.arange(size + 4, dtype=np.uint64)
+    expected = values.copy()
+    for stream in streams:
+        expected[2 : size + 2] ^= stream.words(7, 3, 0, (size,))
+    cover(values[2 : size + 2], *(stream.stream(7, 3, 0) for stream in streams))
+    np.testing.assert_array_equal(values, expected)
+
+
+def test_what_is_covered_in_parts_is_covered_as_one():
+    stream = PairStream(bytes(32))
+    whole, parts = np.zeros(100, np.uint64), np.zeros(100, np.uint64)
+    cover(whole, stream.stream(1, 1, 1))
+    running = stream.stream(1, 1, 1)
+    for part in (parts[:1], parts[1:40], parts[40:]):
+        cover(part, running)
+    np.testing.assert_array_equal(parts, whole)
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 2**14, 2**14 + 1, 50_000])
+def test_a_difference_is_that_of_the_words_whatever_the_pieces(size):
+    plus, minus = (PairStream(bytes([key]) * 32) for key in (1, 2))
+    values = np.arange(size + 4, dtype=np.uint64)
+    expected = values.copy()
+    expected[2 : size + 2] += plus.words(7, 3, 0, (size,)) - minus.words(7, 3, 0, (size,))
+    difference = Difference(plus.stream(7, 3, 0), minus.stream(7, 3, 0))
+    for start, stop in ((0, size // 3), (size // 3, size)):
+        difference.add_to(values[2 + start : 2 + stop])
+    np.testing.assert_array_equal(values, expected)
+
+
+def test_a_permutation_names_each_row_once_and_is_the_order_of_the_words():
+    stream = PairStream(bytes(32))
+    order = stream.permutation(1, 2, 0, 10_000)
+    assert sorted(order.tolist()) == list(range(10_000))
+    assert np.all(np.diff(stream.words(1, 2, 0, (10_000,))[order].astype(object)) > 0)
+
+
+def test_equal_words_keep_their_order_on_every_machine(monkeypatch):
+    words = np.random.default_rng(1).integers(0, 40, 5000).astype(np.uint64)
+    monkeypatch.setattr(PairStream, "words", lambda *_: words)
+    order = PairStream(bytes(32)).permutation(1, 2, 0, 5000)
+    assert order.tolist() == sorted(range(5000), key=lambda row: (words[row], row))
