@@ -10,6 +10,7 @@ from evaluation import compute
 from evaluation.compute import Computation
 from mpc import workers
 from mpc.errors import MpcError
+from mpc.statistics import ShardStatistics
 from mpc.tail.decode import decode
 from mpc.tail.recombine import recombine_outputs
 from mpc.workers import Workers
@@ -160,20 +161,20 @@ async def test_the_room_of_an_attempt_that_failed_is_given_back_at_once(tmp_path
 
         return await run_three(attempt, tap=tap)
 
-    with Workers(1) as first, Workers(2) as second, Workers(3) as third:
-        threads = (first, second, third)
-        computations = [
-            Computation(terms, terms.plans, Shares(terms, n), n, bytes([n]) * 32, tmp_path, threads[n]) for n in range(3)
-        ]
-        assert await attempts() == (None,) * 3
-        assert kept() == 6
-        for computation in computations:
-            computation.forget_totals()
-        for spoilt in (0, 1):
-            assert all(isinstance(error, MpcError) for error in await attempts(spoilt))
-            assert kept() == 0
-        assert await attempts() == (None,) * 3
-        assert kept() == 6
+    computations = [
+        Computation(terms, terms.plans, Shares(terms, n), n, bytes([n]) * 32, tmp_path) for n in range(3)
+    ]
+    assert await attempts() == (None,) * 3
+    assert kept() == 6
+    for computation in computations:
+        computation.forget_totals()
+    for spoilt in (0, 1):
+        assert all(isinstance(error, MpcError) for error in await attempts(spoilt))
+        assert kept() == 0
+    assert await attempts() == (None,) * 3
+    assert kept() == 6
+    # Nothing of the attempts that failed is in memory either: two shards at each of three nodes.
+    assert sum(isinstance(each, ShardStatistics) for each in gc.get_objects()) == 6
 
 
 class NobodyInCommon(Shares):
