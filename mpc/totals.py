@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from mpc.share import Words
 
+CLOSE_SECONDS = 2.0
+"""For a thread that reads or writes."""
 _WORD = 8
 
 
@@ -49,9 +51,15 @@ class RunningTotals:
         weakref.finalize(self, self._file.close)
 
     def close(self) -> None:
-        """Give the room back now, also while somebody still refers to this: a failed attempt's traceback, say."""
-        with self._lock:
-            self._file.close()
+        """Give the room back now, also while somebody still refers to this: a failed attempt's traceback, say.
+
+        Where a thread waits for the disk all the time, when nobody refers to this any more.
+        """
+        if self._lock.acquire(timeout=CLOSE_SECONDS):
+            try:
+                self._file.close()
+            finally:
+                self._lock.release()
 
     def read(self, edge: int, quantities: NDArray[np.intp], rows: slice) -> Words:
         """Totals at an edge.
