@@ -6,11 +6,16 @@ share of a fresh zero, and gives the result to its previous node. Sums over the 
 terms, so an inner product costs one word, whatever its length. Nothing leaks: every message is masked.
 """
 
+import math
+
 import numpy as np
 
 from mpc.operation import Operation
 from mpc.prg import WORDS_IN_CACHE, Difference
 from mpc.share import Words
+
+LEAST_AT_ONCE = 1 << 12
+"""Of a vector; shorter pieces cost more than they save."""
 
 
 async def multiply(op: Operation, x: Words, y: Words) -> Words:
@@ -41,9 +46,13 @@ def _products(x: Words, y: Words, mask: Difference, out: Words) -> None:
 
 async def inner(op: Operation, x: Words, y: Words) -> Words:
     """(2, …, n) · (2, …, n) → (2, …). One round, 8 bytes a result."""
-    parts = np.empty((2, *np.broadcast_shapes(x.shape[1:-1], y.shape[1:-1])), np.uint64)
-    parts[0] = np.vecdot(x[0], y[0] + y[1])
-    parts[0] += np.vecdot(x[1], y[0])
+    parts = np.zeros((2, *np.broadcast_shapes(x.shape[1:-1], y.shape[1:-1])), np.uint64)
+    vectors = max(math.prod(y.shape[1:-1]), 1)
+    size = max(WORDS_IN_CACHE // vectors, LEAST_AT_ONCE)
+    for start in range(0, x.shape[-1], size):
+        first, second = (each[..., start : start + size] for each in (x, y))
+        parts[0] += np.vecdot(first[0], second[0] + second[1])
+        parts[0] += np.vecdot(first[1], second[0])
     return await _reshare(op, parts)
 
 
