@@ -5,6 +5,7 @@ totals are dropped and rebuilt from the share store, so that a half-added pane c
 node and not at another: so nodes compare `totals` before every run, and all begin again when they differ.
 """
 
+import gc
 import hashlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -165,14 +166,14 @@ class Computation:
     async def extend(self, engines: ShardEngines, windows: Sequence[Window]) -> None:
         """Bring the running totals of all shards up to the windows' end; a full edition needs the first one's too."""
         stop, last = max(w.stop for w in windows), self._edition(windows)
+        if not self._statistics:
+            gc.collect()  # tracebacks of an attempt that failed hold its arrays in circles
         try:
             for edition in range(last + 1):
                 statistics = self._statistics.setdefault(edition, {})
                 for shard, linked in self._linked.items():
                     if shard not in statistics:
-                        statistics[shard] = ShardStatistics(
-                            self._plans, self._atoms, linked.linked, self._folder
-                        )
+                        statistics[shard] = ShardStatistics(self._plans, self._atoms, linked.linked, self._folder)
                 await self._extend_edition(engines, edition, stop)
         except BaseException:
             self.forget_totals()
@@ -186,6 +187,8 @@ class Computation:
 
     def forget_totals(self) -> None:
         """Begin again at the first pane: after half an attempt, or when the nodes' totals do not belong together."""
+        for each in [shard for edition in self._statistics.values() for shard in edition.values()]:
+            each.close()
         self._statistics, self.totals = {}, ""
 
     async def _extend_edition(self, engines: ShardEngines, edition: int, stop: int) -> None:

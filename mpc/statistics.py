@@ -100,6 +100,10 @@ class ShardStatistics:
         self._counts = np.zeros((len(atoms), 2, self._products.counted), np.uint64)
         self._done = 0
 
+    def close(self) -> None:
+        """Give the running totals' room back; nothing can be added or read any more."""
+        self._totals.close()
+
     @property
     def next_pane(self) -> int:
         """The first pane that is not in the totals yet."""

@@ -8,6 +8,7 @@ nobody opens it by one and it is gone when the process ends. What was read a mom
 import errno
 import os
 import tempfile
+import threading
 import weakref
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 
 from mpc.share import Words
 
+CLOSE_SECONDS = 2.0
+"""For a thread that reads or writes."""
 _WORD = 8
 
 
@@ -44,7 +47,19 @@ class RunningTotals:
             self._file.truncate(int(np.prod(self._shape)) * _WORD)
         except OSError as error:
             raise self._unusable(error) from error
+        self._lock = threading.Lock()
         weakref.finalize(self, self._file.close)
+
+    def close(self) -> None:
+        """Give the room back now, also while somebody still refers to this: a failed attempt's traceback, say.
+
+        Where a thread waits for the disk all the time, when nobody refers to this any more.
+        """
+        if self._lock.acquire(timeout=CLOSE_SECONDS):
+            try:
+                self._file.close()
+            finally:
+                self._lock.release()
 
     def read(self, edge: int, quantities: NDArray[np.intp], rows: slice) -> Words:
         """Totals at an edge.
@@ -59,17 +74,19 @@ class RunningTotals:
 
         Raises:
             OSError: the disk fails.
+            ValueError: closed.
         """
         found = np.empty((2, len(quantities), rows.stop - rows.start), np.uint64)
         if found.shape[2] == 0:
             return found
         try:
-            for part in (0, 1):
-                for place, quantity in enumerate(quantities):
-                    wanted = memoryview(found[part, place]).cast("B")
-                    at = self._at(edge, part, int(quantity), rows)
-                    if os.preadv(self._file.fileno(), [wanted], at) != len(wanted):
-                        raise OSError(errno.EIO, "it ends too early")
+            with self._lock:
+                for part in (0, 1):
+                    for place, quantity in enumerate(quantities):
+                        wanted = memoryview(found[part, place]).cast("B")
+                        at = self._at(edge, part, int(quantity), rows)
+                        if os.preadv(self._file.fileno(), [wanted], at) != len(wanted):
+                            raise OSError(errno.EIO, "it ends too early")
         except OSError as error:
             raise self._unusable(error) from error
         return found
@@ -79,16 +96,20 @@ class RunningTotals:
 
         Raises:
             OSError: the disk is full, or fails.
+            ValueError: closed.
         """
         try:
-            for part in (0, 1):
-                for quantity, vector in enumerate(np.ascontiguousarray(totals[part])):
-                    at, left = self._at(edge, part, quantity, rows), memoryview(vector).cast("B")
-                    while left:
-                        written = os.pwrite(self._file.fileno(), left, at)
-                        at, left = at + written, left[written:]
+            with self._lock:
+                for part in (0, 1):
+                    for quantity, vector in enumerate(np.ascontiguousarray(totals[part])):
+                        self._write(self._at(edge, part, quantity, rows), memoryview(vector).cast("B"))
         except OSError as error:
             raise self._unusable(error) from error
+
+    def _write(self, at: int, left: memoryview) -> None:
+        while left:
+            written = os.pwrite(self._file.fileno(), left, at)
+            at, left = at + written, left[written:]
 
     def _at(self, edge: int, part: int, quantity: int, rows: slice) -> int:
         """Where a range of a vector begins, in bytes."""

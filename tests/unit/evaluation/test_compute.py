@@ -1,11 +1,16 @@
 """One node's computation, three of them together: every estimator, several shards, in steps of any size."""
 
+import gc
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from evaluation import compute
 from evaluation.compute import Computation
 from mpc import workers
+from mpc.errors import MpcError
+from mpc.statistics import ShardStatistics
 from mpc.tail.decode import decode
 from mpc.tail.recombine import recombine_outputs
 from mpc.workers import Workers
@@ -119,6 +124,57 @@ async def test_every_estimator_over_shards_and_windows(at_once, rows, monkeypatc
             part = 5 if cell.stratum else 1
             assert result.sums == {name: value // part for name, value in EXPECTED[plan.kpi].items()}
             assert result.value == VALUES[plan.kpi]
+
+
+@pytest.fixture
+def uncollected():
+    """No garbage is collected: circles of failed attempts' tracebacks stay."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+async def test_the_room_of_an_attempt_that_failed_is_given_back_at_once(tmp_path, uncollected):
+    """Else the totals of one failed attempt lie on disk beside those of the next."""
+    terms = agreed()
+    windows = terms.draft.lattice.scheduled
+
+    def kept():
+        """How many files without a name are open in the folder."""
+        return sum(str(tmp_path) in str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink())
+
+    async def attempt(wire):
+        computation = computations[wire.number]
+        engines = computation.engines(wire)
+        try:
+            if not computation.linkage:
+                await computation.link(engines)
+            await computation.extend(engines, windows)
+        except MpcError as error:
+            wire.fail(error)
+            return error
+
+    async def attempts(spoilt=None):
+        def tap(sender, _receiver, channel, label, payload):
+            hit = (sender, channel, label >> 22) == (2, workers.FIRST_CHANNEL, spoilt)
+            return payload[1:] if hit else payload
+
+        return await run_three(attempt, tap=tap)
+
+    computations = [
+        Computation(terms, terms.plans, Shares(terms, n), n, bytes([n]) * 32, tmp_path) for n in range(3)
+    ]
+    assert await attempts() == (None,) * 3
+    assert kept() == 6
+    for computation in computations:
+        computation.forget_totals()
+    for spoilt in (0, 1):
+        assert all(isinstance(error, MpcError) for error in await attempts(spoilt))
+        assert kept() == 0
+    assert await attempts() == (None,) * 3
+    assert kept() == 6
+    # Nothing of the attempts that failed is in memory either: two shards at each of three nodes.
+    assert sum(isinstance(each, ShardStatistics) for each in gc.get_objects()) == 6
 
 
 class NobodyInCommon(Shares):

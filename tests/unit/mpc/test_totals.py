@@ -1,11 +1,14 @@
 """The file of running totals: what was written is read, rows and quantities alone, and a full disk is named."""
 
+import os
 import resource
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mpc import totals as totals_module
 from mpc.totals import RunningTotals
 
 
@@ -36,6 +39,44 @@ def test_the_file_has_no_name_and_goes_with_its_user(tmp_path):
     assert len(open_files() - before) == 1
     del totals
     assert open_files() <= before
+
+
+def test_closed_totals_give_their_room_back_though_somebody_refers_to_them(tmp_path):
+    before = open_files()
+    totals = RunningTotals(2, 1, 3, tmp_path)
+    totals.close()
+    totals.close()
+    assert open_files() <= before
+    with pytest.raises(ValueError, match="closed"):
+        totals.read(0, np.array([0]), slice(0, 3))
+    with pytest.raises(ValueError, match="closed"):
+        totals.write(0, slice(0, 3), np.zeros((2, 1, 3), np.uint64))
+
+
+def test_a_disk_that_hangs_does_not_keep_whoever_closes(tmp_path, monkeypatch):
+    monkeypatch.setattr(totals_module, "CLOSE_SECONDS", 0.1)
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang(*_):
+        hangs.set()
+        assert goes_on.wait(30)
+        return 8
+
+    totals = RunningTotals(2, 1, 1, tmp_path)
+    monkeypatch.setattr(os, "pwrite", hang)
+    thread = threading.Thread(target=totals.write, args=(0, slice(0, 1), np.zeros((2, 1, 1), np.uint64)))
+    thread.start()
+    assert hangs.wait(10)
+    closing = threading.Thread(target=totals.close)
+    closing.start()
+    closing.join(10)
+    ended = not closing.is_alive()
+    goes_on.set()
+    thread.join(10)
+    assert ended
+    totals.close()
+    with pytest.raises(ValueError, match="closed"):
+        totals.read(0, np.array([0]), slice(0, 1))
 
 
 def test_a_folder_that_is_gone_is_named(tmp_path):

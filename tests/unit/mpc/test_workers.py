@@ -9,6 +9,7 @@ import pytest
 
 from mpc import workers
 from mpc.errors import IntegrityError, MpcError, PeerLost, PeerTimeout, ProtocolError
+from mpc.wire import MAX_EARLY_MESSAGES
 from mpc.workers import MAX_WORKERS, ShardEngines, Workers, together
 from tests.support.dealing import deal, reveal
 from tests.support.wires import run_three, three_wires
@@ -116,6 +117,24 @@ async def test_a_peer_that_falls_silent_ends_all_within_the_time_out():
     assert {type(end) for end in ended} <= {PeerTimeout, PeerLost}
     assert any("sent nothing for 0.5 s" in str(end) for end in ended)
     assert time.monotonic() - begin < 10
+
+
+async def test_what_a_peer_sends_for_shards_that_there_are_not_is_bounded():
+    """On a channel that nobody reads: the attempt ends, in all threads too."""
+    async def at(wire):
+        if wire.number == 2:
+            channel = wire.channel(workers.FIRST_CHANNEL + SHARDS)
+            for label in range(MAX_EARLY_MESSAGES + 1):
+                channel.send(0, label, b"")
+            await channel.receive(0, 0)
+        with Workers(3) as threads:
+            await ShardEngines(wire, threads).each(squares(wire.number))
+
+    async with three_wires(stall_seconds=20.0) as wires:
+        ended = await asyncio.gather(*map(at, wires), return_exceptions=True)
+    assert [type(end) for end in ended] == [ProtocolError, PeerLost, PeerLost]
+    assert "node 2 is too far ahead" in str(ended[0])
+    assert all("node 0 ended the attempt after a breach of the protocol" in str(end) for end in ended[1:])
 
 
 async def test_when_a_program_cannot_begin_those_that_have_are_ended():
