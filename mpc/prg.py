@@ -67,11 +67,14 @@ class Difference:
 
     def __init__(self, plus: CipherContext, minus: CipherContext) -> None:
         self._streams = (plus, np.add), (minus, np.subtract)
-        self._room = np.empty(8 * WORDS_IN_CACHE + SLACK_BYTES, np.uint8)
+        self._room = np.empty(0, np.uint8)
 
     def add_to(self, values: Words) -> None:
         """Adds the next words to a contiguous array in place, a piece in the cache at a time."""
         flat = values.reshape(-1, copy=False)
+        needed = 8 * min(flat.size, WORDS_IN_CACHE) + SLACK_BYTES
+        if self._room.size < needed:
+            self._room = np.empty(needed, np.uint8)
         for start in range(0, flat.size, WORDS_IN_CACHE):
             piece = flat[start : start + WORDS_IN_CACHE]
             for stream, change in self._streams:
