@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from benchmarks import engine
 from benchmarks.report import case
 from benchmarks.revealed import revealed
+from benchmarks.rows import held
 from benchmarks.trio import Case, Contender, Place, measure
 from mpc.disclosure import atom_ranges, judge, opened
 from mpc.engine import Engine
@@ -100,20 +101,14 @@ class HistoryNode:
         for first in range(0, PANES, PANES_AT_ONCE):
             columns = [pane(number, rows) for number in range(first, first + PANES_AT_ONCE)]
             aligned = {
-                name: self._mine(np.stack([each[name] for each in columns]), f"{first} {name}") for name in columns[0]
+                name: Share(held(np.stack([each[name] for each in columns]), self._number, f"{first} {name}"))
+                for name in columns[0]
             }
             await statistics.add_panes(self._engine, first, aligned)
         return {
             str(history): Case(rows, partial(self._run, statistics, history), partial(self._correct, history, rows))
             for history in HISTORIES
         }
-
-    def _mine(self, values: Ints, name: str) -> Share:
-        """This node's components of what a party would have shared."""
-        rng = np.random.default_rng(list(name.encode()))
-        first, second = (rng.integers(0, 2**64, values.shape, np.uint64) for _ in range(2))
-        thirds = [first, second, values.view(np.uint64) - first - second]
-        return Share(np.stack([thirds[self._number], thirds[(self._number + 1) % 3]]))
 
     async def _run(self, statistics: ShardStatistics, history: int) -> dict[str, list[int]]:
         """One request; this node's shares of the outputs."""

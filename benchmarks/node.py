@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from benchmarks import engine
 from benchmarks.report import case
 from benchmarks.revealed import revealed
+from benchmarks.rows import held
 from benchmarks.trio import Case, Contender, Place, measure
 from evaluation.compute import Computation
 from evaluation.results import KpiShares
@@ -103,7 +104,7 @@ class MadeUpStore:
 
     def register(self, party: str, _shard: int) -> Words:
         """(2, rows) components of the link keys."""
-        return self._held(self._patients(party).view(np.uint64), f"{party} register", xor=True)
+        return held(self._patients(party), self._number, f"{party} register", xor=True)
 
     def panes(self, party: str, _shard: int, panes: range, columns: Sequence[str], _edition: int = 0) -> Words:
         """(2, panes, columns, rows), as ShareStore has them."""
@@ -111,20 +112,12 @@ class MadeUpStore:
         found = np.empty((2, len(panes), len(columns), self._rows), np.uint64)
         for at, pane in enumerate(panes):
             for place, column in enumerate(columns):
-                plain = values(column, pane, patients).view(np.uint64)
-                found[:, at, place] = self._held(plain, f"{column} {pane}", xor=False)
+                found[:, at, place] = held(values(column, pane, patients), self._number, f"{column} {pane}")
         return found
 
     def _patients(self, party: str) -> Ints:
         position = [p.name for p in self._terms.draft.parties].index(party)
         return np.random.default_rng(position).permutation(self._rows)
-
-    def _held(self, plain: Words, name: str, *, xor: bool) -> Words:
-        rng = np.random.default_rng(list(name.encode()))
-        first, second = (rng.integers(0, 2**64, plain.shape, np.uint64) for _ in range(2))
-        third = plain ^ first ^ second if xor else plain - first - second
-        thirds = [first, second, third]
-        return np.stack([thirds[self._number], thirds[(self._number + 1) % 3]])
 
 
 class NodeOfTheRun:

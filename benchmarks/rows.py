@@ -14,6 +14,7 @@ GROUPS = 8
 VALUES = 10_000
 """Values in windows are below this."""
 Ints = NDArray[np.int64]
+Words = NDArray[np.uint64]
 
 
 class Rows(NamedTuple):
@@ -117,3 +118,11 @@ class Registers(NamedTuple):
             mine[keys] = values
             product *= mine
         return int(product.sum())
+
+
+def held(values: Ints | Words, number: int, name: str, *, xor: bool = False) -> Words:
+    """(2, …): a node's components of what a party would have shared; the masks follow from the name."""
+    rng, plain = np.random.default_rng(list(name.encode())), values.view(np.uint64)
+    first, second = (rng.integers(0, 2**64, plain.shape, np.uint64) for _ in range(2))
+    thirds = [first, second, plain ^ first ^ second if xor else plain - first - second]
+    return np.stack([thirds[number], thirds[(number + 1) % 3]])

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from benchmarks import engine
 from benchmarks.history import PLAN
 from benchmarks.revealed import revealed
+from benchmarks.rows import held
 from benchmarks.trio import Case, Contender, Place, measure
 from mpc.disclosure import judge, opened
 from mpc.engine import Engine
@@ -94,8 +95,8 @@ class TailNode:
 
     def _cells(self, count: int) -> Case:
         sums, gram = cells(count)
-        batch = CellBatch(PLAN, self._mine(sums), self._mine(gram))
-        contributors = Share(self._mine(np.full((count, 1, 2, 2), PATIENTS // 2)))
+        batch = CellBatch(PLAN, held(sums, self._number, "sums"), held(gram, self._number, "gram"))
+        contributors = Share(held(np.full((count, 1, 2, 2), PATIENTS // 2), self._number, "contributors"))
         windows = [(cell, cell + 1) for cell in range(count)]
 
         async def work(wire: Wire) -> Outputs:
@@ -120,7 +121,7 @@ class TailNode:
 
     def _roots(self, count: int) -> Case:
         values = numbers(count)
-        shares, significant = self._mine(values), np.full(count, SIGNIFICANT_BITS, dtype=object)
+        shares, significant = held(values, self._number, "squares"), np.full(count, SIGNIFICANT_BITS, dtype=object)
 
         async def program(session: Session) -> Outputs:
             vectors = Vectors(session)
@@ -142,7 +143,9 @@ class TailNode:
 
     def _regression(self) -> Case:
         gram, moments = regression()
-        equations = Equations(self._mine(gram[None]), self._mine(moments[None]), SIGNIFICANT_BITS)
+        equations = Equations(
+            held(gram[None], self._number, "gram"), held(moments[None], self._number, "moments"), SIGNIFICANT_BITS
+        )
 
         async def work(wire: Wire) -> Outputs:
             return await solve(wire, equations, TAIL_SECONDS)
@@ -169,13 +172,6 @@ class TailNode:
             outputs = await work(cast("Wire", counted))
         self._sent += counted.sent_bytes
         return outputs
-
-    def _mine(self, values: Ints) -> NDArray[np.uint64]:
-        """(2, …): this node's components of what the ring engine would have."""
-        rng = np.random.default_rng(values.size)
-        first, second = (rng.integers(0, 2**64, values.shape, np.uint64) for _ in range(2))
-        thirds = [first, second, values.view(np.uint64) - first - second]
-        return np.stack([thirds[self._number], thirds[(self._number + 1) % 3]])
 
 
 @asynccontextmanager

@@ -359,8 +359,8 @@ class Computation:
 
     @property
     def _rows(self) -> dict[int, int]:
-        """Shard → linked rows."""
-        return {shard: linked.linked for shard, linked in self._linked.items()}
+        """Shard → rows of its largest register, or linked ones if these are more: what bounds its arrays."""
+        return {shard: max(linked.linked, *linked.rows) for shard, linked in self._linked.items()}
 
     @property
     def patients(self) -> int:
