@@ -16,7 +16,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -34,6 +34,7 @@ PROTOTYPES = ROOT.parent / "shared" / "prototypes"
 SIZES = (100_000, 1_000_000)
 MOST_OF_MPYC = 100_000
 SECONDS = 900.0
+T = TypeVar("T")
 STALL_SECONDS = 120.0
 
 
@@ -110,6 +111,13 @@ async def linked(place: Place) -> AsyncIterator[NodeLinks]:
             nodes.append(NodeAddress(f"127.0.0.1:{place.ports[number]}", fingerprint))
     async with NodeLinks(place.number, nodes, load_identity(place.folder, f"node-{place.number}")) as links:
         yield links
+
+
+@asynccontextmanager
+async def attempted(node: Callable[[NodeLinks, Wire], T], place: Place) -> AsyncIterator[T]:
+    """A node over its links, which makes attempts of its own; one attempt for what is not timed."""
+    async with linked(place) as links, links.attempt(b"benchmark", STALL_SECONDS) as wire:
+        yield node(links, wire)
 
 
 @asynccontextmanager

@@ -6,8 +6,7 @@ clustered interval (a ratio of visit rates, all patients in one shard). Before t
 """
 
 import math
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from benchmarks import engine
 from benchmarks.report import case
 from benchmarks.revealed import revealed
 from benchmarks.rows import held
-from benchmarks.trio import Case, Contender, Place, measure
+from benchmarks.trio import Case, Contender, measure
 from mpc.disclosure import atom_ranges, judge, opened
 from mpc.engine import Engine
 from mpc.moments import cell_statistics
@@ -133,16 +132,9 @@ class HistoryNode:
         return result.value is not None and math.isclose(result.value, rate_ratio(history, rows), rel_tol=TOLERANCE)
 
 
-@asynccontextmanager
-async def winnow(place: Place) -> AsyncIterator[Any]:
-    """Over TLS; an attempt of its own for what is not timed."""
-    async with engine.linked(place) as links, links.attempt(b"benchmark", engine.STALL_SECONDS) as wire:
-        yield HistoryNode(links, wire)
-
-
 def contenders(_: int) -> Mapping[str, Contender]:
     """Only ours: what is compared are the cases."""
-    return {"winnow": winnow}
+    return {"winnow": partial(engine.attempted, HistoryNode)}
 
 
 def measure_history(rows: int, runs: int) -> list[dict[str, Any]]:

@@ -5,10 +5,8 @@ are linked, two weekly panes are aligned and added to the running totals, contri
 window of both come out of the tail for seven KPIs. What a store would read is made up as it is needed.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -18,7 +16,7 @@ from benchmarks import engine
 from benchmarks.report import case
 from benchmarks.revealed import revealed
 from benchmarks.rows import held
-from benchmarks.trio import Case, Contender, Place, measure
+from benchmarks.trio import Case, Contender, measure
 from evaluation.compute import Computation
 from evaluation.results import KpiShares
 from mpc.engine import Engine
@@ -123,8 +121,8 @@ class MadeUpStore:
 class NodeOfTheRun:
     """The product's computation, from the registers to the outputs."""
 
-    def __init__(self, links: NodeLinks, wire: Wire, folder: Path) -> None:
-        self._links, self._engine, self._folder = links, Engine(wire), folder
+    def __init__(self, links: NodeLinks, wire: Wire) -> None:
+        self._links, self._engine = links, Engine(wire)
         self._runs = 0
 
     async def barrier(self) -> None:
@@ -142,7 +140,7 @@ class NodeOfTheRun:
     async def _run(self, terms: Terms, rows: int) -> tuple[KpiShares, ...]:
         number, window = self._engine.number, terms.draft.lattice.scheduled[:1]
         store = cast("ShareStore", MadeUpStore(terms, number, rows))
-        computation = Computation(terms, terms.plans, store, number, bytes([number]) * 32, self._folder)
+        computation = Computation(terms, terms.plans, store, number, bytes([number]) * 32)
         self._runs += 1
         async with self._links.attempt(b"run %d" % self._runs, engine.STALL_SECONDS) as wire:
             engines = computation.engines(wire)
@@ -161,16 +159,9 @@ class NodeOfTheRun:
         return len(found) == len(VISITS)
 
 
-@asynccontextmanager
-async def winnow(place: Place) -> AsyncIterator[Any]:
-    """Over TLS; running totals in a folder of the benchmark's own."""
-    async with engine.linked(place) as links, links.attempt(b"benchmark", engine.STALL_SECONDS) as wire:
-        yield NodeOfTheRun(links, wire, place.folder)
-
-
 def contenders(_: int) -> Mapping[str, Contender]:
     """Only ours: what is asked for is a bound."""
-    return {"winnow": winnow}
+    return {"winnow": partial(engine.attempted, NodeOfTheRun)}
 
 
 def measure_node(rows: int, runs: int) -> list[dict[str, Any]]:

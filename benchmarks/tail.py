@@ -9,8 +9,7 @@ Each starts from ring shares, in an attempt of its own, and ends with each node'
 recipient. Before it is timed the result is compared with numpy. Bytes of `solve 20` are those of all of it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -21,7 +20,7 @@ from benchmarks import engine
 from benchmarks.history import PLAN
 from benchmarks.revealed import revealed
 from benchmarks.rows import held
-from benchmarks.trio import Case, Contender, Place, measure
+from benchmarks.trio import Case, Contender, measure
 from mpc.disclosure import judge, opened
 from mpc.engine import Engine
 from mpc.share import Share
@@ -174,16 +173,9 @@ class TailNode:
         return outputs
 
 
-@asynccontextmanager
-async def winnow(place: Place) -> AsyncIterator[Any]:
-    """Over TLS; an attempt of its own for what is not timed."""
-    async with engine.linked(place) as links, links.attempt(b"benchmark", engine.STALL_SECONDS) as wire:
-        yield TailNode(links, wire)
-
-
 def contenders(_: int) -> Mapping[str, Contender]:
     """Only ours."""
-    return {"winnow": winnow}
+    return {"winnow": partial(engine.attempted, TailNode)}
 
 
 def measure_tail(rows: int, runs: int) -> list[dict[str, Any]]:

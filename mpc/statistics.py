@@ -68,6 +68,12 @@ def parts(rows: int, most: int) -> list[slice]:
     return [slice(start, min(start + most, rows)) for start in range(0, max(rows, 1), most)]
 
 
+def apart(atoms: Sequence[Atom]) -> bool:
+    """Whether these are no atoms, one of them is empty, or one does not begin where the one before ends."""
+    gaps = any(before[1] != after[0] for before, after in pairwise(atoms))
+    return not atoms or gaps or any(start >= stop for start, stop in atoms)
+
+
 class ShardStatistics:
     """Running totals and contributor counts of one shard, for several plans over one lattice.
 
@@ -87,8 +93,7 @@ class ShardStatistics:
             StatisticsError: no atoms, an empty one, or gaps between them.
             OSError: the folder cannot be written.
         """
-        apart = any(before[1] != after[0] for before, after in pairwise(atoms))
-        if not atoms or apart or any(start >= stop for start, stop in atoms):
+        if apart(atoms):
             raise StatisticsError(f"found atoms {list(atoms)}; expected one or more, each starting where one ends")
         self._atoms = tuple(atoms)
         self.linked = linked

@@ -18,6 +18,7 @@ from mpc.cohorts import CohortMatrices
 from mpc.engine import Engine
 from mpc.errors import MpcError
 from mpc.share import Share, Words
+from mpc.statistics import apart, parts
 from mpc.survival import FirstEventCounts
 from mpc.terms import Totals
 from policy.measure import LIMB_BITS
@@ -61,8 +62,7 @@ class ShardSums:
             OSError: the folder cannot be written.
             SumsError: no atoms, an empty one, or gaps between them.
         """
-        apart = any(before[1] != after[0] for before, after in pairwise(atoms))
-        if not atoms or apart or any(start >= stop for start, stop in atoms):
+        if apart(atoms):
             raise SumsError(f"found atoms {list(atoms)}; expected one or more, each starting where one ends")
         self._plan, self._rows = plan, rows
         self._edges = [atoms[0][0], *(stop for _, stop in atoms)]
@@ -136,10 +136,9 @@ class ShardSums:
             for first in range(0, len(run), size):
                 yield run[first][0], length, run[first : first + size][-1][1]
 
-    def _row_steps(self, values: int) -> Iterator[slice]:
+    def _row_steps(self, values: int) -> list[slice]:
         """Steps over the rows, at least one; `values` a row."""
-        size = max(1, VALUES_PER_STEP // max(values, 1))
-        return (slice(first, min(first + size, self._rows)) for first in range(0, max(self._rows, 1), size))
+        return parts(self._rows, max(1, VALUES_PER_STEP // max(values, 1)))
 
     def _columns(self, aligned: Mapping[str, Share], panes: slice, rows: slice) -> dict[str, Share]:
         """The plan's columns and amounts in some panes and rows."""
