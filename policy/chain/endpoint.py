@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from aiohttp import ClientTimeout
-from web3 import AsyncHTTPProvider
 from web3.types import RPCEndpoint
 
 from policy.chain.errors import ChainMismatch, ChainUnreachable
 from policy.chain.model import At, Block
+from policy.chain.provider import HttpProvider
 
 _REVERT_DATA = re.compile(r"(?:Reverted )?(0x(?:[0-9a-fA-F]{2})*)")
 _MAX_MESSAGE = 200
@@ -32,9 +31,7 @@ class Endpoint:
     """A JSON-RPC client that belongs to one event loop; close it in the end."""
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
-        self._provider = AsyncHTTPProvider(
-            url, request_kwargs={"timeout": ClientTimeout(total=timeout_seconds)}, exception_retry_configuration=None,
-        )
+        self._provider = HttpProvider(url, timeout_seconds)
         self._timeout_seconds = timeout_seconds
         parts = urlsplit(url)
         self.place = f"{parts.scheme}://{parts.hostname}:{parts.port or ''}".rstrip(":")

@@ -1,6 +1,6 @@
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -17,7 +17,8 @@ async def answering(body, status="200 OK", timeout_seconds=1.0):
 
     async def serve(reader, writer):
         serving.append(asyncio.current_task())
-        await reader.readuntil(b"\r\n\r\n")
+        with suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
         if body is not None:
             writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
             await writer.drain()
@@ -63,6 +64,25 @@ async def test_silence_ends_with_the_time_out():
         with pytest.raises(ChainUnreachable, match=r"within 0\.2 s"):
             await endpoint.call("eth_chainId")
     assert asyncio.get_running_loop().time() - start < 2
+
+
+async def test_calls_that_are_cancelled_at_any_moment_leave_the_others_alone():
+    async with answering(result("0x1")) as endpoint:
+        for moment in range(60):
+            calls = [asyncio.create_task(endpoint.number("eth_chainId")) for _ in range(3)]
+            for _ in range(moment % 20):
+                await asyncio.sleep(0)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+        assert await endpoint.number("eth_chainId") == 1
+
+
+async def test_an_answer_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr("policy.chain.provider.MAX_ANSWER_BYTES", 1000)
+    async with answering(result("0x" + "00" * 1000)) as endpoint:
+        with pytest.raises(ChainUnreachable, match="eth_getCode: ValueError"):
+            await endpoint.call("eth_getCode")
 
 
 async def test_nobody_there_is_unreachable():
