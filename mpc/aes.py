@@ -1,10 +1,8 @@
 """AES-128 on XOR-shared data: the pseudorandom function that links registers.
 
 Bitsliced: a state is 8 planes (most significant bit first) × 16 bytes × words, each word holding that bit of
-64 rows. The S-box is the circuit of Boyar and Peralta, "A small depth-16 circuit for the AES S-box" (SEC 2012), 34 AND
-gates in four layers; everything else is local. (Theirs of 2010 has two gates less in two layers more: a third less
-waiting is worth 6 % more bytes.) Its four NOT gates are left out: they add 0x63 to every byte, ShiftRows and
-MixColumns keep that constant, so the round keys absorb it.
+64 rows. The S-box is the circuit of `mpc.sbox`, in four rounds; everything else is local. It leaves out the constant
+0x63: ShiftRows and MixColumns keep one that is in every byte, so the round keys absorb it.
 FIPS 197 names the steps.
 """
 
@@ -15,8 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mpc.boolean import SharedSums
 from mpc.engine import Engine
 from mpc.errors import ProtocolError
+from mpc.sbox import SBOX
 from mpc.share import Bits, Words, public_bits
 
 KEY_BYTES = 16
@@ -33,72 +33,6 @@ ROWS_PER_OPENING = 1 << 20
 _SBOX_CONSTANT = 0x63
 _SHIFT_ROWS = np.array([0, 5, 10, 15, 4, 9, 14, 3, 8, 13, 2, 7, 12, 1, 6, 11])
 _ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-
-_CIRCUIT = """
-t1=x0+x3 t2=x0+x5 t3=x0+x6 t4=x3+x5 t5=x4+x6 t6=t1+t5 t7=x1+x2 t8=x7+t6 t9=x7+t7 t10=t6+t7 t11=x1+x5 t12=x2+x5
-t13=t3+t4 t14=t6+t11 t15=t5+t11 t16=t5+t12 t17=t9+t16 t18=x3+x7 t19=t7+t18 t20=t1+t19 t21=x6+x7 t22=t7+t21 t23=t2+t22
-t24=t2+t10 t25=t20+t17 t26=t3+t16 t27=t1+t12 m1=t13*t6 m2=t23*t8 m3=t14+m1 m4=t19*x7 m5=m4+m1 m6=t3*t16 m7=t22*t9
-m8=t26+m6 m9=t20*t17 m10=m9+m6 m11=t1*t15 m12=t4*t27 m13=m12+m11 m14=t2*t10 m15=m14+m11 m16=m3+m2 m17=m5+t24 m18=m8+m7
-m19=m10+m15 m20=m16+m13 m21=m17+m15 m22=m18+m13 m23=m19+t25 m24=m22+m23 m25=m22*m20 m26=m21+m25 m27=m20+m21
-m28=m23+m25 m29=m28*m27 m30=m26*m24 m31=m20*m23 m32=m27*m31 m33=m27+m25 m34=m21*m22 m35=m24*m34 m36=m24+m25
-m37=m21+m29 m38=m32+m33 m39=m23+m30 m40=m35+m36 m41=m38+m40 m42=m37+m39 m43=m37+m38 m44=m39+m40 m45=m42+m41 m46=m44*t6
-m47=m40*t8 m48=m39*x7 m49=m43*t16 m50=m38*t9 m51=m37*t17 m52=m42*t15 m53=m45*t27 m54=m41*t10 m55=m44*t13 m56=m40*t23
-m57=m39*t19 m58=m43*t3 m59=m38*t22 m60=m37*t20 m61=m42*t1 m62=m45*t4 m63=m41*t2 l0=m61+m62 l1=m50+m56 l2=m46+m48
-l3=m47+m55 l4=m54+m58 l5=m49+m61 l6=m62+l5 l7=m46+l3 l8=m51+m59 l9=m52+m53 l10=m53+l4 l11=m60+l2 l12=m48+m51
-l13=m50+l0 l14=m52+m61 l15=m55+l1 l16=m56+l0 l17=m57+l1 l18=m58+l8 l19=m63+l4 l20=l0+l1 l21=l1+l7 l22=l3+l12
-l23=l18+l2 l24=l15+l9 l25=l6+l10 l26=l7+l9 l27=l8+l10 l28=l11+l14 l29=l11+l17 s0=l6+l24 s1=l16+l26 s2=l19+l28
-s3=l6+l21 s4=l20+l22 s5=l25+l29 s6=l13+l27 s7=l6+l23
-"""
-"""+ is XOR, * is AND; x0 and s0 are the most significant bits; NOTs left out."""
-
-
-class _Layer(NamedTuple):
-    """AND gates that can be evaluated together, then the XOR gates that they make possible; numbers of wires."""
-
-    left: list[int]
-    right: list[int]
-    ands: slice
-    """Wires of the AND gates' outputs."""
-    xors: list[tuple[int, int, int]]
-    """(output, left, right)."""
-
-
-class _Circuit(NamedTuple):
-    """The first eight wires are the inputs."""
-
-    layers: tuple[_Layer, ...]
-    wires: int
-    outputs: list[int]
-
-
-def _compiled(circuit: str) -> _Circuit:
-    """Sort a circuit's gates by the number of AND gates on the longest path to them."""
-    depth = {f"x{i}": 0 for i in range(8)}
-    gates: list[tuple[int, bool, str, str, str]] = []
-    for text in circuit.split():
-        out, formula = text.split("=")
-        is_and = "*" in formula
-        left, right = formula.split("*" if is_and else "+")
-        depth[out] = max(depth[left], depth[right]) + is_and
-        gates.append((depth[out], is_and, out, left, right))
-    numbers = {f"x{i}": i for i in range(8)}
-    layers = []
-    for level in range(max(depth.values()) + 1):
-        ands = [gate[2:] for gate in gates if gate[:2] == (level, True)]
-        xors = [gate[2:] for gate in gates if gate[:2] == (level, False)]
-        first = len(numbers)
-        numbers |= {out: first + place for place, (out, _, _) in enumerate(ands)}
-        numbers |= {out: first + len(ands) + place for place, (out, _, _) in enumerate(xors)}
-        layers.append(_Layer(
-            [numbers[left] for _, left, _ in ands], [numbers[right] for _, _, right in ands],
-            slice(first, first + len(ands)),
-            [(numbers[out], numbers[left], numbers[right]) for out, left, right in xors],
-        ))
-    return _Circuit(tuple(layers), len(numbers), [numbers[f"s{i}"] for i in range(8)])
-
-
-_SBOX = _compiled(_CIRCUIT)
-
 
 @dataclass(frozen=True)
 class SharedKey:
@@ -158,26 +92,26 @@ def _transpose(squares: Words) -> None:
         upper ^= swap << np.uint64(half)
 
 
-class _Ands(NamedTuple):
-    """A layer's AND gates to be evaluated together with the other nodes."""
+class _Shared(NamedTuple):
+    """Sums to be shared together with the other nodes."""
 
     wires: Words
-    layer: _Layer
+    sums: SharedSums
 
 
-_Program = Generator[_Ands, None, Words]
-"""What one batch needs: local work, and AND gates in between."""
+_Program = Generator[_Shared, None, Words]
+"""What one batch needs: local work, and sums to share in between."""
 
 
 class _Room:
     """Memory for a circuit's wires, used again and again."""
 
     def __init__(self, cells: int) -> None:
-        self._words = np.empty(2 * _SBOX.wires * cells, np.uint64)
+        self._words = np.empty(2 * SBOX.wires * cells, np.uint64)
 
     def wires(self, cells: int) -> Words:
-        """(wires, 2, cells): a gate's components beside each other, so that one pass works on both."""
-        return self._words[: 2 * _SBOX.wires * cells].reshape(_SBOX.wires, 2, cells)
+        """(wires, 2, cells): a wire's components beside each other, so that one pass works on both."""
+        return self._words[: 2 * SBOX.wires * cells].reshape(SBOX.wires, 2, cells)
 
 
 def _substituted(state: Words, room: _Room) -> _Program:
@@ -185,13 +119,12 @@ def _substituted(state: Words, room: _Room) -> _Program:
     planes = state.reshape(2, 8, -1).swapaxes(0, 1)
     wires = room.wires(planes.shape[2])
     wires[:8] = planes
-    each = list(wires.reshape(_SBOX.wires, -1))
-    for layer in _SBOX.layers:
-        if layer.left:
-            yield _Ands(wires, layer)
-        for out, left, right in layer.xors:
+    each = list(wires.reshape(SBOX.wires, -1))
+    for layer in SBOX.layers:
+        for out, left, right in layer.sums:
             np.bitwise_xor(each[left], each[right], out=each[out])
-    return wires.swapaxes(0, 1)[:, _SBOX.outputs].reshape(state.shape)
+        yield _Shared(wires, layer.shared)
+    return wires[-8:].swapaxes(0, 1).reshape(state.shape)
 
 
 async def _side_by_side(engine: Engine, programs: Iterator[_Program], most: int) -> list[Words]:
@@ -207,12 +140,12 @@ async def _side_by_side(engine: Engine, programs: Iterator[_Program], most: int)
 
     def go_on(number: int, program: _Program) -> None:
         try:
-            wires, (left, right, ands, _) = next(program)
+            wires, sums = next(program)
         except StopIteration as ended:
             results[number] = ended.value
             start()
         else:
-            running.append((number, program, engine.and_rows(wires, left, right, ands)))
+            running.append((number, program, engine.share_sums(wires, sums)))
 
     def start() -> None:
         for number, program in numbered:

@@ -9,8 +9,8 @@ value's, and several rows share a word from the start.
 Nothing leaks: every message is masked.
 """
 
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ WIDTHS = (8, 16, 32, 64)
 """Bits of a lane: what a word is divided into, a row each."""
 ROWS_PER_WORD = 64
 """Rows whose single bits fill a word in the end; arrays are padded to a multiple."""
+Name = TypeVar("Name")
 _LANES = {width: np.dtype(f"u{width // 8}") for width in WIDTHS}
 _ALL = 2**64 - 1
 
@@ -38,25 +39,53 @@ async def and_words(op: Operation, x: Words, y: Words) -> Words:
     return parts
 
 
-def and_rows(
-    op: Operation, words: Words, left: Sequence[int], right: Sequence[int], into: slice,
-) -> Coroutine[Any, Any, None]:
-    """See `Engine.and_rows`."""
-    step = op.step()
-    products = np.empty((len(left), words.shape[2]), np.uint64)
-    if products.size > PIECE_WORDS:
-        raise ProtocolError(f"{products.size} words to AND in place; at most {PIECE_WORDS} at a time: split them")
-    other = np.empty(words.shape[2], np.uint64)
-    for product, x, y in zip(products, left, right, strict=True):
-        (x0, x1), (y0, y1) = words[x], words[y]
-        np.bitwise_xor(y0, y1, out=product)
-        np.bitwise_and(product, x0, out=product)
-        np.bitwise_and(x1, y0, out=other)
-        np.bitwise_xor(product, other, out=product)
-    op.mask_xor(step, products)
-    op.send(op.previous, step, products)
-    words[into, 0] = products
-    return op.receive_into(op.next, step, words[into, 1])
+class Gate(NamedTuple, Generic[Name]):
+    """A gate: AND of two shared wires, or XOR of two values that a node holds a third of."""
+
+    out: Name
+    left: Name
+    right: Name
+    product: bool
+
+
+class SharedSums(NamedTuple):
+    """Products of shared wires, and sums of those and of wires, of which some become shared wires.
+
+    Operands of an AND are wires. Other operands are numbered: wires below `into`, then what gates made, `room` places
+    that are used again and at last the results. A gate's output is one of the places.
+    """
+
+    gates: tuple[Gate[int], ...]
+    """In the order in which they are evaluated."""
+    room: int
+    into: slice
+    """Wires that the results become."""
+
+
+def share_sums(op: Operation, wires: Words, sums: SharedSums) -> Coroutine[Any, Any, None]:
+    """See `Engine.share_sums`."""
+    step, n = op.step(), wires.shape[2]
+    first, results = sums.into.start, sums.into.stop - sums.into.start
+    if results * n > PIECE_WORDS:
+        raise ProtocolError(f"{results * n} words to share in place; at most {PIECE_WORDS} at a time: split them")
+    room, shared = np.empty((sums.room + 1, n), np.uint64), np.empty((results, n), np.uint64)
+    other, places = room[-1], [*room[:-1], *shared]
+    values = [*wires[:first, 0], *places]
+    both: dict[int, Words] = {}
+    for out, left, right, product in sums.gates:
+        if product:
+            (x0, x1), (y0, y1) = wires[left], wires[right]
+            if left not in both:
+                both[left] = x0 ^ x1
+            np.bitwise_and(both[left], y0, out=places[out])
+            np.bitwise_and(x0, y1, out=other)
+            np.bitwise_xor(places[out], other, out=places[out])
+        else:
+            np.bitwise_xor(values[left], values[right], out=places[out])
+    op.mask_xor(step, shared)
+    op.send(op.previous, step, shared)
+    wires[sums.into, 0] = shared
+    return op.receive_into(op.next, step, wires[sums.into, 1])
 
 
 async def negative(op: Operation, x: Words, width: int) -> Words:

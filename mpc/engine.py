@@ -17,7 +17,7 @@ import hashlib
 import hmac
 import math
 import struct
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any, NoReturn, TypeVar
 
@@ -108,22 +108,21 @@ class Engine:
         product = await boolean.and_words(op, *_broadcastable(x, y, 1))
         return Bits(product).reshape(*np.broadcast_shapes(x.shape, y.shape))
 
-    def and_rows(
-        self, words: Words, left: Sequence[int], right: Sequence[int], into: slice,
-    ) -> Coroutine[Any, Any, None]:
-        """AND of some rows of XOR-shared words into others. One round, 8 bytes a word and node.
+    def share_sums(self, wires: Words, sums: boolean.SharedSums) -> Coroutine[Any, Any, None]:
+        """Share sums of products of XOR-shared words, which become wires. One round, 8 bytes a word of them and node.
+
+        A node's thirds of the products add up to a third of their sum, so that only sums travel.
 
         This node's messages are queued before this returns, so that it can work on while they are under way: await the
-        result, in the order of the calls, before looking at the rows or changing any that `left` and `right` name.
+        result, in the order of the calls, before looking at the new wires or changing any that the gates name.
 
         Args:
-            words: (w, 2, n): of each row this node's two components.
-            left: numbers of rows.
-            right: as many, to be combined with those.
-            into: as many rows, none of them among the others; at most `mpc.operation.PIECE_WORDS` words in all.
+            wires: (w, 2, n): of each wire this node's two components.
+            sums: what to share; at most `mpc.operation.PIECE_WORDS` words in all.
         """
-        op = self._begin("and rows", words.shape, into.start, *left, *right)
-        return boolean.and_rows(op, words, left, right, into)
+        numbers = (number for gate in sums.gates for number in gate)
+        op = self._begin("share sums", wires.shape, sums.room, sums.into.start, sums.into.stop, *numbers)
+        return boolean.share_sums(op, wires, sums)
 
     async def inner(self, x: Share, y: Share) -> Share:
         """Σ x·y over the last axis; leading axes broadcast. One round, 8 bytes a result and node."""

@@ -132,12 +132,6 @@ def test_stored_key_of_another_length_is_refused():
         SharedKey(bytes(16))
 
 
-def test_the_circuit_has_34_and_gates_in_four_layers():
-    """What makes it the one of Boyar and Peralta, and its cost."""
-    sizes = [len(layer.left) for layer in aes._SBOX.layers]
-    assert (sum(sizes), sum(1 for size in sizes if size)) == (34, 4)
-
-
 def test_planes_round_trip():
     words = np.random.default_rng(4).integers(0, 2**64, (2, 200), np.uint64)
     planes = to_planes(words)

@@ -5,6 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
+from mpc.boolean import Gate, SharedSums
 from mpc.engine import Bits, Engine, Permutation, Share
 from mpc.errors import IntegrityError, MpcError, ProtocolError
 from mpc.share import signed
@@ -134,29 +135,34 @@ async def test_products_broadcast(left, right):
 
 
 @pytest.mark.parametrize("n", [1, 2, 65, 5000])
-async def test_and_of_rows_lands_in_others_and_changes_no_more(n):
-    rows = whole_ring(5, (7, n))
+async def test_sums_of_products_become_wires_and_nothing_else_changes(n):
+    rows = whole_ring(5, (8, n))
+    first = SharedSums((
+        Gate(0, 0, 1, product=True), Gate(1, 1, 2, product=True), Gate(0, 4, 5, product=False),
+        Gate(2, 4, 0, product=False), Gate(3, 0, 0, product=True),
+    ), 2, slice(4, 6))
+    second = SharedSums((Gate(0, 2, 2, product=True),), 0, slice(7, 8))
 
     async def program(engine, dealt_rows):
         words = np.ascontiguousarray(dealt_rows.parts.swapaxes(0, 1))
-        first = engine.and_rows(words, [0, 1, 0], [1, 2, 0], slice(3, 6))
-        second = engine.and_rows(words, [2], [2], slice(6, 7))
-        await first
-        await second
+        one, other = engine.share_sums(words, first), engine.share_sums(words, second)
+        await one
+        await other
         return Bits(np.ascontiguousarray(words.swapaxes(0, 1)))
 
     found = joined(await compute(program, dealt(rows, 6, xor=True)))
-    a, b, c = rows[:3]
-    assert np.array_equal(found, [a, b, c, a & b, b & c, a, c])
+    a, b, c, d = rows[:4]
+    assert np.array_equal(found, [a, b, c, d, (a & b) ^ (b & c) ^ a, a, rows[6], c])
 
 
-async def test_and_of_rows_is_one_message_and_no_more(monkeypatch):
+async def test_shared_sums_are_one_message_and_no_more(monkeypatch):
     monkeypatch.setattr("mpc.boolean.PIECE_WORDS", 16)
+    sums = SharedSums((Gate(0, 0, 1, product=True),), 0, slice(2, 3))
 
     async def program(engine):
         words = np.zeros((3, 2, 17), np.uint64)
-        with pytest.raises(ProtocolError, match="17 words to AND in place; at most 16"):
-            engine.and_rows(words, [0], [1], slice(2, 3))
+        with pytest.raises(ProtocolError, match="17 words to share in place; at most 16"):
+            engine.share_sums(words, sums)
 
     await compute(program)
 
