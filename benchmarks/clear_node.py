@@ -24,6 +24,7 @@ from evaluation.node import Node
 from evaluation.process import run_process
 from evaluation.results import AlertShares, KpiShares, ReleasedCell
 from evaluation.status import StatusLine
+from evaluation.totals import Portion
 from mpc.share import Share
 from mpc.tail.decode import output_names
 from mpc.tail.field import PRIME
@@ -55,7 +56,7 @@ class ClearComputation(Computation):
 
     def __init__(self, terms: Terms, number: int, aggregator: Aggregator) -> None:
         self._terms, self._number, self._aggregator, self._workers = terms, number, aggregator, Workers()
-        self.linkage = self.totals = ""
+        self.linkage = ""
         self._cells: dict[int, dict[tuple[str, int], Cell]] = {}
         """Window → its released cells."""
         self._bits = ReleaseBits(np.zeros((0, 0, 2), np.bool_))
@@ -71,8 +72,13 @@ class ClearComputation(Computation):
     def linked(self) -> Mapping[int, object]:  # type: ignore[override]
         return {}
 
-    async def extend(self, engines: ShardEngines, windows: Sequence[Window]) -> None:
+    @property
+    def totals(self) -> tuple[str, ...]:
+        return ()
+
+    def left(self, windows: Sequence[Window]) -> list[Portion]:
         """Panes were aligned as they came."""
+        return []
 
     async def judge(self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window]) -> Share:
         for window in windows:

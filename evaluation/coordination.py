@@ -2,8 +2,8 @@
 
 All messages go over the attempt's authenticated channel, are canonical JSON of bounded size, and carry no share.
 Rounds: `ready` (what could each do next), `stance` (what each would run, over which data), then a `verdict` before
-every phase, so that one node's refusal stops all three before anything is opened; in the end `sealed`: the outcome is
-durable here.
+every phase, so that one node's refusal stops all three before anything is opened; where panes are to be added first,
+`added` after each portion of them; in the end `sealed`: the outcome is durable here.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from evaluation.totals import MARKS
 from mpc.errors import ProtocolError
 from mpc.wire import Wire
 from policy.agreement import MAX_SHARDS, NODES
@@ -85,8 +86,8 @@ class Stance(Message):
     """The place that is reserved for the next run, at this block; empty if none is, or this node wants none."""
     bound: Attempted = ""
     """The manifest to which that place is bound here already."""
-    totals: str = ""
-    """A digest of the attempts that made its running totals; where nodes differ, all begin these again."""
+    totals: tuple[Hex32, ...] = Field(default=(), max_length=MARKS)
+    """The last marks of its running totals; where nodes differ, all go back to the last one that they share."""
 
 
 class Verdict(Message):
@@ -94,6 +95,15 @@ class Verdict(Message):
 
     phase: str = Field(max_length=40)
     rule: str | None = Field(default=None, pattern=r"^[a-z][a-z-]{0,39}$")
+
+
+class Added(Message):
+    """A portion of panes is in the running totals."""
+
+    left: int = Field(ge=0)
+    """Portions that the run still needs."""
+    enough: bool
+    """Whether this node leaves them to another attempt, since this one has used up its time or messages."""
 
 
 class Sealed(Message):
@@ -176,6 +186,12 @@ def disagreement(stances: list[Stance]) -> tuple[str, str, str] | None:
         if len(held) != 1:
             return "commitments-equal", f"the holders of component {component} differ", "equal at both holders"
     return None
+
+
+def shared_mark(stances: list[Stance]) -> str:
+    """The last mark of running totals that all three nodes have; empty if there is none."""
+    first, *others = stances
+    return next((mark for mark in reversed(first.totals) if all(mark in s.totals for s in others)), "")
 
 
 def run_id(agreement: str, stances: list[Stance]) -> str:

@@ -25,7 +25,7 @@ from evaluation.expected import Expected
 from evaluation.intake import Asked, Intake
 from evaluation.merkle import merkle_root
 from evaluation.records import Skipped
-from evaluation.run import NodeRun, Outcome, RunRefused
+from evaluation.run import ADDING_SECONDS, NodeRun, Outcome, RunRefused
 from evaluation.state import NodeState, Prepared
 from evaluation.status import StatusLine
 from mpc.errors import ProtocolError
@@ -80,6 +80,8 @@ class Desk:
     """Of an agreement with erasure."""
     stopped: RunRefused | None = None
     """Why scheduled windows run no longer."""
+    adding_seconds: float = ADDING_SECONDS
+    """After so long an attempt begins no further portion of panes."""
 
     def __post_init__(self) -> None:
         self.answering = Answering(self.terms, self.number, self.state, self.intake, self.outlets, self.status)
@@ -148,7 +150,7 @@ class Desk:
         linked = ready[0].linkage != "" and len({r.linkage for r in ready}) == 1
         run = NodeRun(
             self.terms, self.chain, self.registry, self.computation, self.signing_key, self.status, wire, council, head,
-            self.advance, closed=self.state.ledger.closed,
+            self.advance, self.state.ledger.closed, self.adding_seconds,
         )
         panes, mature = min(r.panes for r in ready), min(r.mature for r in ready)
         await self.answering.catch_up(max(r.handled for r in ready))
@@ -277,8 +279,11 @@ class Desk:
 
     async def perform(
         self, run: NodeRun, plans: Sequence[Plan], windows: Sequence[Window], extras: Extras
-    ) -> Outcome:
+    ) -> Outcome | None:
         """Run, keep the outcome, and settle it; without windows: link.
+
+        Returns:
+            None where the run is left to the next attempt, see NodeRun.windows.
 
         Raises:
             RunRefused: by a rule.
@@ -286,6 +291,8 @@ class Desk:
         """
         attempt = run.wire.attempt.hex()
         outcome = await (run.windows(plans, windows) if windows else run.link(plans))
+        if outcome is None:
+            return None
         if not windows:
             self.state.keep_linkage(attempt, self.computation.linked)
         due_at, late = self.expected.account(windows)

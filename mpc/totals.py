@@ -5,12 +5,14 @@ edge), so they are kept where the node keeps its shares, not in memory. The file
 nobody opens it by one and it is gone when the process ends. What was read a moment ago comes from the system's cache.
 """
 
+import copy
 import errno
 import os
 import tempfile
 import threading
 import weakref
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +62,24 @@ class RunningTotals:
                 self._file.close()
             finally:
                 self._lock.release()
+
+    def handed_over(self) -> Self:
+        """The same totals for somebody else: who still refers to this one reads and writes no more.
+
+        Raises:
+            OSError: a thread waits for the disk all the time.
+            ValueError: closed.
+        """
+        if not self._lock.acquire(timeout=CLOSE_SECONDS):
+            raise self._unusable(OSError(errno.EBUSY, os.strerror(errno.EBUSY)))
+        try:
+            found, file = copy.copy(self), os.fdopen(os.dup(self._file.fileno()), "r+b", buffering=0)
+            vars(found).update(_file=file, _lock=threading.Lock())
+            weakref.finalize(found, file.close)
+            self._file.close()
+        finally:
+            self._lock.release()
+        return found
 
     def read(self, edge: int, quantities: NDArray[np.intp], rows: slice) -> Words:
         """Totals at an edge.

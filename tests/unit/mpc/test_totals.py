@@ -94,3 +94,28 @@ def test_a_file_that_may_not_grow_is_named(tmp_path):
             totals.write(1, slice(0, 4_096), np.ones((2, 1, 4_096), np.uint64))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_totals_that_are_handed_over_keep_what_they_have_and_take_nothing_from_whoever_had_them(tmp_path):
+    before = open_files()
+    totals, everything = RunningTotals(2, 1, 3, tmp_path), np.array([0])
+    totals.write(1, slice(0, 3), np.full((2, 1, 3), 7, np.uint64))
+    found = totals.handed_over()
+    assert len(open_files() - before) == 1
+    with pytest.raises(ValueError, match="closed"):
+        totals.write(1, slice(0, 3), np.zeros((2, 1, 3), np.uint64))
+    with pytest.raises(ValueError, match="closed"):
+        totals.handed_over()
+    assert (found.read(1, everything, slice(0, 3)) == 7).all()
+    found.write(0, slice(0, 3), np.full((2, 1, 3), 5, np.uint64))
+    assert (found.read(0, everything, slice(0, 3)) == 5).all()
+    del found, totals
+    assert open_files() <= before
+
+
+def test_totals_of_a_disk_that_hangs_are_not_handed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(totals_module, "CLOSE_SECONDS", 0.1)
+    totals = RunningTotals(2, 1, 1, tmp_path)
+    with totals._lock, pytest.raises(OSError, match="cannot be used: Device or resource busy"):
+        totals.handed_over()
+    totals.close()
