@@ -110,6 +110,22 @@ class ShardStatistics:
         """Give the running totals' room back; nothing can be added or read any more."""
         self._totals.close()
 
+    def grow(self, linked: int) -> None:
+        """Append rows to the linked order, of whom all panes so far tell nothing.
+
+        Args:
+            linked: rows from now on.
+
+        Raises:
+            StatisticsError: fewer than before.
+            OSError: the file of running totals may not be so large.
+        """
+        if linked < self.linked:
+            raise StatisticsError(f"{linked} linked rows, where there were {self.linked}: the linked order only grows")
+        if linked > self.linked:
+            self._totals.grow(linked - self.linked)
+            self.linked = linked
+
     def taken_back(self, pane: int) -> Self:
         """What this was before the panes from `pane` on were added; this itself is closed, for whoever still adds.
 

@@ -407,3 +407,27 @@ async def test_panes_that_were_taken_back_are_added_anew_and_whoever_still_adds_
     np.testing.assert_array_equal(contributors, plain_contributors(plan, columns, [(p, p + 1) for p in range(4)]))
     np.testing.assert_array_equal(sums[0], expected[0].sum(axis=-1))
     np.testing.assert_array_equal(sums[1], plain_totals(plan, columns, back, 4)[0].sum(axis=-1))
+
+
+async def test_rows_that_are_appended_add_from_then_on():
+    """Against columns in which they have zeros before; the order of before stays, and windows go across."""
+    columns, spec = columns_of(np.random.default_rng(41), 4, 20), WindowSpec(size=2, step=1)
+    late = {name: np.where((np.arange(20) < 12) | (np.arange(4)[:, None] >= 2), v, 0) for name, v in columns.items()}
+    dealt = {name: deal(values, np.random.default_rng(42)) for name, values in late.items()}
+
+    async def program(wire):
+        engine, shard = Engine(wire), ShardStatistics([RATE, COST], spec.atoms(4), 12)
+        await shard.add_panes(engine, 0, {n: s[wire.number][:2, :12] for n, s in dealt.items()})
+        shard.grow(20)
+        before = whole(shard, RATE, 0, 2)
+        await shard.add_panes(engine, 2, {n: s[wire.number][2:] for n, s in dealt.items()}, 40)
+        with pytest.raises(StatisticsError, match="19 linked rows, where there were 20"):
+            shard.grow(19)
+        return before, whole(shard, RATE, 0, 4), whole(shard, COST, 1, 3), shard.contributors(RATE)
+
+    nodes = await run_three(program)
+    before, all_panes, across, contributors = (reveal([node[place] for node in nodes]) for place in range(4))
+    np.testing.assert_array_equal(before, plain_totals(RATE, late, 0, 2))
+    np.testing.assert_array_equal(all_panes, plain_totals(RATE, late, 0, 4))
+    np.testing.assert_array_equal(across, plain_totals(COST, late, 1, 3))
+    np.testing.assert_array_equal(contributors, plain_contributors(RATE, late, spec.atoms(4)))
