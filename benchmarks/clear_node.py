@@ -43,8 +43,8 @@ class ClearInputs:
         self._aggregator = aggregator
 
     @property
-    def registers_complete(self) -> bool:
-        return self._aggregator.linked
+    def batches_complete(self) -> int:
+        return int(self._aggregator.linked)
 
     @property
     def complete_panes(self) -> int:
@@ -61,12 +61,19 @@ class ClearComputation(Computation):
         """Window → its released cells."""
         self._bits = ReleaseBits(np.zeros((0, 0, 2), np.bool_))
 
-    def manifest(self, windows: Sequence[Window]) -> tuple[str, dict[int, str]]:
+    def manifest(self, windows: Sequence[Window], batch: int = 0) -> tuple[str, dict[int, str]]:
         read = hashlib.sha256(repr([(w.start, w.stop) for w in windows]).encode()).hexdigest()
         return read, dict.fromkeys((self._number, (self._number + 1) % NODES), read)
 
-    async def link(self, engines: ShardEngines) -> None:
+    async def link(self, engines: ShardEngines, batch: int = 0) -> None:
         self.linkage = engines.main.wire.attempt.hex()
+
+    @property
+    def batches(self) -> int:
+        return 1 if self.linkage else 0
+
+    def resume(self, linkage: str, linked: Mapping[int, object]) -> None:
+        self.linkage = linkage
 
     @property
     def linked(self) -> Mapping[int, object]:  # type: ignore[override]

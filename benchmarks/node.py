@@ -19,13 +19,13 @@ from benchmarks.rows import held
 from benchmarks.trio import Case, Contender, measure
 from evaluation.compute import Computation
 from evaluation.results import KpiShares
+from evaluation.stores import ShareStore
 from mpc.engine import Engine
 from mpc.transport import NodeLinks
 from mpc.wire import Wire
 from policy.agreement import Draft, Terms, compile_plans
 from policy.kpi import load_kpi
 from policy.plan import Plan
-from streams.store import ShareStore
 from tests.support.terms import draft_data, make_terms
 
 ROWS, PANES, REGIONS = 1_000_000, 2, 8
@@ -100,11 +100,13 @@ class MadeUpStore:
     def __init__(self, terms: Terms, number: int, rows: int) -> None:
         self._terms, self._number, self._rows = terms, number, rows
 
-    def register(self, party: str, _shard: int) -> Words:
+    def register(self, party: str, _shard: int, _batch: int) -> Words:
         """(2, rows) components of the link keys."""
         return held(self._patients(party), self._number, f"{party} register", xor=True)
 
-    def panes(self, party: str, _shard: int, panes: range, columns: Sequence[str], _edition: int = 0) -> Words:
+    def panes(
+        self, party: str, _shard: int, panes: range, columns: Sequence[str], _edition: int, _batches: int
+    ) -> Words:
         """(2, panes, columns, rows), as ShareStore has them."""
         patients = self._patients(party)
         found = np.empty((2, len(panes), len(columns), self._rows), np.uint64)

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.results import AlertShares, KpiShares, ReleasedCell
+from evaluation.stores import ShareStore
 from evaluation.totals import PaneTotals, Portion, array_rows
 from mpc.aes import RoundKeys, draw_key, expand_key
 from mpc.changes import changed
 from mpc.disclosure import atom_ranges, judge, opened
 from mpc.engine import Engine
-from mpc.linkage import LinkedShard, link, repeatable
+from mpc.linkage import LinkedShard, extend, link, repeatable
 from mpc.moments import capped, cell_statistics, incomplete
 from mpc.share import Bits, Share, Words
 from mpc.statistics import VALUES_AT_ONCE as WINDOW_VALUES
@@ -29,7 +30,6 @@ from mpc.workers import ShardEngines, Workers, together
 from policy.agreement import NODES, Terms
 from policy.plan import Plan
 from policy.window import Window
-from streams.store import ShareStore
 
 TAIL_SECONDS = 120.0
 
@@ -88,15 +88,18 @@ class Computation:
         """The engines of one attempt."""
         return ShardEngines(wire, self._workers)
 
-    def manifest(self, windows: Sequence[Window]) -> tuple[str, dict[int, str]]:
+    def manifest(self, windows: Sequence[Window], batch: int = 0) -> tuple[str, dict[int, str]]:
         """What a run reads: a digest of the batch ids and of what is erased in them, and one of the commitments per
         component held here.
 
         Commitments are salted, so a digest tells a node that lacks the component nothing. Without windows: the
-        registers.
+        registers, up to the batch that is linked.
         """
-        panes = range(min(w.start for w in windows), max(w.stop for w in windows)) if windows else None
-        batches = self._store.commitments(panes, self._edition(windows) if windows else 0)
+        if windows:
+            panes = range(min(w.start for w in windows), max(w.stop for w in windows))
+            batches = self._store.commitments(panes, self._edition(windows))
+        else:
+            batches = self._store.commitments(None, batches=batch + 1)
         digest = hashlib.sha256(self._store.erased_digest.encode())
         components = {c: hashlib.sha256() for c in (self._number, (self._number + 1) % NODES)}
         for batch_id in sorted(batches):
@@ -105,52 +108,74 @@ class Computation:
                 components[component].update(commitment)
         return digest.hexdigest(), {c: h.hexdigest() for c, h in components.items()}
 
-    async def link(self, engines: ShardEngines) -> None:
-        """Link every shard under one AES key drawn for this attempt.
+    async def link(self, engines: ShardEngines, batch: int = 0) -> None:
+        """Link a batch of every shard's registers: the first under one AES key drawn for this attempt, later ones under
+        the same key.
+
+        Args:
+            engines: of the attempt.
+            batch: as many as are linked, or 0 to begin anew.
 
         Raises:
             mpc.linkage.LinkageError: a register repeats a patient.
             policy.errors.PlanError: with so many patients a plan could leave its arithmetic bounds.
             MpcError: see mpc.errors.
         """
-        keys = await expand_key(engines.main, draw_key(engines.main))
-        parties = [party.name for party in self._terms.draft.parties]
+        key = self._linked[0].key if batch else draw_key(engines.main)
+        keys = await expand_key(engines.main, key)
         slots = {
-            shard: sum(self._store.register(party, shard).shape[1] for party in parties)
+            shard: sum(register.parts.shape[1] for register in self._registers(shard, batch))
             for shard in range(self._terms.draft.shards)
         }
         linked: dict[int, LinkedShard] = {}
         for shards in together(slots):
-            linked |= await engines.each({shard: partial(self._link, shard, keys) for shard in shards})
-        self.resume(engines.main.wire.attempt.hex(), linked)
+            linked |= await engines.each({shard: partial(self._link, shard, batch, keys) for shard in shards})
+        patients = _patients(linked)
         for plan in self._plans:
-            plan.check_bounds(self.patients, self._terms.draft.lattice.largest)
+            plan.check_bounds(patients, self._terms.draft.lattice.largest)
         for alert in self._terms.draft.alerts:
             plan = next(p for p in self._terms.plans if p.kpi == alert.kpi)
-            alert.check_bounds(plan, self.patients, self._terms.draft.lattice.longest_scheduled)
+            alert.check_bounds(plan, patients, self._terms.draft.lattice.longest_scheduled)
+        self.resume(engines.main.wire.attempt.hex(), linked)
 
-    def _link(self, shard: int, keys: RoundKeys, engine: Engine) -> Coroutine[Any, Any, LinkedShard]:
+    def _link(self, shard: int, batch: int, keys: RoundKeys, engine: Engine) -> Coroutine[Any, Any, LinkedShard]:
         """One shard's program."""
-        registers = [Bits(self._store.register(party.name, shard)) for party in self._terms.draft.parties]
-        return link(
-            engine, keys, registers, self._terms.draft.linkage.dummies,
-            repeatable(self._noise_key, f"dummies {self._terms.hash} {shard}".encode()),
-        )
+        registers, dummies = self._registers(shard, batch), self._terms.draft.linkage.dummies
+        name = f"dummies {self._terms.hash} {shard}" + (f" {batch}" if batch else "")
+        noise = repeatable(self._noise_key, name.encode())
+        if batch:
+            return extend(engine, keys, self._linked[shard], registers, dummies, noise)
+        return link(engine, keys, registers, dummies, noise)
+
+    def _registers(self, shard: int, batch: int) -> list[Bits]:
+        """Of each party the link keys of a batch's slots."""
+        return [Bits(self._store.register(party.name, shard, batch)) for party in self._terms.draft.parties]
 
     @property
     def linked(self) -> Mapping[int, LinkedShard]:
         """Shard → its linkage; kept from one start of the process to the next."""
         return self._linked
 
+    @property
+    def batches(self) -> int:
+        """Batches of the registers that are linked."""
+        return min((len(found.segments) for found in self._linked.values()), default=0)
+
     def resume(self, linkage: str, linked: Mapping[int, LinkedShard]) -> None:
-        """Go on with a linkage made before, in the attempt `linkage`; with "" and none, be unlinked."""
+        """Go on with a linkage made before, in the attempt `linkage`; with "" and none, be unlinked.
+
+        Running totals stay as long as it is of the same epoch: batches append rows, and totals have those of settled
+        batches alone.
+        """
+        if {s: found.key for s, found in linked.items()} != {s: found.key for s, found in self._linked.items()}:
+            self.forget_totals()
         self._linked, self.linkage = dict(linked), linkage
-        self.forget_totals()
 
     async def extend(self, engines: ShardEngines, windows: Sequence[Window]) -> None:
         """Bring the running totals of all shards up to the windows' end; a full edition needs the first one's too."""
         while self.left(windows):
             await self.add(engines, windows)
+        self._totals.grow(self._linked)
 
     def left(self, windows: Sequence[Window]) -> list[Portion]:
         """What is left to add before the windows' totals are complete; equal at nodes whose `totals` are."""
@@ -302,7 +327,7 @@ class Computation:
     @property
     def patients(self) -> int:
         """Most patients that any sum runs over: the linked rows of all shards, at least 1."""
-        return max(1, sum(linked.linked for linked in self._linked.values()))
+        return _patients(self._linked)
 
     async def _moments(
         self, engines: ShardEngines, plan: Plan, windows: Sequence[Window], kept: Sequence[tuple[int, int]]
@@ -328,6 +353,10 @@ class Computation:
             return sums, gram
 
         return await self._added(engines, program)
+
+
+def _patients(linked: Mapping[int, LinkedShard]) -> int:
+    return max(1, sum(found.linked for found in linked.values()))
 
 
 def _total(shares: Sequence[Share]) -> Share:

@@ -16,6 +16,7 @@ from mpc.errors import ProtocolError
 from mpc.wire import Wire
 from policy.agreement import MAX_SHARDS, NODES
 from policy.canonical import canonical_bytes
+from policy.growth import MAX_BATCHES
 from streams.erasure import MAX_LISTS
 
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -43,9 +44,9 @@ class Ready(Message):
     ledger: Hex32
     """A digest of the runs that are settled here."""
     linkage: Attempted = ""
-    """The attempt that linked."""
-    registers: bool
-    """Whether it could link."""
+    """The attempt that linked, the last batch if there were several."""
+    batches: int = Field(ge=0, le=MAX_BATCHES)
+    """Leading batches of the registers that are complete here, and could be linked."""
     panes: int = Field(ge=0)
     """Leading panes that are complete here."""
     mature: int = Field(default=0, ge=0)
@@ -81,7 +82,9 @@ class Stance(Message):
     block_number: int
     block_hash: str
     linkage: str = ""
-    """The attempt of which this node keeps the linkage."""
+    """The attempt of which this node keeps the linkage; empty where it is made from the beginning."""
+    batch: int = Field(default=0, ge=0, lt=MAX_BATCHES)
+    """Without windows: the batch of the registers that is linked."""
     place: Attempted = ""
     """The place that is reserved for the next run, at this block; empty if none is, or this node wants none."""
     bound: Attempted = ""
@@ -173,7 +176,7 @@ def disagreement(stances: list[Stance]) -> tuple[str, str, str] | None:
         ("same-windows", [s.windows for s in stances]),
         ("same-plans", [s.plans for s in stances]),
         ("same-batches", [s.batches for s in stances]),
-        ("same-linkage", [s.linkage for s in stances]),
+        ("same-linkage", [(s.linkage, s.batch) for s in stances]),
         ("heads-agree", [(s.block_number, s.block_hash) for s in stances]),
     ):
         if len(set(values)) != 1:

@@ -101,23 +101,26 @@ class NodeRun:
     """What the run is: H(agreement, plans, windows, data)."""
     _spent: bool = False
     """Whether the place that was reserved for the next run is spent by this one."""
+    _batch: int = 0
+    """Of the registers, if that is linked."""
     _known: int | None = None
     """Its sequence number, if it is authorised already."""
     _request: RunRequest = field(default_factory=lambda: RunRequest(plan_hashes=(), windows=()))
 
-    async def link(self, plans: Sequence[Plan]) -> Outcome:
-        """Link all shards, for these plans.
+    async def link(self, plans: Sequence[Plan], batch: int = 0) -> Outcome:
+        """Link a batch of all shards' registers, for these plans; 0 begins anew.
 
         Raises:
             RunRefused: by a rule.
             MpcError, ChainError: see there.
         """
+        self._batch = batch
         await self._agree(plans, (), ())
         async with self._timed("authorise"):
-            sequence = await self._authorise(leader=0)
+            sequence = await self._authorise(leader=batch % NODES)
         engines = self.computation.engines(self.wire)
-        async with self._phase("link"):
-            await self.computation.link(engines)
+        async with self._phase("link", f", batch {batch} of the registers" if batch else ""):
+            await self.computation.link(engines, batch)
         return Outcome(self._done(plans, (), sequence), await self._attestation(engines, ()))
 
     async def windows(self, plans: Sequence[Plan], windows: Sequence[Window]) -> Outcome | None:
@@ -239,11 +242,11 @@ class NodeRun:
         )
         async with self._timed("agree"):
             block, (place, bound) = await asyncio.gather(self.registry.block(self.head), self._place(windows))
-            batches, components = self.computation.manifest(read)
+            batches, components = self.computation.manifest(read, self._batch)
             stances = await self.council.exchange(Stance(
                 windows=tuple(w.index for w in windows), plans=self._request.plan_hashes, batches=batches,
                 components=components, block_number=block.number, block_hash=block.hash,
-                linkage=self.computation.linkage if windows else "",
+                linkage=self.computation.linkage if windows or self._batch else "", batch=self._batch,
                 totals=self.computation.totals if windows else (),
                 place=place, bound=bound,
             ))
@@ -303,10 +306,10 @@ class NodeRun:
         ))).hexdigest()
 
     @contextlib.asynccontextmanager
-    async def _phase(self, name: str) -> AsyncIterator[None]:
+    async def _phase(self, name: str, of: str = "") -> AsyncIterator[None]:
         """Enter a phase only if the agreement still holds at the newest block, at all three nodes."""
         async with self._timed(name):
-            self.status.say(name, detail=f"run {(self._run or '')[:8]}")
+            self.status.say(name, detail=f"run {(self._run or '')[:8]}{of}")
             await self.verdict(name, await self._latest())
             yield
 
@@ -357,7 +360,8 @@ class NodeRun:
         return Done(
             agreement=self.terms.hash, node=self.wire.number, run=self._run,
             manifest=self._manifest if self._manifest != self._run else "",
-            windows=tuple(w.index for w in windows), sequence=sequence, seconds=self._seconds, suppressed=suppressed,
+            windows=tuple(w.index for w in windows), batch=self._batch, sequence=sequence, seconds=self._seconds,
+            suppressed=suppressed,
             released=cells - len(suppressed), alerts=alerts, kpis=tuple(p.kpi for p in plans) if windows else (),
         )
 

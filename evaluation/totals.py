@@ -5,6 +5,10 @@ three did for it, and gets a *mark*. Where that fails, in the middle of a pane p
 before. An attempt may fail at one node just after another one counted the portion, never further apart, because nobody
 begins the next one before all three have compared. So each remembers two marks, and before every run the nodes go back
 to the last mark that all three have (`Stance.totals`). A node that was restarted has none: all three begin again.
+
+Panes are aligned by the linkage of the batches that had opened by then (`Draft.batch_edges`), whenever they are added:
+a patient counts from the pane at which the last of the parties had an own row for the patient. Of panes before, rows
+that were linked later have zeros.
 """
 
 import gc
@@ -14,6 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from evaluation.growing import batches_before, stretches
+from evaluation.stores import ShareStore
 from mpc.engine import Engine
 from mpc.linkage import Columns, LinkedShard, align
 from mpc.share import Share
@@ -21,7 +29,6 @@ from mpc.statistics import VALUES_PER_STEP, ShardStatistics, StatisticsError
 from mpc.workers import ShardEngines, together
 from policy.agreement import Terms
 from policy.plan import Plan
-from streams.store import ShareStore
 
 VALUES_AT_ONCE = 1 << 21
 """Values aligned at once, unless one atom has more: 32 MiB of both components."""
@@ -57,7 +64,7 @@ class PaneTotals:
         """
         self._terms, self._plans, self._store, self._folder = terms, tuple(plans), store, folder
         draft = terms.draft
-        self._atoms = draft.lattice.atoms
+        self._atoms, self._edges = draft.lattice.atoms, draft.batch_edges
         needed = frozenset(c.name for plan in plans for c in plan.columns)
         read = {
             position: [c for m in draft.party_measures(party.name) for c in m.columns if c in needed]
@@ -102,6 +109,7 @@ class PaneTotals:
             gc.collect()
             self._cut = False
         try:
+            self.grow(linked)
             statistics = self._statistics.setdefault(portion.edition, {})
             for shard, found in linked.items():
                 if shard not in statistics:
@@ -123,6 +131,16 @@ class PaneTotals:
             self._cut = True
             self.go_back(self._kept[-1].digest if self._kept else "")
             raise
+
+    def grow(self, linked: Mapping[int, LinkedShard]) -> None:
+        """Have as many rows as are linked by now, in all editions.
+
+        Raises:
+            OSError: a file may not be so large.
+        """
+        for shards in self._statistics.values():
+            for shard, statistics in shards.items():
+                statistics.grow(linked[shard].linked)
 
     def go_back(self, digest: str) -> None:
         """Be as at one of the `marks`; begin again at the first pane if it is none of them."""
@@ -160,24 +178,39 @@ class PaneTotals:
         """Values of a pane, by shard and party."""
         return [linked[shard].rows[at] * len(names) for shard in shards for at, names in self._read.items()]
 
-    def _columns(self, linked: LinkedShard, shard: int, panes: range, edition: int) -> list[Columns]:
-        """What the store has of each party, in the order of `self._read`."""
-        return [Columns(linked, at, self._stored(shard, at, panes, edition)) for at in self._read]
+    def _columns(self, linked: LinkedShard, shard: int, panes: range, edition: int) -> list[list[Columns]]:
+        """What the store has of each party, in the order of `self._read`; for each stretch of panes between edges."""
+        found = []
+        for stretch in stretches(self._edges, panes):
+            batches = batches_before(self._edges, stretch.stop)
+            then = linked.until(batches)
+            found.append([Columns(then, at, self._stored(shard, at, stretch, edition, batches)) for at in self._read])
+        return found
 
     async def _add(
-        self, statistics: ShardStatistics, columns: Sequence[Columns], first: int, at_once: int, engine: Engine
+        self, statistics: ShardStatistics, columns: Sequence[Sequence[Columns]], first: int, at_once: int,
+        engine: Engine,
     ) -> None:
         """One shard's program: bring panes into linked order and add them to its totals."""
-        aligned: dict[str, Share] = {}
-        for names, values in zip(self._read.values(), await align(engine, columns), strict=True):
-            table = values.reshape(len(values) // len(names), len(names), statistics.linked)
-            aligned |= {name: table[:, place] for place, name in enumerate(names)}
+        values = iter(await align(engine, [each for stretch in columns for each in stretch]))
+        parts: dict[str, list[Share]] = {}
+        for _ in columns:
+            for names in self._read.values():
+                found = next(values)
+                rows = found.shape[1]
+                table = found.reshape(len(found) // len(names), len(names), rows)
+                if rows < statistics.linked:
+                    later = np.zeros((2, *table.shape[:2], statistics.linked - rows), np.uint64)
+                    table = Share.concat([table, Share(later)], axis=-1)
+                for place, name in enumerate(names):
+                    parts.setdefault(name, []).append(table[:, place])
+        aligned = {name: each[0] if len(each) == 1 else Share.concat(each) for name, each in parts.items()}
         await statistics.add_panes(engine, first, aligned, at_once)
 
-    def _stored(self, shard: int, position: int, panes: range, edition: int) -> Share:
-        """(panes · columns, slots) of one party's columns, as they are in the store."""
+    def _stored(self, shard: int, position: int, panes: range, edition: int, batches: int) -> Share:
+        """(panes · columns, slots of so many batches) of one party's columns, as they are in the store."""
         party = self._terms.draft.parties[position].name
-        stored = self._store.panes(party, shard, panes, self._read[position], edition)
+        stored = self._store.panes(party, shard, panes, self._read[position], edition, batches)
         return Share(stored.reshape(2, -1, stored.shape[-1]))
 
     def _steps(self, first: int, stop: int, chunk: int) -> list[tuple[int, int]]:

@@ -133,8 +133,9 @@ class RunningTotals:
             with self._lock:
                 for part in (0, 1):
                     for place, quantity in enumerate(quantities):
+                        vector = memoryview(found[part, place])
                         for at, some in self._ranges(edge, part, int(quantity), rows):
-                            wanted = memoryview(found[part, place, some]).cast("B")
+                            wanted = vector[some].cast("B")
                             if os.preadv(self._file.fileno(), [wanted], at) != len(wanted):
                                 raise OSError(errno.EIO, "it ends too early")
         except OSError as error:
@@ -164,7 +165,7 @@ class RunningTotals:
             at, left = at + written, left[written:]
 
     def _ranges(self, edge: int, part: int, quantity: int, rows: slice) -> Iterator[tuple[int, slice]]:
-        """Where a range of a vector is: of each piece the place in the file, in bytes, and which of the range it has."""
+        """Where a range of a vector is: of each piece the place in the file, in bytes, and what of the range it has."""
         _, parts, quantities = self._shape
         vector = (edge * parts + part) * quantities + quantity
         for piece in self._pieces:

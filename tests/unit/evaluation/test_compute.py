@@ -185,9 +185,9 @@ class NobodyInCommon(Shares):
         self._places = {party.name: place for place, party in enumerate(terms.draft.parties)}
         self._empty = empty
 
-    def register(self, party, shard):
+    def register(self, party, shard, batch=0):
         apart = self._places[party] << 40 if shard in self._empty else 0
-        return super().register(party, shard) ^ np.uint64(apart)
+        return super().register(party, shard, batch) ^ np.uint64(apart)
 
 
 @pytest.mark.parametrize("empty", [{1}, {0}, {0, 1}], ids=str)
