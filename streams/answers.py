@@ -71,12 +71,12 @@ class Answers:
             self._of.pop(self._person[row], None)
         self._order = None
 
-    def moved(self, person: int, removed: Collection[int], added: Answer | None) -> int | None:
-        """The first pane in which answers are compared with another one when `removed` no longer stand and `added`
-        does; None: nothing is.
+    def moved(self, person: int, removed: Collection[int], added: Answer | None, since: int = 0) -> int | None:
+        """The first pane from `since` on in which answers are compared with another one when `removed` no longer stand
+        and `added` does; None: nothing is.
         """
         answers = [(row, self._answers[row]) for row in self._of.get(person, ())]
-        panes = [answer.pane for _, answer in answers if answer.pane >= 0]
+        panes = [answer.pane for _, answer in answers if answer.pane >= since]
         if not panes:
             return None
         left = [answer for row, answer in answers if row not in removed]
