@@ -212,8 +212,8 @@ class ShardPanes(Admission):
         changed = [place.pane for place, number in changes.items() if number != 0]
         answers = self._said.answers[event.payload.instrument] if isinstance(event, PromEvent) else None
         removed = [earlier.row for earlier in gone.values() if earlier.row is not None]
-        if answers is not None and (first := answers.moved(person, removed, answer, edge)) is not None:
-            changed.append(first)
+        if answers is not None:
+            changed += answers.moved(person, removed, answer, edge)
         if edge and not changed:
             # Of before the person's first pane: later answers may be compared with it.
             self.late_pending += 1
