@@ -19,13 +19,13 @@ from benchmarks.rows import held
 from benchmarks.trio import Case, Contender, measure
 from evaluation.compute import Computation
 from evaluation.results import KpiShares
-from evaluation.stores import ShareStore
 from mpc.engine import Engine
 from mpc.transport import NodeLinks
 from mpc.wire import Wire
 from policy.agreement import Draft, Terms, compile_plans
 from policy.kpi import load_kpi
 from policy.plan import Plan
+from streams.store import ShareStore
 from tests.support.terms import draft_data, make_terms
 
 ROWS, PANES, REGIONS = 1_000_000, 2, 8

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.results import AlertShares, KpiShares, ReleasedCell
-from evaluation.stores import ShareStore
 from evaluation.totals import PaneTotals, Portion, array_rows
 from mpc.aes import RoundKeys, draw_key, expand_key
 from mpc.changes import changed
@@ -30,6 +29,7 @@ from mpc.workers import ShardEngines, Workers, together
 from policy.agreement import NODES, Terms
 from policy.plan import Plan
 from policy.window import Window
+from streams.store import ShareStore
 
 TAIL_SECONDS = 120.0
 

@@ -33,7 +33,6 @@ from evaluation.process import run_process
 from evaluation.records import Failed
 from evaluation.state import NodeState
 from evaluation.status import StatusLine
-from evaluation.stores import ShareStore
 from evaluation.wake import Bell
 from mpc.errors import PeerLost, PeerTimeout
 from mpc.identity import load_identity
@@ -45,6 +44,7 @@ from policy.gate import RunRequest, before
 from streams.broker import Consumer, Producer, watch
 from streams.holding import seal_holding
 from streams.inbox import Inbox
+from streams.store import ShareStore
 from streams.topics import REQUESTS, holdings
 from streams.word import PartyWord
 

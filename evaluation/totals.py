@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 
 from evaluation.growing import batches_before, stretches
-from evaluation.stores import ShareStore
 from mpc.engine import Engine
 from mpc.linkage import Columns, LinkedShard, align
 from mpc.share import Share
@@ -29,6 +28,7 @@ from mpc.statistics import VALUES_PER_STEP, ShardStatistics, StatisticsError
 from mpc.workers import ShardEngines, together
 from policy.agreement import Terms
 from policy.plan import Plan
+from streams.store import ShareStore
 
 VALUES_AT_ONCE = 1 << 21
 """Values aligned at once, unless one atom has more: 32 MiB of both components."""

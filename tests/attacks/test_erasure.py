@@ -7,13 +7,13 @@ import pytest
 
 from evaluation.records import Refused
 from evaluation.run import RunRefused
-from evaluation.stores import ShareStore
 from policy.erasure import Erasure
 from streams.erasure import ErasureList
 from streams.errors import BatchError
 from streams.inbox import Opener
 from streams.register import Register
 from streams.share import Sharer
+from streams.store import ShareStore
 from streams.withdrawn import Withdrawals
 from tests.support.asking import Asking
 from tests.support.erasing import AGREED, SIDE, ErasingNodes

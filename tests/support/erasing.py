@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from evaluation.stores import ShareStore
 from streams.batch import BatchHeader, party_columns
 from streams.erasure import ErasureList
 from streams.sharefile import ShareBatch
+from streams.store import ShareStore
 from tests.support.dealing import reveal
 from tests.support.runs import PANES, SLOTS, Shares, ThreeNodes, run_terms
 
