@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.support import runs
 from tests.support.dealing import deal, deal_bits
-from tests.support.runs import PANES, ThreeNodes, run_terms
+from tests.support.runs import PANES, run_terms
 
 BATCH_SLOTS = 80
 EDGES = (2, 4)
@@ -24,10 +24,12 @@ LINKED_FROM = np.where((ENTERS == NEVER).any(axis=1), PANES, np.array([0, *EDGES
 """Person → the first pane of which the person counts."""
 
 
+LINKAGE = {"date": "2024-01-08", "block_slots": BATCH_SLOTS, "dummies": 16, "batch_panes": 2}
+
+
 def growing_terms(**changes):
     """As run_terms, with a batch at the panes EDGES."""
-    linkage = {"date": "2024-01-08", "block_slots": BATCH_SLOTS, "dummies": 16, "batch_panes": 2}
-    terms = run_terms(linkage=linkage, **changes)
+    terms = run_terms(linkage=LINKAGE, **changes)
     assert terms.draft.batch_edges == EDGES
     return terms
 
@@ -85,36 +87,35 @@ class GrowingShares:
         }
 
 
-class GrowingNodes(ThreeNodes):
-    """The three nodes; what of their shares is here may be set by `arrived`."""
-
-    def __init__(self, terms=None, late=(), most_windows=26):
-        super().__init__(terms or growing_terms(), most_windows)
-        for node in self.nodes:
-            node.shares = GrowingShares(self.terms, node.number, late)
-            node.restart()
-
-    def arrived(self, batches, panes, mature=None):
-        """So many batches of the registers and leading panes are complete at all nodes."""
-        for node in self.nodes:
-            node.shares.batches_complete, node.shares.complete_panes = batches, panes
-            node.shares.mature_panes = panes if mature is None else mature
-
-    @property
-    def linked(self):
-        """Batches that each node has linked and settled."""
-        return [node.computation.batches if node.state.ledger.linkage else 0 for node in self.nodes]
+def growing(nodes, late=(), twice=None):
+    """Give three nodes shares of registers that grow."""
+    for node in nodes.nodes:
+        node.shares = GrowingShares(nodes.terms, node.number, late, twice)
+        node.restart()
+    return nodes
 
 
-def by_hand(terms, late=()):
-    """(KPI, window, cell) → sums, by whom the parties have in common in each pane."""
+def arrived(nodes, batches, panes):
+    """So many batches of the registers and leading panes are complete at all nodes."""
+    for node in nodes.nodes:
+        node.shares.batches_complete = batches
+        node.shares.complete_panes = node.shares.mature_panes = panes
+
+
+def linked(nodes):
+    """Batches that each node has linked and settled."""
+    return [node.computation.batches if node.state.ledger.linkage else 0 for node in nodes.nodes]
+
+
+def by_hand(terms, late=(), windows=None):
+    """(KPI, window, cell) → sums, by whom the parties have in common in each pane; of all scheduled windows if not told."""
     people, late = np.arange(PEOPLE), dict(late)
     cells = {(): np.ones(PEOPLE, bool)} | {(("income", str(q)),): people // 2 % 5 + 1 == q for q in range(1, 6)}
     arms = {"exposed": people % 2 == 1, "comparator": people % 2 == 0}
     outcomes = {"gp-visit-rate-ratio": ("gp_visits", 2), "cost-difference": ("cost", 100)}
     found = {}
     lattice = terms.draft.lattice
-    for window in (*lattice.scheduled, *lattice.full):
+    for window in windows or (*lattice.scheduled, *lattice.full):
         panes = np.arange(window.start, window.stop)
         counts = panes[:, None] >= LINKED_FROM
         for kpi, (column, each) in outcomes.items():
