@@ -2,8 +2,9 @@
 
 All messages go over the attempt's authenticated channel, are canonical JSON of bounded size, and carry no share.
 Rounds: `ready` (what could each do next), `stance` (what each would run, over which data), then a `verdict` before
-every phase, so that one node's refusal stops all three before anything is opened; where panes are to be added first,
-`added` after each portion of them; in the end `sealed`: the outcome is durable here.
+every phase, so that one node's refusal stops all three before anything is opened; in the end `sealed`: the outcome is
+durable here. Where running totals differ, nodes tell each other at which mark they went back to; where many panes are
+to be added before a run, what is `added` after each portion.
 """
 
 import hashlib
@@ -98,6 +99,12 @@ class Verdict(Message):
 
     phase: str = Field(max_length=40)
     rule: str | None = Field(default=None, pattern=r"^[a-z][a-z-]{0,39}$")
+
+
+class WentBack(Message):
+    """Where nodes' running totals differed: the mark at which this node's are now."""
+
+    mark: Attempted
 
 
 class Added(Message):

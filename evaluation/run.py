@@ -25,7 +25,7 @@ from evaluation.advance import Advance, taken
 from evaluation.agreement import read_facts
 from evaluation.compute import Computation, ReleaseBits
 from evaluation.config import ChainSettings
-from evaluation.coordination import Added, Council, PeerRefused, Stance, disagreement, run_id, shared_mark
+from evaluation.coordination import Added, Council, PeerRefused, Stance, WentBack, disagreement, run_id, shared_mark
 from evaluation.errors import EvaluationError
 from evaluation.records import Done, Suppressed
 from evaluation.results import AlertShares, KpiShares, ResultShares, seal_result
@@ -255,7 +255,7 @@ class NodeRun:
                 rule, found, required = differing
                 await self.verdict("agree", Refusal(rule, found, required, "compare the nodes' records"))
             if len({s.totals for s in stances}) != 1:
-                self.computation.go_back(shared_mark(stances))
+                await self._go_back(shared_mark(stances))
             self._manifest = run_id(self.terms.hash, stances)
             self._run, self._spent = taken(stances, self._manifest)
             self._known, facts, latest = await asyncio.gather(
@@ -264,6 +264,13 @@ class NodeRun:
             )
             refusals = before(self.terms, facts, replace(self._request, already_authorised=self._known is not None))
             await self.verdict("agree", refusals[0] if refusals else latest)
+
+    async def _go_back(self, mark: str) -> None:
+        """Have running totals that belong together: those at a mark that all three had, or none where one lost them."""
+        self.computation.go_back(mark)
+        told = await self.council.exchange(WentBack(mark="".join(self.computation.totals[-1:])))
+        if len({t.mark for t in told}) != 1:
+            self.computation.forget_totals()
 
     async def _place(self, windows: Sequence[Window]) -> tuple[str, str]:
         """See Advance.seen; linkage takes no place."""

@@ -18,7 +18,7 @@ from policy.plan import Plan
 from tests.attacks.test_resume import until_idle
 from tests.attacks.test_runs import rewrite
 from tests.support.asking import Asking
-from tests.support.growing import LINKAGE, PEOPLE, arrived, by_hand, growing, growing_terms, linked
+from tests.support.batched import LINKAGE, PEOPLE, arrived, by_hand, growing, growing_terms, linked
 from tests.support.runs import PANES, Killed, ThreeNodes, released
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from evaluation import totals
+from evaluation.coordination import Stance, shared_mark
 from evaluation.totals import PaneTotals
 from mpc.errors import PeerLost, ProtocolError
 from tests.attacks.test_editions import nodes_with, visits
@@ -158,3 +159,43 @@ async def test_a_node_that_tells_of_other_portions_ends_the_attempt(one_by_one, 
     assert all(isinstance(e, ProtocolError) for e in ended[:2])
     await until_idle(nodes)
     is_right(nodes)
+
+
+async def test_a_node_that_cannot_go_back_makes_all_three_begin_again(one_by_one, added, monkeypatch):
+    """As when a thread of the attempt that failed waits for its disk."""
+    nodes = ThreeNodes(most_windows=2)
+    await nodes.work()
+    await nodes.work()
+    victim, count = nodes.computations[0]._totals, PaneTotals._count
+
+    def lost(self, attempt, found):
+        if self is nodes.computations[1]._totals:
+            raise PeerLost("cut")
+        count(self, attempt, found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PaneTotals, "_count", lost)
+        assert all(isinstance(e, Exception) for e in await nodes.work(stall_seconds=2.0))
+    added.clear()
+    with next(iter(victim.of(0).values()))._totals._lock:
+        monkeypatch.setattr("mpc.totals.CLOSE_SECONDS", 0.1)
+        assert await nodes.work() == [True] * 3
+    await until_idle(nodes)
+    is_right(nodes)
+    assert added == {(0, pane): 3 for pane in range(PANES)}
+
+
+def test_nodes_go_back_to_the_last_mark_that_all_three_have():
+    a, b, c, d = ("abcd"[n] * 64 for n in range(4))
+    for marks, shared in (
+        ([(), (a,), (a,)], ""), ([(a,), (a,), (a,)], a), ([(a, b), (b, c), (a, b)], b), ([(a, b), (b, c), (c, d)], ""),
+        ([(a, b), (a, b), (a,)], a), ([(), (), ()], ""), ([(a, b), (c, a), (a, b)], a),
+    ):
+        assert {shared_mark(stances(marks[n:] + marks[:n])) for n in range(3)} == {shared}
+
+
+def stances(marks):
+    return [
+        Stance(windows=(0,), plans=(), batches="", components={}, block_number=1, block_hash="", totals=each)
+        for each in marks
+    ]
