@@ -84,8 +84,10 @@ class ClearComputation(Computation):
         return ()
 
     def left(self, windows: Sequence[Window]) -> list[Portion]:
-        """Panes were aligned as they came."""
         return []
+
+    async def extend(self, engines: ShardEngines, windows: Sequence[Window]) -> None:
+        """Panes were aligned as they came."""
 
     async def judge(self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window]) -> Share:
         for window in windows:

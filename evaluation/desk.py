@@ -248,9 +248,10 @@ class Desk:
 
     def _next_batch(self, linked: int, here: int) -> int | None:
         """The batch of the registers to be linked next, if it is here and a window that has not ended needs it."""
+        if here <= linked:
+            return None
         left = (*self.terms.draft.lattice.scheduled[self.expected.following() :], *self._revisable())
-        needed = not linked or any(w.stop > self._panes_of(linked) for w in left)
-        return linked if here > linked and needed else None
+        return linked if not linked or any(w.stop > self._panes_of(linked) for w in left) else None
 
     @property
     def _erases(self) -> bool:

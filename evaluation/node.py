@@ -163,7 +163,7 @@ class Node:
             ledger = self._state.ledger
             self._status.say(
                 "resumed", self._expected.following(), len(self._terms.draft.lattice.scheduled),
-                runs=len(ledger.runs), linked=bool(ledger.linkage), settled=self._state.settled,
+                runs=len(ledger.runs), linked=self._computation.batches, settled=self._state.settled,
             )
         self._outlets.resume(group)
 

@@ -340,3 +340,22 @@ async def test_a_request_for_a_window_whose_batch_is_not_here_is_refused_as_not_
     await asking.all_hear()
     await nodes.work_on()
     assert [r.rule for r in asking.answers()[digest]] == ["window-sealed"]
+
+
+async def test_a_settled_batch_takes_its_place_before_the_next_one_is_kept(monkeypatch):
+    """Killed right after it was settled; the next batch is then kept, but never settled."""
+    nodes = three()
+    arrived(nodes, 1, 2)
+    await nodes.work_on()
+    arrived(nodes, 2, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(NodeState, "_put_linkage", lambda _: None)
+        await nodes.work()
+    nodes.nodes[1].restart()
+    assert nodes.nodes[1].state.linkage()[0] == nodes.nodes[1].state.ledger.linkage
+    nodes.nodes[1].state.keep_linkage("f" * 64, {})
+    nodes.nodes[1].restart()
+    assert linked(nodes) == [2] * 3
+    arrived(nodes, 3, PANES)
+    await until_idle(nodes)
+    is_right(nodes)
