@@ -37,6 +37,11 @@ class Admission:
         self.late_after_maturity = 0
         """Those that came after the last one."""
 
+    @property
+    def joining(self) -> int | None:
+        """People who wait for the register's next batch; None if it has one batch only."""
+        return None if self.growth.batches == 1 else self.register.waiting
+
     def _turn(self, watermark: int, clock: int) -> None:
         """Take over how far the source partition of what comes is."""
         self._batch = max(self.register.opened, self.passing.batch(watermark, clock))

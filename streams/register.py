@@ -106,6 +106,11 @@ class Register:
         """People by number: 0 ≤ number < heard."""
         return len(self._people)
 
+    @property
+    def waiting(self) -> int:
+        """People who are in no batch yet, and may be in one."""
+        return self._batch.count(WAITS)
+
     def slots_of(self, batches: int) -> int:
         """Slots of the first so many batches, which must be open."""
         return self._ends[batches - 1] * self._block_slots if batches else 0

@@ -272,12 +272,13 @@ def test_events_of_who_waits_longer_are_late_when_that_is_known():
     panes.add(encounter(1, "a", 22))
     panes.add(coach(1, "c", 23, None, 23))
     assert (panes.register.opened, panes.late_pending) == (2, 1), "two are too few: pane 3 is not theirs"
+    assert panes.joining == 2
     panes.add(encounter(1, "b", 24))
     panes.add(encounter(2, "c", 43, recorded=42.5))
     assert panes.late_pending == 2 + 1, "neither is pane 6"
     panes.add(enrolled(3, 44))
     panes.add(encounter(1, "d", 64))
-    assert (panes.register.opened, panes.late_pending) == (4, 3)
+    assert (panes.register.opened, panes.late_pending, panes.joining) == (4, 3, 0)
     panes.finish("ehr")
     found = seals(panes)
     assert batches_of(panes, (1, 2, 3)) == {1: 3, 2: 3, 3: 3}
@@ -373,6 +374,7 @@ def test_padding_is_of_every_batch_that_is_open():
 
 def test_a_state_says_nothing_of_batches_where_there_is_one():
     shard = new(agreed(every=None, erasure=ERASURE))
+    assert shard.panes.joining is None
     shared(shard, log_of(story(1, range(9)), []))
     text, tables = chest.unlock(KEY, shard.purpose, shard.dump(KEY))
     assert "later" not in text
