@@ -13,7 +13,7 @@ from streams.columns import NEVER
 from streams.fixed import Int64s
 from streams.horizon import Horizon
 from streams.passing import Passing
-from streams.register import Opened, Register
+from streams.register import WAITS, Opened, Register
 
 
 class Admission:
@@ -36,6 +36,11 @@ class Admission:
         """
         self.late_after_maturity = 0
         """Those that came after the last one."""
+
+    @property
+    def joining(self) -> int | None:
+        """People who wait for the register's next batch; None if it has one batch only."""
+        return None if self.growth.batches == 1 else self.register.waiting
 
     def _turn(self, watermark: int, clock: int) -> None:
         """Take over how far the source partition of what comes is."""
@@ -82,9 +87,10 @@ class Admission:
 
     def _await(self, person: int, last: int, events: int = 1) -> None:
         """Note events that are not late, unless their person's batch opens after the last pane that they change."""
-        if not self.register.waits(person):
+        if self.register.first(person) == 0:
             return
-        if last < self.growth.edge(self.register.opened):
+        batch = self.register.batch(person)
+        if last < self.growth.edge(self.register.opened if batch == WAITS else batch):
             self.late_pending += events
-        else:
+        elif batch == WAITS:
             self._awaited.add(person, last, events)

@@ -106,6 +106,11 @@ class Register:
         """People by number: 0 ≤ number < heard."""
         return len(self._people)
 
+    @property
+    def waiting(self) -> int:
+        """People who are in no batch yet, and may be in one."""
+        return self._batch.count(WAITS)
+
     def slots_of(self, batches: int) -> int:
         """Slots of the first so many batches, which must be open."""
         return self._ends[batches - 1] * self._block_slots if batches else 0
@@ -191,15 +196,15 @@ class Register:
         """The first batch that a person may enter, as far as they were heard of."""
         return self._first[number]
 
-    def waits(self, number: int) -> bool:
-        """Whether it is open which batch after the first a person enters, if any."""
-        return self._first[number] > 0 and self._batch[number] == WAITS
+    def batch(self, number: int) -> int:
+        """A person's batch, WAITS or OUT."""
+        return self._batch[number]
 
     def leave(self, number: int, batch: int) -> None:
         """A person withdraws while `batch` is the first that who is heard of now may enter: they enter neither that one
         nor any after it.
         """
-        if self.waits(number):
+        if self._first[number] > 0 and self._batch[number] == WAITS:
             self._left[number] = min(max(batch, self.opened), self._left.get(number, self._batches))
 
     def _hear(self, numbers: Iterable[int], batch: int) -> None:
@@ -221,7 +226,8 @@ class Register:
         """
         batch = self.opened
         waiting = [number for number, at in enumerate(self._batch) if at == WAITS]
-        entered = [n for n in waiting if self._first[n] <= batch < self._left.get(n, self._batches)]
+        stays = [n for n in waiting if batch == 0 or self._left.get(n, self._batches) > batch]
+        entered = [n for n in stays if self._first[n] <= batch]
         if batch and len(entered) < self._minimum:
             entered = []
         for number in entered:
