@@ -24,6 +24,7 @@ from evaluation.node import Node
 from evaluation.process import run_process
 from evaluation.results import AlertShares, KpiShares, ReleasedCell
 from evaluation.status import StatusLine
+from evaluation.totals import Portion
 from mpc.share import Share
 from mpc.tail.decode import output_names
 from mpc.tail.field import PRIME
@@ -42,8 +43,8 @@ class ClearInputs:
         self._aggregator = aggregator
 
     @property
-    def registers_complete(self) -> bool:
-        return self._aggregator.linked
+    def batches_complete(self) -> int:
+        return int(self._aggregator.linked)
 
     @property
     def complete_panes(self) -> int:
@@ -55,21 +56,35 @@ class ClearComputation(Computation):
 
     def __init__(self, terms: Terms, number: int, aggregator: Aggregator) -> None:
         self._terms, self._number, self._aggregator, self._workers = terms, number, aggregator, Workers()
-        self.linkage = self.totals = ""
+        self.linkage = ""
         self._cells: dict[int, dict[tuple[str, int], Cell]] = {}
         """Window → its released cells."""
         self._bits = ReleaseBits(np.zeros((0, 0, 2), np.bool_))
 
-    def manifest(self, windows: Sequence[Window]) -> tuple[str, dict[int, str]]:
+    def manifest(self, windows: Sequence[Window], batch: int = 0) -> tuple[str, dict[int, str]]:
         read = hashlib.sha256(repr([(w.start, w.stop) for w in windows]).encode()).hexdigest()
         return read, dict.fromkeys((self._number, (self._number + 1) % NODES), read)
 
-    async def link(self, engines: ShardEngines) -> None:
+    async def link(self, engines: ShardEngines, batch: int = 0) -> None:
         self.linkage = engines.main.wire.attempt.hex()
+
+    @property
+    def batches(self) -> int:
+        return 1 if self.linkage else 0
+
+    def resume(self, linkage: str, linked: Mapping[int, object]) -> None:
+        self.linkage = linkage
 
     @property
     def linked(self) -> Mapping[int, object]:  # type: ignore[override]
         return {}
+
+    @property
+    def totals(self) -> tuple[str, ...]:
+        return ()
+
+    def left(self, windows: Sequence[Window]) -> list[Portion]:
+        return []
 
     async def extend(self, engines: ShardEngines, windows: Sequence[Window]) -> None:
         """Panes were aligned as they came."""

@@ -100,11 +100,13 @@ class MadeUpStore:
     def __init__(self, terms: Terms, number: int, rows: int) -> None:
         self._terms, self._number, self._rows = terms, number, rows
 
-    def register(self, party: str, _shard: int) -> Words:
+    def register(self, party: str, _shard: int, _batch: int) -> Words:
         """(2, rows) components of the link keys."""
         return held(self._patients(party), self._number, f"{party} register", xor=True)
 
-    def panes(self, party: str, _shard: int, panes: range, columns: Sequence[str], _edition: int = 0) -> Words:
+    def panes(
+        self, party: str, _shard: int, panes: range, columns: Sequence[str], _edition: int, _batches: int
+    ) -> Words:
         """(2, panes, columns, rows), as ShareStore has them."""
         patients = self._patients(party)
         found = np.empty((2, len(panes), len(columns), self._rows), np.uint64)

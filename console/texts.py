@@ -231,6 +231,10 @@ TEXTS: Final[dict[str, Text]] = {
     "outcome": Text(en="Outcome", nl="Uitkomst"),
     "total": Text(en="Total", nl="Totaal"),
     "linkage": Text(en="linkage, no window", nl="koppeling, geen venster"),
+    "linkage_batch": Text(
+        en="linkage, new patients of batch {batch}, no window",
+        nl="koppeling, nieuwe patiënten van aanvulling {batch}, geen venster",
+    ),
     "window_count": Text(en="{first} – {last} ({count})", nl="{first} – {last} ({count})"),
     "no_runs": Text(en="No run yet.", nl="Nog geen run."),
     # Events

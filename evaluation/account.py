@@ -40,6 +40,8 @@ class _RunAccount:
     id: str
     windows: tuple[int, ...]
     kpis: frozenset[str]
+    batch: int
+    """Of a linkage."""
     done: dict[int, Done] = field(default_factory=dict)
 
 
@@ -59,12 +61,13 @@ class Account:
         self._scheduled = range(len(self._lattice.scheduled))
         self._expected = frozenset(self._scheduled) | {w.index for w in self._lattice.full}
         """Windows that run by themselves, in every edition."""
-        self._most_runs = 2 * len(self._expected) + sum(r.runs for r in terms.draft.requesters)
+        linkages = len(terms.draft.batch_edges)
+        self._most_runs = linkages + 2 * len(self._expected) + sum(r.runs for r in terms.draft.requesters)
         """Runs that one node is believed to have done: more is a flood."""
         self._kpis = frozenset(p.kpi for p in terms.plans)
         self._mine = self._kpis.intersection(next(r.kpis for r in terms.draft.recipients if r.name == recipient))
-        self._runs: dict[tuple[str, tuple[int, ...], frozenset[str]], _RunAccount] = {}
-        """By run, windows and KPIs, so that nobody can claim a run for others before the rest has spoken."""
+        self._runs: dict[tuple[str, tuple[int, ...], frozenset[str], int], _RunAccount] = {}
+        """By run, windows, KPIs and batch, so that nobody can claim a run for others before the rest has spoken."""
         self._answers, self._timetable = Answers(), Timetable(terms)
         self._refusals: dict[tuple[object, ...], _RefusalAccount] = {}
         self._refused_windows: dict[int, set[int]] = {}
@@ -218,7 +221,7 @@ class Account:
         if not self._kpis.issuperset(record.kpis):
             return
         kpis = frozenset(record.kpis) or self._kpis
-        key = (record.run, record.windows, kpis)
+        key = (record.run, record.windows, kpis, record.batch)
         if key not in self._runs and sum(record.node in r.done for r in self._runs.values()) > self._most_runs:
             return
         run = self._runs.setdefault(key, _RunAccount(*key))
@@ -370,6 +373,7 @@ class Account:
             yield Run(
                 id=run.id, windows=tuple(self._dates(self._window(w)) for w in run.windows),
                 revision=max(map(self._lattice.edition, run.windows), default=0),
+                batch=run.batch,
                 outcome="linked" if not run.windows else "released" if released else "suppressed",
                 seconds={p: round(max(d.seconds.get(p, 0) for d in run.done.values()), 3) for p in phases},
             )

@@ -1,11 +1,8 @@
 """What a run computes on shares, phase by phase; the gate around it is evaluation.run's business.
 
-State that outlives a run: the linkage, and running totals over panes. If an attempt fails while it adds panes, the
-totals are dropped and rebuilt from the share store, so that a half-added pane can never count. It may fail at one
-node and not at another: so nodes compare `totals` before every run, and all begin again when they differ.
+State that outlives a run: the linkage, and running totals over panes (evaluation.totals).
 """
 
-import gc
 import hashlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.results import AlertShares, KpiShares, ReleasedCell
+from evaluation.totals import PaneTotals, Portion, array_rows
 from mpc.aes import RoundKeys, draw_key, expand_key
 from mpc.changes import changed
 from mpc.disclosure import atom_ranges, judge, opened
 from mpc.engine import Engine
-from mpc.linkage import Columns, LinkedShard, align, link, repeatable
+from mpc.linkage import LinkedShard, extend, link, repeatable
 from mpc.moments import capped, cell_statistics, incomplete
 from mpc.share import Bits, Share, Words
 from mpc.statistics import VALUES_AT_ONCE as WINDOW_VALUES
-from mpc.statistics import VALUES_PER_STEP, ShardStatistics
 from mpc.tail import AlertBatch, CellBatch, alert_states, estimate
 from mpc.wire import Wire
 from mpc.workers import ShardEngines, Workers, together
@@ -34,8 +31,6 @@ from policy.plan import Plan
 from policy.window import Window
 from streams.store import ShareStore
 
-VALUES_AT_ONCE = 1 << 21
-"""Values aligned at once, unless one pane has more: 32 MiB of both components."""
 TAIL_SECONDS = 120.0
 
 ShardProgram = Callable[[int, int, Engine], Coroutine[Any, Any, tuple[Words, ...]]]
@@ -82,37 +77,29 @@ class Computation:
             workers: threads that compute for shards; None: everything is done where it is asked for.
         """
         self._terms, self._plans, self._store, self._number = terms, tuple(plans), store, number
-        self._noise_key, self._folder, self._workers = noise_key, folder, workers or Workers()
-        draft = terms.draft
-        self._atoms = draft.lattice.atoms
-        needed = frozenset(c.name for plan in plans for c in plan.columns)
-        read = {
-            position: [c for m in draft.party_measures(party.name) for c in m.columns if c in needed]
-            for position, party in enumerate(draft.parties)
-        }
-        self._read = {position: names for position, names in read.items() if names}
-        """Party's position → its shared columns that a plan needs, in the agreement's order; no party without any."""
+        self._noise_key, self._workers = noise_key, workers or Workers()
+        self._atoms = terms.draft.lattice.atoms
         self._linked: dict[int, LinkedShard] = {}
-        self._statistics: dict[int, dict[int, ShardStatistics]] = {}
-        """Edition → shard → its running totals."""
+        self._totals = PaneTotals(terms, self._plans, store, folder)
         self.linkage = ""
         """The attempt of which this node keeps the linkage, hexadecimal; empty before."""
-        self.totals = ""
-        """A digest of the attempts that made the running totals, equal at nodes whose totals belong together."""
 
     def engines(self, wire: Wire) -> ShardEngines:
         """The engines of one attempt."""
         return ShardEngines(wire, self._workers)
 
-    def manifest(self, windows: Sequence[Window]) -> tuple[str, dict[int, str]]:
+    def manifest(self, windows: Sequence[Window], batch: int = 0) -> tuple[str, dict[int, str]]:
         """What a run reads: a digest of the batch ids and of what is erased in them, and one of the commitments per
         component held here.
 
         Commitments are salted, so a digest tells a node that lacks the component nothing. Without windows: the
-        registers.
+        registers, up to the batch that is linked.
         """
-        panes = range(min(w.start for w in windows), max(w.stop for w in windows)) if windows else None
-        batches = self._store.commitments(panes, self._edition(windows) if windows else 0)
+        if windows:
+            panes = range(min(w.start for w in windows), max(w.stop for w in windows))
+            batches = self._store.commitments(panes, self._edition(windows))
+        else:
+            batches = self._store.commitments(None, batches=batch + 1)
         digest = hashlib.sha256(self._store.erased_digest.encode())
         components = {c: hashlib.sha256() for c in (self._number, (self._number + 1) % NODES)}
         for batch_id in sorted(batches):
@@ -121,119 +108,99 @@ class Computation:
                 components[component].update(commitment)
         return digest.hexdigest(), {c: h.hexdigest() for c, h in components.items()}
 
-    async def link(self, engines: ShardEngines) -> None:
-        """Link every shard under one AES key drawn for this attempt.
+    async def link(self, engines: ShardEngines, batch: int = 0) -> None:
+        """Link a batch of every shard's registers: the first under one AES key drawn for this attempt, later ones under
+        the same key.
+
+        Args:
+            engines: of the attempt.
+            batch: as many as are linked, or 0 to begin anew.
 
         Raises:
             mpc.linkage.LinkageError: a register repeats a patient.
             policy.errors.PlanError: with so many patients a plan could leave its arithmetic bounds.
             MpcError: see mpc.errors.
         """
-        keys = await expand_key(engines.main, draw_key(engines.main))
-        parties = [party.name for party in self._terms.draft.parties]
+        key = self._linked[0].key if batch else draw_key(engines.main)
+        keys = await expand_key(engines.main, key)
         slots = {
-            shard: sum(self._store.register(party, shard).shape[1] for party in parties)
+            shard: sum(register.parts.shape[1] for register in self._registers(shard, batch))
             for shard in range(self._terms.draft.shards)
         }
         linked: dict[int, LinkedShard] = {}
         for shards in together(slots):
-            linked |= await engines.each({shard: partial(self._link, shard, keys) for shard in shards})
-        self.resume(engines.main.wire.attempt.hex(), linked)
+            linked |= await engines.each({shard: partial(self._link, shard, batch, keys) for shard in shards})
+        patients = _patients(linked)
         for plan in self._plans:
-            plan.check_bounds(self.patients, self._terms.draft.lattice.largest)
+            plan.check_bounds(patients, self._terms.draft.lattice.largest)
         for alert in self._terms.draft.alerts:
             plan = next(p for p in self._terms.plans if p.kpi == alert.kpi)
-            alert.check_bounds(plan, self.patients, self._terms.draft.lattice.longest_scheduled)
+            alert.check_bounds(plan, patients, self._terms.draft.lattice.longest_scheduled)
+        self.resume(engines.main.wire.attempt.hex(), linked)
 
-    def _link(self, shard: int, keys: RoundKeys, engine: Engine) -> Coroutine[Any, Any, LinkedShard]:
+    def _link(self, shard: int, batch: int, keys: RoundKeys, engine: Engine) -> Coroutine[Any, Any, LinkedShard]:
         """One shard's program."""
-        registers = [Bits(self._store.register(party.name, shard)) for party in self._terms.draft.parties]
-        return link(
-            engine, keys, registers, self._terms.draft.linkage.dummies,
-            repeatable(self._noise_key, f"dummies {self._terms.hash} {shard}".encode()),
-        )
+        registers, dummies = self._registers(shard, batch), self._terms.draft.linkage.dummies
+        name = f"dummies {self._terms.hash} {shard}" + (f" {batch}" if batch else "")
+        noise = repeatable(self._noise_key, name.encode())
+        if batch:
+            return extend(engine, keys, self._linked[shard], registers, dummies, noise)
+        return link(engine, keys, registers, dummies, noise)
+
+    def _registers(self, shard: int, batch: int) -> list[Bits]:
+        """Of each party the link keys of a batch's slots."""
+        return [Bits(self._store.register(party.name, shard, batch)) for party in self._terms.draft.parties]
 
     @property
     def linked(self) -> Mapping[int, LinkedShard]:
         """Shard → its linkage; kept from one start of the process to the next."""
         return self._linked
 
+    @property
+    def batches(self) -> int:
+        """Batches of the registers that are linked."""
+        return min((len(found.segments) for found in self._linked.values()), default=0)
+
     def resume(self, linkage: str, linked: Mapping[int, LinkedShard]) -> None:
-        """Go on with a linkage made before, in the attempt `linkage`; with "" and none, be unlinked."""
+        """Go on with a linkage made before, in the attempt `linkage`; with "" and none, be unlinked.
+
+        Running totals stay as long as it is of the same epoch: batches append rows, and totals have those of settled
+        batches alone.
+        """
+        if {s: found.key for s, found in linked.items()} != {s: found.key for s, found in self._linked.items()}:
+            self.forget_totals()
         self._linked, self.linkage = dict(linked), linkage
-        self.forget_totals()
 
     async def extend(self, engines: ShardEngines, windows: Sequence[Window]) -> None:
         """Bring the running totals of all shards up to the windows' end; a full edition needs the first one's too."""
-        stop, last = max(w.stop for w in windows), self._edition(windows)
-        if not self._statistics:
-            gc.collect()  # tracebacks of an attempt that failed hold its arrays in circles
-        try:
-            for edition in range(last + 1):
-                statistics = self._statistics.setdefault(edition, {})
-                for shard, linked in self._linked.items():
-                    if shard not in statistics:
-                        statistics[shard] = ShardStatistics(self._plans, self._atoms, linked.linked, self._folder)
-                await self._extend_edition(engines, edition, stop)
-        except BaseException:
-            self.forget_totals()
-            raise
-        attempt = engines.main.wire.attempt.hex()
-        self.totals = hashlib.sha256(f"{self.totals} {attempt} {last} {stop}".encode()).hexdigest()
+        while self.left(windows):
+            await self.add(engines, windows)
+        self._totals.grow(self._linked)
+
+    def left(self, windows: Sequence[Window]) -> list[Portion]:
+        """What is left to add before the windows' totals are complete; equal at nodes whose `totals` are."""
+        return self._totals.left(self._linked, max(w.stop for w in windows), self._edition(windows))
+
+    async def add(self, engines: ShardEngines, windows: Sequence[Window]) -> None:
+        """Add the first portion that is left."""
+        await self._totals.add(engines, self._linked, self.left(windows)[0])
+
+    @property
+    def totals(self) -> tuple[str, ...]:
+        """Marks of the running totals; see evaluation.totals."""
+        return self._totals.marks
+
+    def go_back(self, mark: str) -> None:
+        """To what the totals were at one of `totals`, or to none."""
+        self._totals.go_back(mark)
+
+    def forget_totals(self) -> None:
+        """Begin again at the first pane."""
+        self._totals.forget()
 
     def _edition(self, windows: Sequence[Window]) -> int:
         """Of the windows of one run, which is the same for all of them."""
         return max(self._terms.draft.lattice.edition(w.index) for w in windows)
-
-    def forget_totals(self) -> None:
-        """Begin again at the first pane: after half an attempt, or when the nodes' totals do not belong together."""
-        for each in [shard for edition in self._statistics.values() for shard in edition.values()]:
-            each.close()
-        self._statistics, self.totals = {}, ""
-
-    async def _extend_edition(self, engines: ShardEngines, edition: int, stop: int) -> None:
-        """Add panes to all shards, which are equally far."""
-        statistics = self._statistics[edition]
-        for shards in together(self._rows):
-            pane = sum(self._linked[s].rows[at] * len(names) for s in shards for at, names in self._read.items())
-            for first, last in self._steps(statistics[shards[0]].next_pane, stop, VALUES_AT_ONCE // max(pane, 1)):
-                await engines.each({
-                    shard: partial(
-                        self._add, statistics[shard], self._columns(shard, range(first, last), edition), first,
-                        VALUES_PER_STEP // len(shards),
-                    )
-                    for shard in shards
-                })
-
-    def _columns(self, shard: int, panes: range, edition: int) -> list[Columns]:
-        """What the store has of each party, in the order of `self._read`."""
-        return [Columns(self._linked[shard], at, self._stored(shard, at, panes, edition)) for at in self._read]
-
-    async def _add(
-        self, statistics: ShardStatistics, columns: Sequence[Columns], first: int, at_once: int, engine: Engine
-    ) -> None:
-        """One shard's program: bring panes into linked order and add them to its totals."""
-        aligned: dict[str, Share] = {}
-        for names, values in zip(self._read.values(), await align(engine, columns), strict=True):
-            table = values.reshape(len(values) // len(names), len(names), statistics.linked)
-            aligned |= {name: table[:, place] for place, name in enumerate(names)}
-        await statistics.add_panes(engine, first, aligned, at_once)
-
-    def _stored(self, shard: int, position: int, panes: range, edition: int) -> Share:
-        """(panes · columns, slots) of one party's columns, as they are in the store."""
-        party = self._terms.draft.parties[position].name
-        stored = self._store.panes(party, shard, panes, self._read[position], edition)
-        return Share(stored.reshape(2, -1, stored.shape[-1]))
-
-    def _steps(self, first: int, stop: int, chunk: int) -> list[tuple[int, int]]:
-        """Ranges of about `chunk` panes that end where atoms do."""
-        ends = [b for a, b in self._atoms if first < b <= stop]
-        steps, begin = [], first
-        for place, end in enumerate(ends):
-            if place + 1 == len(ends) or ends[place + 1] - begin > chunk:
-                steps.append((begin, end))
-                begin = end
-        return steps
 
     async def opened(self, engines: ShardEngines, judged: Share) -> ReleaseBits:
         """Open what `judge` decided."""
@@ -243,7 +210,7 @@ class Computation:
         """Decide on shares what may come out of the run's plans and windows: (plans, windows, 2), opened by nobody."""
         draft, edition = self._terms.draft, self._edition(windows)
         counts = [
-            _total([statistics.contributors(plan) for statistics in self._statistics[edition].values()])
+            _total([statistics.contributors(plan) for statistics in self._totals.of(edition).values()])
             for plan in plans
         ]
         cancelling = {
@@ -265,7 +232,7 @@ class Computation:
         async def program(shard: int, at_once: int, engine: Engine) -> tuple[Words]:
             shape = (2, len(self._atoms), plan.counted_cells, len(plan.arms), 1 + bool(plan.outcome))
             found = np.zeros(shape, np.uint64)
-            editions = (self._statistics[edition][shard].windows(plan, spans, at_once) for edition in (0, 1))
+            editions = (self._totals.of(edition)[shard].windows(plan, spans, at_once) for edition in (0, 1))
             for (place, before), (_, after) in zip(*editions, strict=True):
                 found[:, atoms[place]] += (await changed(engine, plan, before, after)).parts
             return (found,)
@@ -275,7 +242,7 @@ class Computation:
 
     async def _incomplete(self, engines: ShardEngines, plan: Plan, windows: Sequence[Window]) -> Share:
         """(windows, counted cells, 1, 1) patients of all shards who did not do all that was due in a window."""
-        statistics, spans = self._statistics[self._edition(windows)], [(w.start, w.stop) for w in windows]
+        statistics, spans = self._totals.of(self._edition(windows)), [(w.start, w.stop) for w in windows]
 
         async def program(shard: int, at_once: int, engine: Engine) -> tuple[Words]:
             found = np.zeros((2, len(windows), plan.counted_cells, 1, 1), np.uint64)
@@ -289,7 +256,7 @@ class Computation:
     async def _added(self, engines: ShardEngines, program: ShardProgram) -> tuple[Words, ...]:
         """Run a program (shard, values at once, engine) for every shard and add up what it finds."""
         found: list[tuple[Words, ...]] = []
-        for shards in together(self._rows):
+        for shards in together(array_rows(self._linked)):
             at_once = WINDOW_VALUES // len(shards)
             each = await engines.each({shard: partial(program, shard, at_once) for shard in shards})
             found += each.values()
@@ -355,23 +322,18 @@ class Computation:
     def _sums(self, plan: Plan, stratum: int, windows: Sequence[Window]) -> NDArray[np.uint64]:
         """(2, windows, q) sums over the patients of all shards."""
         panes = [(w.start, w.stop) for w in windows]
-        return _total([each.sums(plan, stratum, panes) for each in self._statistics[0].values()]).parts
-
-    @property
-    def _rows(self) -> dict[int, int]:
-        """Shard → rows of its largest register, or linked ones if these are more: what bounds its arrays."""
-        return {shard: max(linked.linked, *linked.rows) for shard, linked in self._linked.items()}
+        return _total([each.sums(plan, stratum, panes) for each in self._totals.of(0).values()]).parts
 
     @property
     def patients(self) -> int:
         """Most patients that any sum runs over: the linked rows of all shards, at least 1."""
-        return max(1, sum(linked.linked for linked in self._linked.values()))
+        return _patients(self._linked)
 
     async def _moments(
         self, engines: ShardEngines, plan: Plan, windows: Sequence[Window], kept: Sequence[tuple[int, int]]
     ) -> tuple[Words, ...]:
         """Sums (2, cells, q) and second moments (2, cells, q, q) of the released cells, all shards together."""
-        statistics = self._statistics[self._edition(windows)]
+        statistics = self._totals.of(self._edition(windows))
         quantities, strata = len(plan.quantities), len(plan.strata)
         shown = list(dict.fromkeys(w for w, _ in kept))
         spans = [(windows[w].start, windows[w].stop) for w in shown]
@@ -391,6 +353,10 @@ class Computation:
             return sums, gram
 
         return await self._added(engines, program)
+
+
+def _patients(linked: Mapping[int, LinkedShard]) -> int:
+    return max(1, sum(found.linked for found in linked.values()))
 
 
 def _total(shares: Sequence[Share]) -> Share:

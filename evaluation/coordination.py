@@ -3,7 +3,8 @@
 All messages go over the attempt's authenticated channel, are canonical JSON of bounded size, and carry no share.
 Rounds: `ready` (what could each do next), `stance` (what each would run, over which data), then a `verdict` before
 every phase, so that one node's refusal stops all three before anything is opened; in the end `sealed`: the outcome is
-durable here.
+durable here. Where running totals differ, nodes tell each other at which mark they went back to; where many panes are
+to be added before a run, what is `added` after each portion.
 """
 
 import hashlib
@@ -11,10 +12,12 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from evaluation.totals import MARKS
 from mpc.errors import ProtocolError
 from mpc.wire import Wire
 from policy.agreement import MAX_SHARDS, NODES
 from policy.canonical import canonical_bytes
+from policy.growth import MAX_BATCHES
 from streams.erasure import MAX_LISTS
 
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -42,9 +45,9 @@ class Ready(Message):
     ledger: Hex32
     """A digest of the runs that are settled here."""
     linkage: Attempted = ""
-    """The attempt that linked."""
-    registers: bool
-    """Whether it could link."""
+    """The attempt that linked, the last batch if there were several."""
+    batches: int = Field(ge=0, le=MAX_BATCHES)
+    """Leading batches of the registers that are complete here, and could be linked."""
     panes: int = Field(ge=0)
     """Leading panes that are complete here."""
     mature: int = Field(default=0, ge=0)
@@ -80,13 +83,15 @@ class Stance(Message):
     block_number: int
     block_hash: str
     linkage: str = ""
-    """The attempt of which this node keeps the linkage."""
+    """The attempt of which this node keeps the linkage; empty where it is made from the beginning."""
+    batch: int = Field(default=0, ge=0, lt=MAX_BATCHES)
+    """Without windows: the batch of the registers that is linked."""
     place: Attempted = ""
     """The place that is reserved for the next run, at this block; empty if none is, or this node wants none."""
     bound: Attempted = ""
     """The manifest to which that place is bound here already."""
-    totals: str = ""
-    """A digest of the attempts that made its running totals; where nodes differ, all begin these again."""
+    totals: tuple[Hex32, ...] = Field(default=(), max_length=MARKS)
+    """The last marks of its running totals; where nodes differ, all go back to the last one that they share."""
 
 
 class Verdict(Message):
@@ -94,6 +99,21 @@ class Verdict(Message):
 
     phase: str = Field(max_length=40)
     rule: str | None = Field(default=None, pattern=r"^[a-z][a-z-]{0,39}$")
+
+
+class WentBack(Message):
+    """Where nodes' running totals differed: the mark at which this node's are now."""
+
+    mark: Attempted
+
+
+class Added(Message):
+    """A portion of panes is in the running totals."""
+
+    left: int = Field(ge=0)
+    """Portions that the run still needs."""
+    enough: bool
+    """Whether this node leaves them to another attempt, since this one has used up its time or messages."""
 
 
 class Sealed(Message):
@@ -163,7 +183,7 @@ def disagreement(stances: list[Stance]) -> tuple[str, str, str] | None:
         ("same-windows", [s.windows for s in stances]),
         ("same-plans", [s.plans for s in stances]),
         ("same-batches", [s.batches for s in stances]),
-        ("same-linkage", [s.linkage for s in stances]),
+        ("same-linkage", [(s.linkage, s.batch) for s in stances]),
         ("heads-agree", [(s.block_number, s.block_hash) for s in stances]),
     ):
         if len(set(values)) != 1:
@@ -176,6 +196,12 @@ def disagreement(stances: list[Stance]) -> tuple[str, str, str] | None:
         if len(held) != 1:
             return "commitments-equal", f"the holders of component {component} differ", "equal at both holders"
     return None
+
+
+def shared_mark(stances: list[Stance]) -> str:
+    """The last mark of running totals that all three nodes have; empty if there is none."""
+    first, *others = stances
+    return next((mark for mark in reversed(first.totals) if all(mark in s.totals for s in others)), "")
 
 
 def run_id(agreement: str, stances: list[Stance]) -> str:

@@ -22,10 +22,11 @@ from evaluation.coordination import Council, Ready, Sealed
 from evaluation.erasing import Erasing
 from evaluation.errors import Apart
 from evaluation.expected import Expected
+from evaluation.growing import panes_of
 from evaluation.intake import Asked, Intake
 from evaluation.merkle import merkle_root
 from evaluation.records import Skipped
-from evaluation.run import NodeRun, Outcome, RunRefused
+from evaluation.run import ADDING_SECONDS, NodeRun, Outcome, RunRefused
 from evaluation.state import NodeState, Prepared
 from evaluation.status import StatusLine
 from mpc.errors import ProtocolError
@@ -49,7 +50,7 @@ class Inputs(Protocol):
     """What has arrived at a node."""
 
     @property
-    def registers_complete(self) -> bool: ...
+    def batches_complete(self) -> int: ...
     @property
     def complete_panes(self) -> int: ...
     @property
@@ -80,6 +81,8 @@ class Desk:
     """Of an agreement with erasure."""
     stopped: RunRefused | None = None
     """Why scheduled windows run no longer."""
+    adding_seconds: float = ADDING_SECONDS
+    """After so long an attempt begins no further portion of panes."""
 
     def __post_init__(self) -> None:
         self.answering = Answering(self.terms, self.number, self.state, self.intake, self.outlets, self.status)
@@ -91,12 +94,9 @@ class Desk:
         """Go on with the linkage that was kept.
 
         Raises:
-            ConfigError: it was settled and is gone.
+            ConfigError: it is gone.
         """
-        attempt, linked = self.state.linkage()
-        prepared = self.state.prepared
-        if attempt and attempt in {self.state.ledger.linkage, "" if prepared is None else prepared.attempt}:
-            self.computation.resume(attempt, linked)
+        self.computation.resume(*self.state.linkage())
 
     @property
     def has_work(self) -> bool:
@@ -105,9 +105,11 @@ class Desk:
             return True
         if self.stopped is not None:
             return False
-        if not self.state.ledger.linkage:
-            return self.inputs.registers_complete
-        return bool(self._due(self.inputs.complete_panes, self.inputs.mature_panes))
+        here = self.inputs.batches_complete
+        if self.computation.linkage != self.state.ledger.linkage:
+            return True
+        panes, mature = (min(self._panes_of(here), p) for p in (self.inputs.complete_panes, self.inputs.mature_panes))
+        return bool(self._due(panes, mature)) or self._next_batch(self.computation.batches, here) is not None
 
     @property
     def over(self) -> bool:
@@ -138,7 +140,9 @@ class Desk:
                 await self._settle(council)
                 return True
         elif not self.state.settled:
-            self._drop()
+            self.state.drop()
+        if self.computation.linkage != self.state.ledger.linkage:
+            self.computation.resume(*self.state.linkage())
         if len({r.ledger for r in ready}) != 1:
             raise Apart(
                 "the nodes remember different runs: one lost its state folder or has another's. Restore that folder."
@@ -148,24 +152,28 @@ class Desk:
         linked = ready[0].linkage != "" and len({r.linkage for r in ready}) == 1
         run = NodeRun(
             self.terms, self.chain, self.registry, self.computation, self.signing_key, self.status, wire, council, head,
-            self.advance, closed=self.state.ledger.closed,
+            self.advance, self.state.ledger.closed, self.adding_seconds,
         )
-        panes, mature = min(r.panes for r in ready), min(r.mature for r in ready)
+        here = min(r.batches for r in ready)
+        panes, mature = (
+            min(self._panes_of(here), *told) for told in ([r.panes for r in ready], [r.mature for r in ready])
+        )
         await self.answering.catch_up(max(r.handled for r in ready))
         queue = self.intake.waiting(min(r.requests for r in ready))
         due = self._due(panes, mature) if all(r.open for r in ready) else ()
         if self.erasing is not None and await self.erasing.level(council, ready, self._earliest(due, mature)):
             return True
-        if queue and not (due and linked and any(r.asked_last for r in ready)):
-            return await self._serve(run, queue, panes, linked=linked)
+        known = self.computation.batches if linked else 0
+        due = tuple(w for w in due if w.stop <= self._panes_of(known))
+        batch = None if due else self._next_batch(known, here)
+        if queue and not (linked and (due or batch is not None) and any(r.asked_last for r in ready)):
+            return await self._serve(run, queue, panes, known)
         if not all(r.open for r in ready):
             await self._look_why()
             return False
-        if not linked:
-            return all(r.registers for r in ready) and await self._scheduled(run, self.plans, (), ())
         if due:
             return await self._scheduled(run, self._missing(due[0]), due, queue)
-        return False
+        return batch is not None and await self._scheduled(run, self.plans, (), (), batch)
 
     async def publish(self) -> None:
         """Send what the last settled run left, until it is known to have arrived; the attestation first."""
@@ -208,7 +216,7 @@ class Desk:
         return Ready(
             head=head, attempt=ledger.attempt if state.prepared is None else state.prepared.attempt,
             settled=state.settled, ledger=state.digest, linkage=ledger.linkage,
-            registers=self.inputs.registers_complete, panes=self.inputs.complete_panes,
+            batches=self.inputs.batches_complete, panes=self.inputs.complete_panes,
             mature=self.inputs.mature_panes, open=self.stopped is None,
             requests=self.intake.read, handled=ledger.handled, asked_last=ledger.asked_last,
             places=ledger.places, lists=() if self.erasing is None else self.erasing.stands(),
@@ -232,6 +240,18 @@ class Desk:
                 break
             found.append(window)
         return tuple(found)
+
+    def _panes_of(self, batches: int) -> int:
+        """Leading panes that need none but the first batches of the registers."""
+        draft = self.terms.draft
+        return panes_of(draft.batch_edges, batches, draft.panes.count)
+
+    def _next_batch(self, linked: int, here: int) -> int | None:
+        """The batch of the registers to be linked next, if it is here and a window that has not ended needs it."""
+        if here <= linked:
+            return None
+        left = (*self.terms.draft.lattice.scheduled[self.expected.following() :], *self._revisable())
+        return linked if not linked or any(w.stop > self._panes_of(linked) for w in left) else None
 
     @property
     def _erases(self) -> bool:
@@ -270,22 +290,22 @@ class Desk:
         hashes = [bytes.fromhex(h) for answer in answers for h in answer.hashes]
         self.state.settle(merkle_root(hashes).hex() if hashes and self.number == 0 else None)
 
-    def _drop(self) -> None:
-        self.state.drop()
-        if self.computation.linkage != self.state.ledger.linkage:
-            self.computation.resume("", {})
-
     async def perform(
-        self, run: NodeRun, plans: Sequence[Plan], windows: Sequence[Window], extras: Extras
-    ) -> Outcome:
-        """Run, keep the outcome, and settle it; without windows: link.
+        self, run: NodeRun, plans: Sequence[Plan], windows: Sequence[Window], extras: Extras, batch: int = 0
+    ) -> Outcome | None:
+        """Run, keep the outcome, and settle it; without windows: link a batch of the registers.
+
+        Returns:
+            None where the run is left to the next attempt, see NodeRun.windows.
 
         Raises:
             RunRefused: by a rule.
             MpcError, ChainError: see there; what is prepared here by then stays.
         """
         attempt = run.wire.attempt.hex()
-        outcome = await (run.windows(plans, windows) if windows else run.link(plans))
+        outcome = await (run.windows(plans, windows) if windows else run.link(plans, batch))
+        if outcome is None:
+            return None
         if not windows:
             self.state.keep_linkage(attempt, self.computation.linked)
         due_at, late = self.expected.account(windows)
@@ -302,21 +322,21 @@ class Desk:
         return outcome
 
     async def _scheduled(
-        self, run: NodeRun, plans: Sequence[Plan], windows: tuple[Window, ...], queue: tuple[Asked, ...]
+        self, run: NodeRun, plans: Sequence[Plan], windows: tuple[Window, ...], queue: tuple[Asked, ...], batch: int = 0
     ) -> bool:
-        """Link, or run scheduled windows; requests that wait for them join. A refusal ends the schedule."""
+        """Link a batch, or run scheduled windows; requests that wait for them join. A refusal ends the schedule."""
         extras = Extras()
         if windows and queue:
             facts = await read_facts(self.registry, self.chain, self.terms, "finalized")
             self.answering.join(extras, queue, facts, plans, windows)
         try:
-            await self.perform(run, plans, windows, extras)
+            await self.perform(run, plans, windows, extras, batch)
         except RunRefused as error:
             await self._stop(error)
         return True
 
-    async def _serve(self, run: NodeRun, queue: tuple[Asked, ...], panes: int, *, linked: bool) -> bool:
-        """Answer the request that waits longest, by a run if something of it never ran."""
+    async def _serve(self, run: NodeRun, queue: tuple[Asked, ...], panes: int, linked: int) -> bool:
+        """Answer the request that waits longest, by a run if something of it never ran; `linked`: batches."""
         asked = queue[0]
         demand, window = asked.demand, demanded_window(self.terms, asked.demand)
         facts = await read_facts(self.registry, self.chain, self.terms, "finalized")
@@ -327,14 +347,14 @@ class Desk:
             assert window is not None
             if not missing:
                 await self.answering.released(asked, window)
-            elif linked:
+            elif window.stop <= self._panes_of(linked):
                 extras = Extras(requester=demand.requester)
                 extras.answer(asked, self.answering.answer(asked, window, "run"))
                 self.answering.join(extras, queue[1:], facts, missing, (window,))
                 self.status.say("request", request=asked.digest, outcome="begun")
                 await self.perform(run, missing, (window,), extras)
             else:
-                await self.perform(run, self.plans, (), Extras())
+                await self.perform(run, self.plans, (), Extras(), linked)
         except RunRefused as error:
             await self.answering.refuse(asked, window, error)
         return True

@@ -147,6 +147,8 @@ class Run(Frozen):
     windows: tuple[DateWindow, ...] = ()
     revision: Count = 0
     """Of the windows; as in Release."""
+    batch: Count = 0
+    """Of a linkage: which batch of the parties' registers it linked; 0 is what they had on the linkage date."""
     outcome: Code
     seconds: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
     """Phase → seconds, in the order of the phases."""

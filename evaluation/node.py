@@ -124,6 +124,7 @@ class Node:
                 self._terms, self._plans, self._number, self._settings.chain, registry, self._computation,
                 self._inputs, self._signing, self._status, self._state, self._intake, self._expected, self._outlets,
                 self._settings.batch_windows, self._settings.live, erasing,
+                adding_seconds=self._settings.attempt_seconds / 2,
             )
             await self._admission(registry)
             addresses = [NodeAddress(n.endpoint, n.certificate) for n in self._terms.nodes]
@@ -162,7 +163,7 @@ class Node:
             ledger = self._state.ledger
             self._status.say(
                 "resumed", self._expected.following(), len(self._terms.draft.lattice.scheduled),
-                runs=len(ledger.runs), linked=bool(ledger.linkage), settled=self._state.settled,
+                runs=len(ledger.runs), linked=self._computation.batches, settled=self._state.settled,
             )
         self._outlets.resume(group)
 

@@ -16,6 +16,7 @@ from evaluation.document import Code, Count
 from evaluation.errors import Tampered
 from policy.agreement import MAX_SHARDS, Terms
 from policy.alert import MAX_ALERTS
+from policy.growth import MAX_BATCHES
 from policy.window import MAX_PANES
 
 MAX_RECORD_BYTES = 1 << 20
@@ -73,6 +74,8 @@ class Done(Record):
     """H(agreement, plans, windows, data) of a run that was authorised in advance; otherwise that is the run's id."""
     windows: tuple[int, ...]
     """Empty for a linkage run."""
+    batch: Annotated[int, Field(ge=0, lt=MAX_BATCHES)] = 0
+    """Of a linkage run: which batch of the registers' blocks it linked."""
     sequence: Count
     seconds: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
     suppressed: tuple[Suppressed, ...] = ()

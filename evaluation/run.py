@@ -6,7 +6,9 @@ Outputs are opened by nobody here; each recipient gets three sealed shares.
 
 A run whose place was reserved in advance (evaluation.advance) waits for no block. While the chain makes another's
 authorisation final, panes are added up and contributors compared with the minimum, on shares:
-nothing of a run is opened, and no output computed, before its authorisation is final at all three nodes.
+nothing of a run is opened, and no output computed, before its authorisation is final at all three nodes. Where many
+panes are left to add, as after a restart, all but the last portion are added before the run is authorised, over as many
+attempts as that takes.
 """
 
 import asyncio
@@ -23,12 +25,13 @@ from evaluation.advance import Advance, taken
 from evaluation.agreement import read_facts
 from evaluation.compute import Computation, ReleaseBits
 from evaluation.config import ChainSettings
-from evaluation.coordination import Council, PeerRefused, Stance, disagreement, run_id
+from evaluation.coordination import Added, Council, PeerRefused, Stance, WentBack, disagreement, run_id, shared_mark
 from evaluation.errors import EvaluationError
 from evaluation.records import Done, Suppressed
 from evaluation.results import AlertShares, KpiShares, ResultShares, seal_result
 from evaluation.status import StatusLine
-from mpc.wire import Wire
+from mpc.errors import ProtocolError
+from mpc.wire import MAX_MESSAGES, Wire
 from mpc.workers import ShardEngines
 from policy.agreement import NODES, Terms
 from policy.gate import Refusal, RunRequest, before, during
@@ -39,6 +42,10 @@ if TYPE_CHECKING:
     from policy.chain.registry import Registry
 
 SAME_BLOCK_SECONDS = 3.0
+ADDING_SECONDS = 450.0
+"""After so long an attempt begins no further portion of panes."""
+MOST_MESSAGES = MAX_MESSAGES // 2
+"""After so many, too: the others are for the run, and for the portion that is under way."""
 RULE_MINIMUM = "minimum-cohort"
 
 
@@ -86,35 +93,43 @@ class NodeRun:
     """Where a run over windows finds its authorisation, if it is there already."""
     closed: int = 0
     """Leading panes in which rows are erased."""
+    adding_seconds: float = ADDING_SECONDS
+    _begun: float = field(default_factory=time.monotonic)
     _seconds: dict[str, float] = field(default_factory=dict)
     _run: str | None = None
     _manifest: str = ""
     """What the run is: H(agreement, plans, windows, data)."""
     _spent: bool = False
     """Whether the place that was reserved for the next run is spent by this one."""
+    _batch: int = 0
+    """Of the registers, if that is linked."""
     _known: int | None = None
     """Its sequence number, if it is authorised already."""
     _request: RunRequest = field(default_factory=lambda: RunRequest(plan_hashes=(), windows=()))
 
-    async def link(self, plans: Sequence[Plan]) -> Outcome:
-        """Link all shards, for these plans.
+    async def link(self, plans: Sequence[Plan], batch: int = 0) -> Outcome:
+        """Link a batch of all shards' registers, for these plans; 0 begins anew.
 
         Raises:
             RunRefused: by a rule.
             MpcError, ChainError: see there.
         """
+        self._batch = batch
         await self._agree(plans, (), ())
         async with self._timed("authorise"):
-            sequence = await self._authorise(leader=0)
+            sequence = await self._authorise(leader=batch % NODES)
         engines = self.computation.engines(self.wire)
-        async with self._phase("link"):
-            await self.computation.link(engines)
+        async with self._phase("link", f", batch {batch} of the registers" if batch else ""):
+            await self.computation.link(engines, batch)
         return Outcome(self._done(plans, (), sequence), await self._attestation(engines, ()))
 
-    async def windows(self, plans: Sequence[Plan], windows: Sequence[Window]) -> Outcome:
+    async def windows(self, plans: Sequence[Plan], windows: Sequence[Window]) -> Outcome | None:
         """Run these plans over these windows of one edition, whose panes all three nodes have.
 
         Alerts are about scheduled windows; several of these follow each other.
+
+        Returns:
+            None if panes were added and others are left to the next attempt; nothing of the run is authorised then.
 
         Raises:
             RunRefused: by a rule.
@@ -125,6 +140,8 @@ class NodeRun:
         before = [w for w in draft.lattice.scheduled[:first] if w.start >= self.closed] if watching else []
         await self._agree(plans, windows, (*before, *windows))
         engines = self.computation.engines(self.wire)
+        if not await self._caught_up(engines, windows):
+            return None
         async with self._authorising(leader=first % NODES) as authorised:
             async with self._phase("aggregate"):
                 await self.computation.extend(engines, windows)
@@ -156,6 +173,35 @@ class NodeRun:
         )
         done = self._done(plans, windows, sequence, suppressed, tuple(a.alert for a in alerts))
         return Outcome(done, await self._attestation(engines, _hashes(sealed)), sealed, self._spent)
+
+    async def _caught_up(self, engines: ShardEngines, windows: Sequence[Window]) -> bool:
+        """Add panes until one portion at most is left; whether the run can go on in this attempt.
+
+        Every node has its own clock and count, but none goes on where another one has had enough.
+
+        Raises:
+            ProtocolError: a peer has other portions left.
+        """
+        left = self.computation.left(windows)
+        if len(left) < 2:
+            return True
+        async with self._phase("panes"):
+            while len(left) > 1:
+                added, *_ = left
+                await self.computation.add(engines, windows)
+                left = self.computation.left(windows)
+                edition = "added up again, as they were at their last maturity" if added.edition else "added up"
+                self.status.say("panes", added.stop, left[-1].stop, edition)
+                told = await self.council.exchange(Added(left=len(left), enough=self._had_enough))
+                if len({t.left for t in told}) != 1:
+                    raise ProtocolError(f"{[t.left for t in told]} portions of panes are left; expected equal numbers")
+                if any(t.enough for t in told):
+                    return False
+        return True
+
+    @property
+    def _had_enough(self) -> bool:
+        return time.monotonic() - self._begun > self.adding_seconds or self.wire.messages > MOST_MESSAGES
 
     async def _alerts(
         self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits, shown: int
@@ -196,12 +242,12 @@ class NodeRun:
         )
         async with self._timed("agree"):
             block, (place, bound) = await asyncio.gather(self.registry.block(self.head), self._place(windows))
-            batches, components = self.computation.manifest(read)
+            batches, components = self.computation.manifest(read, self._batch)
             stances = await self.council.exchange(Stance(
                 windows=tuple(w.index for w in windows), plans=self._request.plan_hashes, batches=batches,
                 components=components, block_number=block.number, block_hash=block.hash,
-                linkage=self.computation.linkage if windows else "",
-                totals=self.computation.totals if windows else "",
+                linkage=self.computation.linkage if windows or self._batch else "", batch=self._batch,
+                totals=self.computation.totals if windows else (),
                 place=place, bound=bound,
             ))
             differing = disagreement(stances)
@@ -209,7 +255,7 @@ class NodeRun:
                 rule, found, required = differing
                 await self.verdict("agree", Refusal(rule, found, required, "compare the nodes' records"))
             if len({s.totals for s in stances}) != 1:
-                self.computation.forget_totals()
+                await self._go_back(shared_mark(stances))
             self._manifest = run_id(self.terms.hash, stances)
             self._run, self._spent = taken(stances, self._manifest)
             self._known, facts, latest = await asyncio.gather(
@@ -218,6 +264,13 @@ class NodeRun:
             )
             refusals = before(self.terms, facts, replace(self._request, already_authorised=self._known is not None))
             await self.verdict("agree", refusals[0] if refusals else latest)
+
+    async def _go_back(self, mark: str) -> None:
+        """Have running totals that belong together: those at a mark that all three had, or none where one lost them."""
+        self.computation.go_back(mark)
+        told = await self.council.exchange(WentBack(mark="".join(self.computation.totals[-1:])))
+        if len({t.mark for t in told}) != 1:
+            self.computation.forget_totals()
 
     async def _place(self, windows: Sequence[Window]) -> tuple[str, str]:
         """See Advance.seen; linkage takes no place."""
@@ -260,10 +313,10 @@ class NodeRun:
         ))).hexdigest()
 
     @contextlib.asynccontextmanager
-    async def _phase(self, name: str) -> AsyncIterator[None]:
+    async def _phase(self, name: str, of: str = "") -> AsyncIterator[None]:
         """Enter a phase only if the agreement still holds at the newest block, at all three nodes."""
         async with self._timed(name):
-            self.status.say(name, detail=f"run {(self._run or '')[:8]}")
+            self.status.say(name, detail=f"run {(self._run or '')[:8]}{of}")
             await self.verdict(name, await self._latest())
             yield
 
@@ -314,7 +367,8 @@ class NodeRun:
         return Done(
             agreement=self.terms.hash, node=self.wire.number, run=self._run,
             manifest=self._manifest if self._manifest != self._run else "",
-            windows=tuple(w.index for w in windows), sequence=sequence, seconds=self._seconds, suppressed=suppressed,
+            windows=tuple(w.index for w in windows), batch=self._batch, sequence=sequence, seconds=self._seconds,
+            suppressed=suppressed,
             released=cells - len(suppressed), alerts=alerts, kpis=tuple(p.kpi for p in plans) if windows else (),
         )
 

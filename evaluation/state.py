@@ -6,7 +6,9 @@ that were lost in between compare what they have (evaluation.desk): a run that a
 without computing again, any other is dropped. What is settled is sent and attested again after a restart, until
 that is known to be done: readers take the first of each.
 
-Files, each replaced at once, mode 0600: `ledger.json`, `prepared.json`, `linkage`, `alive`. None holds an identifier.
+Files, each replaced at once, mode 0600: `ledger.json`, `prepared.json`, `linkage`, `linkage-next`, `alive`. None holds
+an identifier. A linkage lies under `linkage-next` until it is settled, so that a batch that is dropped leaves the
+linkage before in force.
 """
 
 import hashlib
@@ -16,7 +18,7 @@ import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
@@ -32,6 +34,7 @@ MAX_NONCES = 4_096
 """Requests remembered, so that a copy is ignored; forgotten ones would be answered from the ledger, at no cost."""
 _LINKAGE = b"winnow node linkage 1\n"
 _HEAD = struct.Struct("<I")
+_IN_FORCE, _NEXT = "linkage", "linkage-next"
 MODEL = TypeVar("MODEL", bound=BaseModel)
 
 
@@ -91,7 +94,7 @@ class Ledger(Stored):
     attempt: str = ""
     """The attempt that was settled last, linkage included."""
     linkage: str = ""
-    """The attempt that linked."""
+    """The attempt that linked, the last batch if there were several."""
     sent: bool = True
     """Whether what it left was sent."""
     attestations: dict[str, Attestation] = {}
@@ -132,6 +135,7 @@ class NodeState:
             )
         self._pairs: dict[Pair, str] = {}
         self._index()
+        self._put_linkage()
 
     @property
     def pairs(self) -> Mapping[Pair, str]:
@@ -188,6 +192,7 @@ class NodeState:
             asked_last=mine.requester is not None if mine.windows else ledger.asked_last,
             due={w: at for w, at in ledger.due.items() if w not in mine.windows},
         )
+        self._put_linkage()
         self._index()
 
     def answered(self, through: int, nonces: Mapping[str, str]) -> None:
@@ -206,37 +211,51 @@ class NodeState:
             return None
 
     def keep_linkage(self, attempt: str, linked: Mapping[int, LinkedShard]) -> None:
-        """Keep the linkage made in an attempt."""
+        """Keep the linkage made in an attempt that is not settled yet, beside the one in force."""
         stored = {shard: found.to_bytes() for shard, found in sorted(linked.items())}
         head = json.dumps({"attempt": attempt, "bytes": {s: len(b) for s, b in stored.items()}}).encode()
-        self._write("linkage", b"".join((_LINKAGE, _HEAD.pack(len(head)), head, *stored.values())))
+        self._write(_NEXT, b"".join((_LINKAGE, _HEAD.pack(len(head)), head, *stored.values())))
 
     def linkage(self) -> tuple[str, dict[int, LinkedShard]]:
-        """The attempt that linked, and every shard's linkage; ("", {}) if none is kept.
+        """The linkage to go on with: the attempt that made it, and every shard's; ("", {}) if there is none.
+
+        That is the prepared one, which may still be dropped, else the one that is settled.
 
         Raises:
-            ConfigError: the file is damaged, or was settled and is gone.
+            ConfigError: the file is damaged or gone.
         """
-        path = self._folder / "linkage"
-        if not path.exists():
-            if self.ledger.linkage:
-                raise ConfigError(f"{path} is gone, and this node's runs stand on it. Restore the folder of this node.")
+        prepared = None if self.settled else self.prepared
+        wanted = self.ledger.linkage if prepared is None or prepared.windows else prepared.attempt
+        if not wanted:
             return "", {}
+        reason = "is gone"
+        for name in (_NEXT, _IN_FORCE):
+            path = self._folder / name
+            try:
+                with path.open("rb") as file:
+                    attempt, lengths = _linkage_head(file)
+                    if attempt == wanted:
+                        return attempt, {
+                            int(shard): LinkedShard.from_bytes(file.read(length)) for shard, length in lengths.items()
+                        }
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, LinkageError) as error:
+                reason = f"cannot be read: {error}"
+        path = self._folder / _IN_FORCE
+        raise ConfigError(f"{path} {reason}, and this node's runs stand on it. Restore the folder of this node.")
+
+    def _put_linkage(self) -> None:
+        """Have the linkage that was settled last in the place of the one before."""
+        path = self._folder / _NEXT
         try:
-            stored = memoryview(path.read_bytes())
-            if bytes(stored[: len(_LINKAGE)]) != _LINKAGE:
-                raise ValueError("another format")
-            at = len(_LINKAGE) + _HEAD.size
-            size, = _HEAD.unpack_from(stored, len(_LINKAGE))
-            head = json.loads(bytes(stored[at : at + size]))
-            at += size
-            linked = {}
-            for shard, length in head["bytes"].items():
-                linked[int(shard)] = LinkedShard.from_bytes(bytes(stored[at : at + length]))
-                at += length
-            return str(head["attempt"]), linked
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, LinkageError) as error:
-            raise ConfigError(f"{path} cannot be read: {error}. Restore the folder of this node.") from error
+            with path.open("rb") as file:
+                attempt, _ = _linkage_head(file)
+        except (OSError, ValueError, KeyError, TypeError, struct.error):
+            return  # none, or one that `linkage` tells of if it is needed
+        if attempt == self.ledger.linkage:
+            path.replace(self._folder / _IN_FORCE)
+            self._sync()
 
     def _index(self) -> None:
         self._pairs = {
@@ -270,6 +289,19 @@ class NodeState:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _linkage_head(file: BinaryIO) -> tuple[str, dict[str, int]]:
+    """Of a file of linkages: the attempt, and how many bytes each shard has, which follow.
+
+    Raises:
+        ValueError, KeyError, TypeError, struct.error: it is none.
+    """
+    if file.read(len(_LINKAGE)) != _LINKAGE:
+        raise ValueError("another format")
+    (size,) = _HEAD.unpack(file.read(_HEAD.size))
+    head = json.loads(file.read(size))
+    return str(head["attempt"]), dict(head["bytes"])
 
 
 def _latest(nonces: dict[str, str]) -> dict[str, str]:

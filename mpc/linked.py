@@ -6,7 +6,7 @@ permutations of its own and is never shuffled again; linked rows are only append
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, get_args
 
@@ -79,6 +79,16 @@ class LinkedShard:
     def places(self, party: int) -> Rows:
         """(linked,) the party's row of each linked one, counted through the segments' shuffled rows, or NOWHERE."""
         return np.concatenate([segment.order[party] for segment in self.segments])
+
+    def until(self, segments: int) -> "LinkedShard":
+        """As it was with its first segments alone, to align columns of that time; linked rows of before come first."""
+        if segments >= len(self.segments):
+            return self
+        kept = self.segments[:segments]
+        rows = np.array([[sum(each.permutations[p].n for each in kept)] for p in range(len(self.planted))])
+        return replace(self, segments=tuple(
+            replace(each, order=np.where(each.order < rows, each.order, NOWHERE)) for each in kept
+        ))
 
     def to_bytes(self) -> bytes:
         """A stored form, versioned, little endian, without code. Secret: store it so."""

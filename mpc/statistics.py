@@ -9,10 +9,11 @@ counted per cell, and for those outside all strata (the remainder), since a tota
 Results of shards add up, and so do those of parts of the rows.
 """
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -108,6 +109,41 @@ class ShardStatistics:
     def close(self) -> None:
         """Give the running totals' room back; nothing can be added or read any more."""
         self._totals.close()
+
+    def grow(self, linked: int) -> None:
+        """Append rows to the linked order, of whom all panes so far tell nothing.
+
+        Args:
+            linked: rows from now on.
+
+        Raises:
+            StatisticsError: fewer than before.
+            OSError: the file of running totals may not be so large.
+        """
+        if linked < self.linked:
+            raise StatisticsError(f"{linked} linked rows, where there were {self.linked}: the linked order only grows")
+        if linked > self.linked:
+            self._totals.grow(linked - self.linked)
+            self.linked = linked
+
+    def taken_back(self, pane: int) -> Self:
+        """What this was before the panes from `pane` on were added; this itself is closed, for whoever still adds.
+
+        A thread that was told to end finishes its step; of that nothing enters what is returned.
+
+        Raises:
+            StatisticsError: `pane` does not begin an atom that was added, nor is it the next one.
+            OSError: a thread waits for the disk all the time.
+        """
+        edges = self._reached
+        if pane not in edges:
+            raise StatisticsError(f"cannot go back to pane {pane}; the edges reached so far are {edges}")
+        done, sums, counts = edges.index(pane), self._sums.copy(), self._counts.copy()
+        sums[done + 1 :] = 0
+        counts[done:] = 0
+        found = copy.copy(self)
+        vars(found).update(_totals=self._totals.handed_over(), _sums=sums, _counts=counts, _done=done)
+        return found
 
     @property
     def next_pane(self) -> int:
@@ -224,11 +260,15 @@ class ShardStatistics:
 
     def _edges(self, start: int, stop: int) -> tuple[int, int]:
         """Positions of a window's ends among the running totals."""
-        edges = [atom[0] for atom in self._atoms] + [self._atoms[-1][1]]
-        known = edges[: self._done + 1]
+        known = self._reached
         if start not in known or stop not in known or start >= stop:
             raise StatisticsError(f"no totals for panes {start} to {stop}; the edges reached so far are {known}")
         return known.index(start), known.index(stop)
+
+    @property
+    def _reached(self) -> list[int]:
+        """Edges of atoms so far."""
+        return [atom[0] for atom in self._atoms[: self._done]] + [self.next_pane]
 
     def contributors(self, plan: Plan) -> Share:
         """Numbers of contributors so far.

@@ -5,12 +5,16 @@ edge), so they are kept where the node keeps its shares, not in memory. The file
 nobody opens it by one and it is gone when the process ends. What was read a moment ago comes from the system's cache.
 """
 
+import copy
 import errno
+import math
 import os
 import tempfile
 import threading
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +26,20 @@ CLOSE_SECONDS = 2.0
 _WORD = 8
 
 
+class _Piece(NamedTuple):
+    """Rows that came together, one after another in every vector."""
+
+    first: int
+    rows: int
+    at: int
+    """Where they begin in the file, in bytes."""
+
+
 class RunningTotals:
     """Both components of (edges, quantities, rows) words; what was not written is 0.
 
-    On disk: 16 bytes a word.
+    On disk: 16 bytes a word. Rows that come later have a piece of the file of their own, after all others: what is
+    there stays where it is, and what they are not in takes no room.
     """
 
     def __init__(self, edges: int, quantities: int, rows: int, folder: Path | None = None) -> None:
@@ -40,11 +54,12 @@ class RunningTotals:
         Raises:
             OSError: the folder cannot be written.
         """
-        self._shape = (edges, 2, quantities, rows)
+        self._shape = (edges, 2, quantities)
+        self._pieces: tuple[_Piece, ...] = (_Piece(0, rows, 0),)
         self._folder = Path(tempfile.gettempdir()) if folder is None else folder
         try:
             self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - as long as this object
-            self._file.truncate(int(np.prod(self._shape)) * _WORD)
+            self._file.truncate(self._bytes)
         except OSError as error:
             raise self._unusable(error) from error
         self._lock = threading.Lock()
@@ -60,6 +75,41 @@ class RunningTotals:
                 self._file.close()
             finally:
                 self._lock.release()
+
+    def grow(self, rows: int) -> None:
+        """Append so many rows of zeros.
+
+        Raises:
+            OSError: the file may not be so large.
+            ValueError: closed.
+        """
+        last = self._pieces[-1]
+        with self._lock:
+            before, self._pieces = self._pieces, (*self._pieces, _Piece(last.first + last.rows, rows, self._bytes))
+            try:
+                self._file.truncate(self._bytes)
+            except OSError as error:
+                found = self._unusable(error)
+                self._pieces = before
+                raise found from error
+
+    def handed_over(self) -> Self:
+        """The same totals for somebody else: who still refers to this one reads and writes no more.
+
+        Raises:
+            OSError: a thread waits for the disk all the time.
+            ValueError: closed.
+        """
+        if not self._lock.acquire(timeout=CLOSE_SECONDS):
+            raise self._unusable(OSError(errno.EBUSY, os.strerror(errno.EBUSY)))
+        try:
+            found, file = copy.copy(self), os.fdopen(os.dup(self._file.fileno()), "r+b", buffering=0)
+            vars(found).update(_file=file, _lock=threading.Lock())
+            weakref.finalize(found, file.close)
+            self._file.close()
+        finally:
+            self._lock.release()
+        return found
 
     def read(self, edge: int, quantities: NDArray[np.intp], rows: slice) -> Words:
         """Totals at an edge.
@@ -83,10 +133,11 @@ class RunningTotals:
             with self._lock:
                 for part in (0, 1):
                     for place, quantity in enumerate(quantities):
-                        wanted = memoryview(found[part, place]).cast("B")
-                        at = self._at(edge, part, int(quantity), rows)
-                        if os.preadv(self._file.fileno(), [wanted], at) != len(wanted):
-                            raise OSError(errno.EIO, "it ends too early")
+                        vector = memoryview(found[part, place])
+                        for at, some in self._ranges(edge, part, int(quantity), rows):
+                            wanted = vector[some].cast("B")
+                            if os.preadv(self._file.fileno(), [wanted], at) != len(wanted):
+                                raise OSError(errno.EIO, "it ends too early")
         except OSError as error:
             raise self._unusable(error) from error
         return found
@@ -102,7 +153,9 @@ class RunningTotals:
             with self._lock:
                 for part in (0, 1):
                     for quantity, vector in enumerate(np.ascontiguousarray(totals[part])):
-                        self._write(self._at(edge, part, quantity, rows), memoryview(vector).cast("B"))
+                        written = memoryview(vector)
+                        for at, some in self._ranges(edge, part, quantity, rows):
+                            self._write(at, written[some].cast("B"))
         except OSError as error:
             raise self._unusable(error) from error
 
@@ -111,15 +164,24 @@ class RunningTotals:
             written = os.pwrite(self._file.fileno(), left, at)
             at, left = at + written, left[written:]
 
-    def _at(self, edge: int, part: int, quantity: int, rows: slice) -> int:
-        """Where a range of a vector begins, in bytes."""
-        _, parts, quantities, length = self._shape
-        return (((edge * parts + part) * quantities + quantity) * length + int(rows.start)) * _WORD
+    def _ranges(self, edge: int, part: int, quantity: int, rows: slice) -> Iterator[tuple[int, slice]]:
+        """Where a range of a vector is: of each piece the place in the file, in bytes, and what of the range it has."""
+        _, parts, quantities = self._shape
+        vector = (edge * parts + part) * quantities + quantity
+        for piece in self._pieces:
+            start, stop = max(rows.start, piece.first), min(rows.stop, piece.first + piece.rows)
+            if start < stop:
+                at = piece.at + (vector * piece.rows + start - piece.first) * _WORD
+                yield at, slice(start - rows.start, stop - rows.start)
+
+    @property
+    def _bytes(self) -> int:
+        last = self._pieces[-1]
+        return math.prod(self._shape) * (last.first + last.rows) * _WORD
 
     def _unusable(self, error: OSError) -> OSError:
         """The same error, with what was wanted and what to do."""
-        size = int(np.prod(self._shape)) * _WORD
         return OSError(
-            error.errno, f"the running totals, a file without a name of {size:,} bytes in {self._folder}, cannot be "
-            f"used: {error.strerror}. Make room there, and start this node again."
+            error.errno, f"the running totals, a file without a name of {self._bytes:,} bytes in {self._folder}, "
+            f"cannot be used: {error.strerror}. Make room there, and start this node again."
         )

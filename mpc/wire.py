@@ -47,6 +47,10 @@ class Wire(Protocol):
     def attempt(self) -> bytes:
         """32 bytes naming the attempt: fresh randomness of all three nodes is in it."""
 
+    @property
+    def messages(self) -> int:
+        """Most messages so far to or from one peer, on all channels of the attempt: 0..MAX_MESSAGES."""
+
     def pair_key(self, peer: int, purpose: bytes) -> bytes:
         """32 bytes known to this node and `peer` only, bound to the attempt, the channel and `purpose`."""
 
@@ -112,6 +116,11 @@ class Attempt:
     def error(self) -> MpcError | None:
         """What ended the attempt, if anything did."""
         return self._error
+
+    @property
+    def messages(self) -> int:
+        """See Wire."""
+        return max(len(used) for used in (*self._sent.values(), *self._arrived.values()))
 
     def pair_key(self, peer: int, channel: int, purpose: bytes) -> bytes:
         self._known(peer)
@@ -246,6 +255,10 @@ class AttemptWire:
     @property
     def attempt(self) -> bytes:
         return self._attempt.name
+
+    @property
+    def messages(self) -> int:
+        return self._attempt.messages
 
     def pair_key(self, peer: int, purpose: bytes) -> bytes:
         return self._attempt.pair_key(peer, self._channel, purpose)

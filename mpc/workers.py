@@ -152,6 +152,10 @@ class _FromThread:
     def attempt(self) -> bytes:
         return self._wire.attempt
 
+    @property
+    def messages(self) -> int:
+        return self._wire.messages
+
     def pair_key(self, peer: int, purpose: bytes) -> bytes:
         return self._wire.pair_key(peer, purpose)
 

@@ -18,13 +18,14 @@ from policy.canonical import Anchored
 from policy.corrections import Corrections, check_corrections
 from policy.erasure import Erasure, check_erasure
 from policy.errors import AgreementError, PlanError
+from policy.growth import batch_edges, check_batches, check_dummies
 from policy.kpi import Kpi, Text, compile_plan, load_kpi
 from policy.lattice import check_lattice
 from policy.maturity import Maturities
 from policy.measure import EventKind, Measure
 from policy.plan import Plan
 from policy.strata import Strata
-from policy.window import Lattice, OnDemand, PaneGrid, WindowSpec, lattice_of
+from policy.window import MAX_PANES, Lattice, OnDemand, PaneGrid, WindowSpec, lattice_of
 
 NODES = 3
 MAX_SHARDS = 64
@@ -93,6 +94,12 @@ class Linkage(Frozen):
     block_slots: int = Field(default=512, ge=8, le=MAX_BLOCK_SLOTS, multiple_of=8)
     dummies: int = Field(default=32, ge=0, le=4_096)
     """Dummy rows that each node adds to each register of each shard; see mpc.linkage."""
+    batch_panes: Annotated[int, Field(ge=1, le=MAX_PANES)] | None = Field(
+        default=None, exclude_if=lambda agreed: agreed is None
+    )
+    """Registers take in new patients every so many panes (Draft.batch_edges). Without it they close once, and terms
+    have the hash that they had without such a field.
+    """
 
 
 class Disclosure(Frozen):
@@ -175,13 +182,16 @@ class Draft(Frozen):
         graces = {p.name: p.grace_panes for p in self.parties}
         check_corrections(self.corrections, graces, self.maturities, self.panes.shortest_days)
         check_erasure(self.erasure, self.disclosure.minimum_cohort, self.panes.count, self.linkage.block_slots)
-        regions = 2 ** (len(names) - 1) - 1
-        if 0 < self.linkage.dummies < 2 * regions:
-            raise ValueError(
-                f"linkage.dummies {self.linkage.dummies} do not hide the {regions} overlaps of {len(names)} parties in "
-                f"which a node can place a patient of its own; agree on at least {2 * regions}, or on 0"
-            )
+        check_batches(self.linkage.batch_panes, self.panes, self.linkage.date, self.quota.runs)
+        check_dummies(self.linkage.dummies, len(names), grows=bool(self.batch_edges))
         return self
+
+    @property
+    def batch_edges(self) -> tuple[int, ...]:
+        """The panes at whose start the registers' later batches open, ascending: multiples of `linkage.batch_panes`
+        that begin after the linkage date. Batch g ≥ 1 opens at `batch_edges[g - 1]`.
+        """
+        return batch_edges(self.linkage.batch_panes, self.panes, self.linkage.date)
 
     @property
     def lattice(self) -> Lattice:

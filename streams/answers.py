@@ -1,7 +1,7 @@
 """PROM answers of one instrument: each patient's first one, and how later ones differ from it."""
 
 from array import array
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -71,17 +71,17 @@ class Answers:
             self._of.pop(self._person[row], None)
         self._order = None
 
-    def moved(self, person: int, removed: Collection[int], added: Answer | None) -> int | None:
-        """The first pane in which answers are compared with another one when `removed` no longer stand and `added`
-        does; None: nothing is.
+    def moved(self, person: int, removed: Collection[int], added: Answer | None, since: int = 0) -> Sequence[int]:
+        """The panes from `since` on, in any order and with repeats, in which answers are compared with another one when
+        `removed` no longer stand and `added` does.
         """
         answers = [(row, self._answers[row]) for row in self._of.get(person, ())]
-        panes = [answer.pane for _, answer in answers if answer.pane >= 0]
+        panes = [answer.pane for _, answer in answers if answer.pane >= since]
         if not panes:
-            return None
+            return ()
         left = [answer for row, answer in answers if row not in removed]
         after = min([*left, added] if added is not None else left, default=None)
-        return min(panes) if after != min(answer for _, answer in answers) else None
+        return panes if after != min(answer for _, answer in answers) else ()
 
     def follow_ups(self, pane: int, cut: int) -> tuple[Numbers, Numbers]:
         """(people, score − first score) of the answers of a pane that are not their patient's first, at a cut."""

@@ -5,14 +5,15 @@ is shared.
 import hashlib
 import struct
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from policy.agreement import MAX_BLOCK_SLOTS, MAX_SHARDS, Draft
 from policy.canonical import canonical_bytes
+from policy.growth import MAX_BATCHES
 from policy.maturity import MAX_MATURITIES
 from policy.window import MAX_PANES
 from streams.broker import MAX_MESSAGE_BYTES
@@ -20,7 +21,9 @@ from streams.errors import BatchError, ConfigurationError
 
 LINK_COLUMN = "link"
 MAX_BLOCKS = 4_096
-"""Blocks of one party and shard: bounds what a peer's header can make us expect."""
+"""Blocks of one party and shard, of all batches of its register: bounds what a peer's header can make us expect."""
+MAX_REVISION = max(MAX_MATURITIES, MAX_BATCHES - 1)
+"""Of any header."""
 MAX_COLUMNS = 64
 MAX_HEADER_BYTES = 8_192
 ENVELOPE_BYTES = 16_384
@@ -43,12 +46,20 @@ class BatchHeader(BaseModel):
     kind: Literal["register", "pane"]
     pane: int = Field(ge=-1, lt=MAX_PANES)
     """-1 for a register."""
-    revision: int = Field(ge=0, le=MAX_MATURITIES)
-    """0: all of a pane; later ones are added to it. Of a register always 0."""
+    revision: int = Field(ge=0, le=MAX_REVISION)
+    """0: all of a pane; later ones, up to MAX_MATURITIES, are added to it. Of a register: the batch that the block is
+    of.
+    """
     columns: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_COLUMNS, strict=False)]
     slots: int = Field(ge=1, le=MAX_BLOCK_SLOTS)
     blocks: int | None = Field(default=None, ge=1, le=MAX_BLOCKS)
-    """Register only: blocks of this party and shard in this epoch."""
+    """Register only: blocks of this party and shard in this batch and those before it."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.kind == "pane" and self.revision > MAX_MATURITIES:
+            raise ValueError(f"revision {self.revision} of a pane; expected at most {MAX_MATURITIES}")
+        return self
 
     @cached_property
     def canonical(self) -> bytes:

@@ -5,15 +5,33 @@ from collections.abc import Collection
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from policy.agreement import Draft
 from policy.measure import LIMB_BITS, Measure
 from streams.additive import Contributions
-from streams.answers import Answers
+from streams.answers import Answer, Answers
+from streams.chest import Tables, table
 from streams.errors import ConfigurationError
 from streams.facts import Facts
-from streams.intervals import Numbers, Programme
+from streams.intervals import STANDS, Numbers, Programme
+
+
+def _schema(*names: str, **types: pa.DataType) -> pa.Schema:
+    """Names of int64 columns, and other columns; those of `types` may be null."""
+    return pa.schema([*(pa.field(n, pa.int64(), nullable=False) for n in names), *types.items()])
+
+
+_PROGRAMMES = pa.schema([
+    ("programme", pa.string()), ("event", pa.string()),
+    *_schema("person", "start", "stop", "first", "end", "told", "until"),
+])
+_FACTS = pa.schema([("field", pa.string()), *_schema("person", "since", value=pa.string()), *_schema("told")])
+_EVENTS = _schema("pane", "person", "measure", "value", "told")
+_ANSWERS = pa.schema([
+    ("instrument", pa.string()), *_schema("person"), ("at", pa.float64()), *_schema("score", "pane", "told", "gone"),
+])
 
 
 class Content:
@@ -68,6 +86,35 @@ class Content:
             facts.forget_people(people)
         for answers in self.answers.values():
             answers.forget_people(people)
+
+    def dump(self) -> dict[str, pa.RecordBatch]:
+        """As tables."""
+        return {
+            "programmes": table(_PROGRAMMES, (
+                (name, *row) for name, programme in self.programmes.items() for row in programme.rows()
+            )),
+            "facts": table(_FACTS, ((name, *row) for name, held in self.facts.items() for row in held.rows())),
+            "events": table(_EVENTS, self.events.rows()),
+            "answers": table(_ANSWERS, (
+                (name, *row) for name, answers in self.answers.items() for row in answers.rows()
+            )),
+        }
+
+    def load(self, tables: Tables) -> None:
+        """Put a new one back to where it was.
+
+        Raises:
+            StoreError: not the tables of `dump`.
+        """
+        for name, event, person, start, stop, first, end, told, until in tables.rows("programmes", _PROGRAMMES):
+            self.programmes[name].put(event, person, start, stop, (first, end), told, until)
+        for name, person, since, value, told in tables.rows("facts", _FACTS):
+            self.facts[name].add(person, since, value, told)
+        self.events.restore(tables.rows("events", _EVENTS))
+        for name, person, at, score, pane, told, gone in tables.rows("answers", _ANSWERS):
+            row = self.answers[name].add(person, Answer(at, score, pane), told)
+            if gone != STANDS:
+                self.answers[name].remove(row, gone)
 
     def _evaluate(self, measure: Measure, pane: int, cut: int, people: int, values: dict[str, Numbers]) -> Numbers:
         """(people,) a measure's values in a pane; `values` holds those already known."""

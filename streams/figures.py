@@ -81,6 +81,8 @@ class ShardStand(Frozen):
     """Lists of rows to be erased of which a node says that nodes have different contents."""
     foreign: Number | None = None
     """Records on the shard's own topics that the party did not write."""
+    joining: Number | None = Field(default=None, exclude_if=lambda number: number is None)
+    """Patients who wait for the register's next batch; None where it has one batch only."""
 
 
 class Stand(Frozen):
@@ -147,6 +149,7 @@ class ShardFigures(Frozen):
     withdrawn_waiting: int | None
     lists_differing: int | None
     foreign: int | None
+    joining: int | None = Field(default=None, exclude_if=lambda number: number is None)
     worker: str | None
     told: Instant
     stale: bool
@@ -178,6 +181,8 @@ class PartyFigures(Frozen):
     """Lists of rows to be erased that no node obeys, since nodes have different contents of them."""
     foreign: int | None
     """Records that somebody else put on the party's own topics: passed over."""
+    joining: int | None = Field(default=None, exclude_if=lambda number: number is None)
+    """Patients who wait for the next batch of the party's registers; None where these have one batch only."""
     rejected: int | None
     partition_skew_seconds: float | None
     """Event time between the first and the last partition that has not ended."""
@@ -214,13 +219,14 @@ def partition_stand(
 def shard_stand(
     shard: int, end: int | None, position: int | None, watermark: int, sealed: int | None, late: int | None,
     late_after_maturity: int | None, gone: int | None, withdrawn_waiting: int | None = None,
-    lists_differing: int | None = None, foreign: int | None = None,
+    lists_differing: int | None = None, foreign: int | None = None, joining: int | None = None,
 ) -> ShardStand:
     """How one shard stands; `watermark` as the panes stage has it: µs since 1970, NEVER or ENDED."""
     return ShardStand(
         shard=shard, end=end, position=position, watermark=instant(watermark), ended=watermark >= ENDED,
         sealed=sealed, late=late, late_after_maturity=late_after_maturity, gone=gone,
         withdrawn_waiting=withdrawn_waiting, lists_differing=lists_differing, foreign=foreign,
+        joining=joining,
     )
 
 
@@ -265,7 +271,7 @@ def figures(
         gone=_sum(shard.gone for shard in kept),
         withdrawn_waiting=_sum(shard.withdrawn_waiting for shard in kept),
         lists_differing=_sum(shard.lists_differing for shard in kept),
-        foreign=_sum(shard.foreign for shard in kept),
+        foreign=_sum(shard.foreign for shard in kept), joining=_sum(shard.joining for shard in kept),
         rejected=_sum(part.rejected for part in read),
         partition_skew_seconds=_skew(read), shard_skew_seconds=_skew(kept),
         load_ratio=_load([None if i not in by_shard else by_shard[i][1].end for i in range(shards)]),
@@ -303,7 +309,7 @@ def _shard(said: tuple[Stand, ShardStand] | None, number: int, grid: PaneGrid, n
         sealed_until=None if part.sealed is None else grid.first_day(min(part.sealed, grid.count)), late=part.late,
         late_after_maturity=part.late_after_maturity, gone=part.gone, withdrawn_waiting=part.withdrawn_waiting,
         lists_differing=part.lists_differing,
-        foreign=part.foreign,
+        foreign=part.foreign, joining=part.joining,
         worker=stand.worker if stand else None, told=stand.at if stand else None, stale=_stale(stand, now),
     )
 

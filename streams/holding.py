@@ -18,9 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy.agreement import MAX_SHARDS, NODES, Terms
 from policy.canonical import canonical_bytes
-from policy.maturity import MAX_MATURITIES
 from policy.window import MAX_PANES
-from streams.batch import MAX_BLOCKS, Hash
+from streams.batch import MAX_BLOCKS, MAX_REVISION, Hash
 from streams.erasure import MAX_LISTS
 from streams.errors import BatchError
 
@@ -38,9 +37,9 @@ _LABEL = b"winnow-holding\0"
 
 Name = tuple[
     Annotated[int, Field(ge=0, lt=MAX_SHARDS)], Annotated[int, Field(ge=0, lt=MAX_BLOCKS)],
-    Annotated[int, Field(ge=-1, lt=MAX_PANES)], Annotated[int, Field(ge=0, le=MAX_MATURITIES)],
+    Annotated[int, Field(ge=-1, lt=MAX_PANES)], Annotated[int, Field(ge=0, le=MAX_REVISION)],
 ]
-"""(shard, block, pane, revision) of one of the party's batches; pane −1: the register."""
+"""(shard, block, pane, revision) of one of the party's share batches; pane −1: the register, with its own batch."""
 
 Number = Annotated[int, Field(ge=0, le=MAX_LISTS)]
 ListName = tuple[Annotated[int, Field(ge=0, lt=MAX_SHARDS)], Annotated[int, Field(ge=0, lt=MAX_LISTS)]]

@@ -82,7 +82,7 @@ class Opener:
         if header.kind == "register":
             fits = (
                 header.pane == -1 and header.columns == (LINK_COLUMN,) and header.blocks is not None
-                and header.block < header.blocks and header.revision == 0
+                and header.revision <= header.block < header.blocks and header.revision <= len(draft.batch_edges)
             )
         else:
             fits = (
@@ -149,7 +149,7 @@ class Inbox:
                 await asyncio.sleep(0)
 
     def _note(self, header: BatchHeader, milliseconds: int) -> None:
-        if header.revision > self._awaited:
+        if header.revision > (0 if header.kind == "register" else self._awaited):
             return
         pane = header.pane
         with contextlib.suppress(OverflowError, OSError, ValueError):  # whoever sends may write any number

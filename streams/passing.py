@@ -1,4 +1,4 @@
-"""Which cuts have passed at a watermark, and from when on nobody enters the register; one instant or many at once.
+"""Which cuts have passed at a watermark, and which batch of the register is next; one instant or many at once.
 
 A cut is the moment up to which a pane's content is known to a revision of it: the pane's end and the party's grace for
 revision 0, an agreed number of days more for each later one. All cuts of a grid are in one order; how far a watermark
@@ -17,6 +17,7 @@ from policy.agreement import Draft
 from policy.window import PaneGrid
 from streams.columns import ENDED
 from streams.fixed import Bools, Int64s
+from streams.growth import Growth
 from streams.rowwise import micros
 
 
@@ -69,7 +70,10 @@ class Passing:
     def __init__(self, draft: Draft, party: str) -> None:
         self._schedule = _schedule(draft.panes, draft.party(party).grace_panes, draft.maturities.days)
         self._edges = [micros(edge) for edge in draft.panes.edges]
-        self._linkage = micros(datetime.combine(draft.linkage.date, time(), ZoneInfo(draft.panes.zone)))
+        linkage = datetime.combine(draft.linkage.date, time(), ZoneInfo(draft.panes.zone))
+        self.growth = Growth(draft)
+        self._opening = [micros(linkage), *(self._edges[pane] for pane in draft.batch_edges)]
+        """When each batch opens."""
         self.last = draft.maturities.last
         """The last revision of a pane."""
 
@@ -97,14 +101,16 @@ class Passing:
         """Panes sealed for the last time after so many cuts."""
         return self._schedule.over[cuts]
 
-    def linked(self, watermark: int, clock: int) -> bool:
-        """Whether the linkage date has come: `clock` is the latest time of recording."""
-        return clock >= self._linkage or watermark == ENDED
+    def batch(self, watermark: int, clock: int) -> int:
+        """Batches whose time to open has come, which is the number of the next one: `clock` is the latest time of
+        recording.
+        """
+        return self.growth.batches if watermark == ENDED else bisect_right(self._opening, clock)
 
     def changes(self, watermark: Int64s, clock: Int64s) -> Bools:
         """(n,) where, of n moments in order, more has passed than at the one before; False at the first."""
         passed = np.searchsorted(self._schedule.instants, watermark, side="right")
-        linked = (clock >= self._linkage) | (watermark == ENDED)
+        batch = np.searchsorted(self._opening, np.where(watermark == ENDED, ENDED, clock), side="right")
         changes = np.zeros(len(watermark), dtype=np.bool_)
-        changes[1:] = (np.diff(passed) != 0) | (linked[1:] != linked[:-1])
+        changes[1:] = (np.diff(passed) != 0) | (np.diff(batch) != 0)
         return changes

@@ -181,10 +181,14 @@ class Resender:
         """Whether a node may have a batch again: it was sealed; and see `_may`."""
         shard, block, pane, revision = name
         draft = self._terms.draft
-        if shard >= len(self._shards) or pane >= draft.panes.count or revision > draft.maturities.last:
+        if shard >= len(self._shards) or pane >= draft.panes.count:
+            return False
+        if revision > (draft.maturities.last if pane >= 0 else len(draft.batch_edges)):
             return False
         panes = self._shards[shard].panes
-        return panes.has_sealed(pane, revision) and block < panes.register.blocks and self._may(node, name, now)
+        if not panes.has_sealed(pane, revision) or block >= panes.register.blocks:
+            return False
+        return (not draft.batch_edges or panes.has_block(block, pane, revision)) and self._may(node, name, now)
 
     def _may(self, node: int, name: Name | ListName, now: float) -> bool:
         """Whether a node did not get something again just now or too often."""

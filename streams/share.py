@@ -4,7 +4,7 @@ Masks are bound to the content, so a resend is byte for byte the same share and 
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -18,6 +18,7 @@ from streams.batch import BatchHeader, open_snapshot
 from streams.broker import Consumer, Producer
 from streams.erasure import LIST_KEY, SENT_KEY, ErasureList, seal_list, seal_sent
 from streams.flow import Outbox, Progress, Pulse, polls
+from streams.growth import Ends, Growth
 from streams.parcel import Piece, held, seal, travelling
 from streams.shard import Shard
 from streams.snapshots import END_KEY
@@ -84,7 +85,7 @@ async def share(
     """
     draft, outbox = terms.draft, Outbox(producer)
     unfinished = set(range(draft.shards))
-    blocks: Mapping[int, int] = dict.fromkeys(unfinished, 1)
+    growth, ends = Growth(draft), [Ends() for _ in shards]
     done = 0
     for number, shard in enumerate(shards):
         await consumer.seek(number, shard.shared)
@@ -107,7 +108,7 @@ async def share(
                 continue
             header, content = open_snapshot(value)
             if header.blocks is not None:
-                blocks = {**blocks, header.shard: header.blocks}
+                ends[header.shard].note(header.revision, header.block, header.blocks)
             for node, message in enumerate(sharer.messages(header, content)):
                 outbox.put(topics.inbox(node, draft.name), header.shard, None, message)
             done += 1
@@ -116,7 +117,7 @@ async def share(
             shards[record.partition].shared = record.offset + 1
         for number, count in foreign.items():
             shards[number].foreign += count
-        revisions = 1 + draft.maturities.last
-        progress("share", done, max(done, sum(blocks.values()) * (1 + draft.panes.count * revisions)))
+        total = sum(growth.shared(of, draft.panes.count, 1 + draft.maturities.last) for of in ends)
+        progress("share", done, max(done, total))
         if not unfinished:
             return

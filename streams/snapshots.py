@@ -58,7 +58,8 @@ class PaneStage:
         self._draft, self._agreement, self._party, self._shards = draft, agreement, party, shards
         self._tags, self._checkpoints = tags, checkpoints
         self._link_key, self._reject_key = link_key, reject_key
-        self._registered = {number for number, shard in enumerate(shards) if shard.panes.register.closed}
+        self._registered = [shard.panes.register.opened for shard in shards]
+        """Of each shard, the batches of its register that were stored."""
         self._columns = party_columns(draft, party)
         self._topic, self._rejected = topics.panes(party, draft.name), topics.rejected(party)
 
@@ -149,9 +150,9 @@ class PaneStage:
                     outcome.reason, outcome.event.source, outcome.position, encode(outcome.event), self._reject_key
                 ))
             counts.rejected.update(outcome.reason for outcome in refused)
-            if shard.panes.register.closed and record.partition not in self._registered:
-                self._registered.add(record.partition)
-                self._put(outbox, record.partition, -1, shard.panes.register.link_column(self._link_key))
+            for batch in range(self._registered[record.partition], shard.panes.register.opened):
+                self._registered[record.partition] = batch + 1
+                self._put(outbox, record.partition, -1, shard.panes.register.link_column(self._link_key, batch), batch)
             if isinstance(made, Sealed):
                 self._put(outbox, record.partition, made.pane, made.content.view(np.uint64), made.revision)
             elif made is not None:
@@ -164,15 +165,19 @@ class PaneStage:
     def _put(
         self, outbox: Outbox, shard: int, pane: int, content: NDArray[np.uint64], revision: int = 0
     ) -> None:
-        size, blocks = self._draft.linkage.block_slots, self._shards[shard].panes.register.blocks
-        for block in range(blocks):
+        """The blocks of what is sealed of a pane, or of a batch of the register, which `revision` is then."""
+        size = self._draft.linkage.block_slots
+        blocks = range(content.shape[1] // size)
+        if pane < 0:
+            blocks = self._shards[shard].panes.register.blocks_of(revision)
+        for place, block in enumerate(blocks):
             header = BatchHeader(
                 agreement=self._agreement, epoch=EPOCH, party=self._party, shard=shard, block=block,
                 kind="register" if pane < 0 else "pane", pane=pane, revision=revision,
                 columns=(LINK_COLUMN,) if pane < 0 else self._columns, slots=size,
-                blocks=blocks if pane < 0 else None,
+                blocks=blocks.stop if pane < 0 else None,
             )
-            self._store(outbox, shard, BLOCK_KEY, snapshot(header, content[:, block * size : (block + 1) * size]))
+            self._store(outbox, shard, BLOCK_KEY, snapshot(header, content[:, place * size : (place + 1) * size]))
 
     def _store(self, outbox: Outbox, shard: int, key: bytes, value: bytes) -> None:
         outbox.put(self._topic, shard, key, self._tags.put(self._topic, shard, key, value))

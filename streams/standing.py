@@ -44,7 +44,7 @@ async def standing(
         shard_stand(
             number, max(position, end), position, shard.panes.watermark, shard.panes.sealed, shard.panes.late_pending,
             shard.panes.late_after_maturity, gone[number], shard.panes.withdrawn.waiting, differing[number],
-            shard.foreign,
+            shard.foreign, shard.panes.joining,
         )
         for number, (shard, position, end) in enumerate(zip(shards, folds, logged.values(), strict=True))
     ]

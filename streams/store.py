@@ -7,11 +7,14 @@ read is set aside and missed: a pane of which something is missed is not complet
 Shares are linear: a pane at a revision is the sum of all its revisions up to it. Each edition of results is made of
 one agreed revision of every pane (policy.maturity); what is later is kept.
 
+Registers grow in batches, of blocks of their own (streams.growth): a pane has the blocks of those batches that had
+opened by then, and nothing of later ones.
+
 Rows that a party had erased are 0 in all that is kept and in all that still comes (streams.erased).
 """
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,6 +29,7 @@ from streams.batch import BatchHeader
 from streams.erased import Erased, Side, force_folder
 from streams.erasure import ErasureList
 from streams.errors import StoreError
+from streams.growth import Ends, Growth
 from streams.holding import Name
 from streams.sharefile import REGISTER, Damaged, ShareBatch, ShareFiles
 from streams.sparing import Sparing
@@ -39,7 +43,6 @@ MAX_INCIDENTS = 1_000
 class _Entry:
     batch_id: str
     commitments: dict[int, bytes]
-    blocks: int | None
     erased: int
     """Erasure lists that its file obeys."""
 
@@ -58,11 +61,14 @@ class ShareStore:
         self._revisions = tuple(range(1 + last) for last in terms.draft.maturities.editions)
         self._held = (number, (number + 1) % NODES)
         self._index: dict[Key, _Entry] = {}
-        self._blocks: dict[tuple[str, int], int] = {}
+        self._growth = Growth(terms.draft)
+        self._ends: defaultdict[Side, Ends] = defaultdict(Ends)
         self._held_of: Counter[tuple[str, int]] = Counter()
         self._newest: dict[str, dict[int, int]] = {}
         """Party → revision → the last pane of which something of the party is here, of any shard."""
-        self._complete = [0] * len(self._revisions)
+        self._batches: dict[str, int] = {}
+        """Party → leading batches of its registers that are there, as far as anything told, in any shard."""
+        self._opened, self._complete = 0, [0] * len(self._revisions)
         self._sealed: Counter[Side] = Counter()
         self.incidents: list[Key] = []
         """Batches of which a second, different content came."""
@@ -90,7 +96,7 @@ class ShareStore:
         """
         for batch in batches:
             if isinstance(batch, ErasureList):
-                self.erased.take(batch, self._slots(batch.side), datetime.now(UTC))
+                self.erased.take(batch, self._slots(batch.side, batch.boundary), datetime.now(UTC))
                 continue
             header = batch.header
             if header.agreement != self._agreement or set(batch.components) != set(self._held):
@@ -126,37 +132,45 @@ class ShareStore:
         found: list[Name] = []
         newest = self._newest.get(party, {})
         for shard in range(self._terms.draft.shards if newest else 0):
-            side = (party, shard)
-            blocks = self._blocks.get(side)
-            if blocks is None:
-                found.append((shard, 0, REGISTER, 0))
-                continue
-            left = blocks * sum(last + 2 if r == 0 else last + 1 for r, last in newest.items()) - self._held_of[side]
-            for revision, last in newest.items():
-                for pane in range(last, (REGISTER if revision == 0 else 0) - 1, -1):
-                    if left == 0 or len(found) >= most:
-                        break
-                    gone = [(shard, b, pane, revision) for b in range(blocks)
-                            if (party, shard, b, pane, revision) not in self._index]
-                    found += gone
-                    left -= len(gone)
+            ends, batches = self._ends[party, shard], self._batches[party]
+            known = min(ends.leading, batches)
+            if known < batches:
+                # Only its first block tells how many there are.
+                found.append((shard, ends.end(known) or 0, REGISTER, known))
+            # Of batches that nobody told of more may be here than is due.
+            left = self._growth.most_due(ends, known, newest) - (self._held_of[party, shard] if known == batches else 0)
+            for pane, revision, blocks in self._growth.due(ends, known, newest):
+                if left <= 0 or len(found) >= most:
+                    break
+                gone = [(shard, b, pane, revision) for b in blocks
+                        if (party, shard, b, pane, revision) not in self._index]
+                found += gone
+                left -= len(gone)
         return found[:most]
 
     @property
     def expected(self) -> int:
-        """Batches there will be; a lower bound until every register's first block is here."""
-        draft = self._terms.draft
-        of_block = 1 + draft.panes.count * (1 + draft.maturities.last)
-        return sum(self._blocks.get(side, 1) * of_block for side in self._sides())
+        """Batches there will be; a lower bound until the first block of every batch of every register is here."""
+        panes, revisions = self._terms.draft.panes.count, 1 + self._terms.draft.maturities.last
+        return sum(self._growth.shared(self._ends[side], panes, revisions) for side in self._sides())
 
     @property
     def registers_complete(self) -> bool:
-        """Whether every block of every register is here."""
-        return all(self._has(side, REGISTER, 0) for side in self._sides())
+        """Whether every block of every register's first batch is here."""
+        return self._have(REGISTER, 0)
+
+    @property
+    def batches_complete(self) -> int:
+        """Leading batches of which every block of every register is here."""
+        while self._opened < self._growth.batches and self._have(REGISTER, self._opened):
+            self._opened += 1
+        return self._opened
 
     @property
     def complete_panes(self) -> int:
-        """Leading panes of which every block of every party and shard is here, for the first edition of results."""
+        """Leading panes of which every block of every party and shard is here, for the first edition of results, as are
+        the batches of the registers that have them.
+        """
         return self._leading(0)
 
     @property
@@ -164,45 +178,54 @@ class ShareStore:
         """The same, for the last edition."""
         return self._leading(len(self._revisions) - 1)
 
-    def commitments(self, panes: range | None, edition: int = 0) -> dict[str, dict[int, bytes]]:
-        """Batch id → component → commitment of all batches that an edition of results over `panes` is made of; of the
-        registers for None.
+    def commitments(self, panes: range | None, edition: int = 0, batches: int = 1) -> dict[str, dict[int, bytes]]:
+        """Batch id → component → commitment of all share batches that an edition of results over `panes` is made of; of
+        the first so many batches of the registers for None.
 
         Raises:
             StoreError: one is missing.
         """
         found: dict[str, dict[int, bytes]] = {}
         for side in self._sides():
-            wanted = [(REGISTER, 0)] if panes is None else [(p, r) for p in panes for r in self._revisions[edition]]
+            wanted = [(REGISTER, batch) for batch in range(batches)]
+            if panes is not None:
+                wanted = [(p, r) for p in panes for r in self._revisions[edition]]
             for pane, revision in wanted:
-                for block in range(self._count(side)):
+                for block in self._blocks(side, pane, revision):
                     entry = self._entry((*side, block, pane, revision))
                     found[entry.batch_id] = entry.commitments
         return found
 
-    def register(self, party: str, shard: int) -> NDArray[np.uint64]:
-        """(2, slots) this node's components of the link keys.
+    def register(self, party: str, shard: int, batch: int = 0) -> NDArray[np.uint64]:
+        """(2, slots of the batch) this node's components of the link keys.
 
         Raises:
             StoreError: a block is missing.
         """
-        return np.concatenate(
-            [self._load((party, shard, b, REGISTER, 0))[1][:, 0] for b in range(self._count((party, shard)))], axis=1
-        )
+        blocks = self._blocks((party, shard), REGISTER, batch)
+        return np.concatenate([self._load((party, shard, b, REGISTER, batch))[1][:, 0] for b in blocks], axis=1)
+
+    def register_slots(self, party: str, shard: int, batches: int) -> int:
+        """Slots of the first so many batches of a register, at least 1.
+
+        Raises:
+            StoreError: nothing of the last of them is here.
+        """
+        return self._end((party, shard), batches) * self._terms.draft.linkage.block_slots
 
     def panes(
-        self, party: str, shard: int, panes: range, columns: Sequence[str], edition: int = 0
+        self, party: str, shard: int, panes: range, columns: Sequence[str], edition: int = 0, batches: int = 1
     ) -> NDArray[np.uint64]:
-        """(2, panes, columns, slots) this node's components of some columns, all slots of the shard, as an edition of
-        results is made of them.
+        """(2, panes, columns, slots) this node's components of some columns, all slots of the shard's first so many
+        batches, as an edition of results is made of them. 0 where a slot's batch opens after the pane.
 
         Raises:
             StoreError: a block or a column is missing.
         """
-        size, blocks = self._terms.draft.linkage.block_slots, self._count((party, shard))
-        out = np.zeros((2, len(panes), len(columns), blocks * size), dtype=np.uint64)
+        size, side = self._terms.draft.linkage.block_slots, (party, shard)
+        out = np.zeros((2, len(panes), len(columns), self.register_slots(party, shard, batches)), dtype=np.uint64)
         for place, pane in enumerate(panes):
-            for block in range(blocks):
+            for block in range(self._end(side, min(batches, self._growth.until(pane)))):
                 for revision in self._revisions[edition]:
                     header, data = self._load((party, shard, block, pane, revision))
                     unknown = set(columns) - set(header.columns)
@@ -245,37 +268,55 @@ class ShareStore:
             for folder in folders:
                 force_folder(folder)
 
-    def _slots(self, side: Side) -> int | None:
-        """Of a register, if all of it is here."""
-        return self._blocks[side] * self._terms.draft.linkage.block_slots if self._has(side, REGISTER, 0) else None
+    def _slots(self, side: Side, boundary: int) -> int | None:
+        """Of a register's batches of which panes before a boundary are shared, if all of these batches are here."""
+        batches = self._growth.until(boundary - 1)
+        if not all(self._has(side, REGISTER, batch) for batch in range(batches)):
+            return None
+        return self.register_slots(*side, batches)
 
     def _fits(self, header: BatchHeader) -> bool:
-        """Whether a batch agrees with what is known of its register's number of blocks."""
-        blocks = self._blocks.get(header.key[:2])
-        return blocks is None or (header.block < blocks if header.blocks is None else header.blocks == blocks)
+        """Whether a batch agrees with what is known of its register's blocks."""
+        ends = self._ends[header.key[:2]]
+        if header.blocks is None:
+            return ends.may_have(self._growth.until(header.pane), header.block)
+        return ends.fits(header.revision, header.block, header.blocks)
 
     def _leading(self, edition: int) -> int:
-        if self.registers_complete:
-            while self._complete[edition] < self._terms.draft.panes.count and all(
-                self._has(side, self._complete[edition], revision)
-                for side in self._sides() for revision in self._revisions[edition]
-            ):
-                self._complete[edition] += 1
+        while (
+            (pane := self._complete[edition]) < self._terms.draft.panes.count
+            and self.batches_complete >= self._growth.until(pane)
+            and all(self._have(pane, revision) for revision in self._revisions[edition])
+        ):
+            self._complete[edition] += 1
         return self._complete[edition]
 
     def _sides(self) -> list[tuple[str, int]]:
         draft = self._terms.draft
         return [(p.name, shard) for p in draft.parties for shard in range(draft.shards)]
 
-    def _count(self, side: tuple[str, int]) -> int:
-        blocks = self._blocks.get(side)
-        if blocks is None:
-            raise StoreError(f"the register of {side[0]}, shard {side[1]}, is not here")
-        return blocks
+    def _end(self, side: Side, batches: int) -> int:
+        """Blocks of the first so many batches, at least 1."""
+        end = self._ends[side].end(batches)
+        if end is None:
+            of = "" if batches == 1 else f"batch {batches - 1} of "
+            raise StoreError(f"{of}the register of {side[0]}, shard {side[1]}, is not here")
+        return end
 
-    def _has(self, side: tuple[str, int], pane: int, revision: int) -> bool:
-        blocks = self._blocks.get(side)
-        return blocks is not None and all((*side, b, pane, revision) in self._index for b in range(blocks))
+    def _blocks(self, side: Side, pane: int, revision: int) -> range:
+        """The blocks that there are of a pane, or of a batch of the register, which `revision` is then."""
+        if pane != REGISTER:
+            return range(self._end(side, self._growth.until(pane)))
+        return range(self._end(side, revision) if revision else 0, self._end(side, revision + 1))
+
+    def _has(self, side: Side, pane: int, revision: int) -> bool:
+        try:
+            return all((*side, b, pane, revision) in self._index for b in self._blocks(side, pane, revision))
+        except StoreError:
+            return False
+
+    def _have(self, pane: int, revision: int) -> bool:
+        return all(self._has(side, pane, revision) for side in self._sides())
 
     def _entry(self, key: Key) -> _Entry:
         entry = self._index.get(key)
@@ -312,16 +353,19 @@ class ShareStore:
         return self._lost.get(header.key) in (None, digest(header, commitments))
 
     def _enter(self, header: BatchHeader, commitments: dict[int, bytes], erased: int) -> None:
-        self._index[header.key] = _Entry(header.batch_id.hex(), commitments, header.blocks, erased)
+        self._index[header.key] = _Entry(header.batch_id.hex(), commitments, erased)
         self._lost.pop(header.key, None)
         self._held_of[header.key[:2]] += 1
         self._heard_of(header.party, header.pane, header.revision)
         if header.blocks is not None:
-            self._blocks[header.key[:2]] = header.blocks
+            self._ends[header.key[:2]].note(header.revision, header.block, header.blocks)
 
     def _heard_of(self, party: str, pane: int, revision: int) -> None:
         newest = self._newest.setdefault(party, {0: REGISTER})
-        newest[revision] = max(pane, newest.get(revision, REGISTER))
+        batches = revision + 1 if pane == REGISTER else self._growth.until(pane)
+        self._batches[party] = max(batches, self._batches.get(party, 1))
+        if pane != REGISTER:
+            newest[revision] = max(pane, newest.get(revision, REGISTER))
 
     def _load(self, key: Key) -> tuple[BatchHeader, NDArray[np.uint64]]:
         self._entry(key)

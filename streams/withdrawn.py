@@ -5,7 +5,7 @@ how many they are. It follows from the shard's log like everything else: who is 
 boundary; the padding, from the party's key. Who cannot be hidden among enough padding waits for others.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +16,9 @@ from streams.chest import Tables, table
 from streams.fixed import Int64s
 from streams.register import Register
 
-_WITHDRAWN, _LISTED = (
-    pa.schema([pa.field("person", pa.int64(), nullable=False), pa.field(name, pa.int64(), nullable=False)])
-    for name in ("pane", "list")
+_WITHDRAWN, _LISTED, _PADDING = (
+    pa.schema([pa.field(name, pa.int64(), nullable=False) for name in names])
+    for names in (("person", "pane"), ("person", "list"), ("slot",))
 )
 
 
@@ -35,16 +35,18 @@ class Listed(NamedTuple):
 
 class Withdrawals:
     """Of one register, over a grid of so many panes; people by their number there. Without an agreed erasure nobody is
-    listed.
+    listed. `grows`: whether the register has more than one batch.
     """
 
-    def __init__(self, erasure: Erasure | None, panes: int) -> None:
-        self._erasure, self._panes = erasure, panes
+    def __init__(self, erasure: Erasure | None, panes: int, *, grows: bool = False) -> None:
+        self._erasure, self._panes, self._grows = erasure, panes, grows
         self._first: dict[int, int] = {}
         """Person → the first pane in which nothing of theirs counts."""
         self._listed: dict[int, int] = {}
         """Person → the list that they are on."""
         self._lists = 0
+        self._padding: list[int] = []
+        """Slots where nobody is that lists name."""
 
     @property
     def made(self) -> int:
@@ -60,6 +62,11 @@ class Withdrawals:
         """Somebody withdraws: nothing of theirs counts from a pane on. What was said first stands."""
         self._first.setdefault(person, pane)
 
+    def forget(self, people: Iterable[int]) -> None:
+        """People who have no slot and never will."""
+        for person in people:
+            self._first.pop(person, None)
+
     def without(self, pane: int) -> Int64s:
         """People of whom nothing counts in a pane that is sealed now, for the first time or anew."""
         found = [p for p, first in self._first.items() if first <= pane or p in self._listed]
@@ -69,28 +76,35 @@ class Withdrawals:
         """Whether lists are made before this pane."""
         return self._erasure is not None and self._erasure.is_boundary(pane, self._panes)
 
-    def list_before(self, boundary: int, register: Register) -> tuple[list[Listed], set[int]]:
+    def list_before(self, boundary: int, register: Register, batches: int = 1) -> tuple[list[Listed], set[int]]:
         """The next lists, of those who withdrew before a boundary, and who is on them.
 
         Args:
             boundary: all panes before it are sealed. Who withdrew before it came, in their source partition, before
                 the last of these panes had passed there: so however partitions come together, they are known by now.
-            register: closed.
+            register: with at least the first so many batches open.
+            batches: those of which panes before the boundary are shared. People and padding are of these.
         """
         if self._erasure is None or register.slot_of is None:
             return [], set()
-        slot_of, size = register.slot_of, self._erasure.batch_slots
+        slot_of, slots, size = register.slot_of, register.slots_of(batches), self._erasure.batch_slots
         # Who waits longest comes first. By slot, not by arrival: how partitions came together must not show.
         found = [(first, p) for p, first in self._first.items() if first < boundary and p not in self._listed]
-        left = sorted((first, int(slot_of[p]), p) for first, p in found)
-        vacant = register.vacant()[self._lists * size - len(self._listed) :] if left else np.empty(0, dtype=np.int64)
+        placed = [(first, int(slot_of[p]), p) for first, p in found if p < len(slot_of)]
+        left = sorted(each for each in placed if 0 <= each[1] < slots)
+        vacant = np.empty(0, dtype=np.int64)
+        if left:
+            # In one order of all that are open: newer rows must not stand out as those of patients.
+            vacant = register.vacant(batches)
+            vacant = vacant[~np.isin(vacant, self._padding)]
         made: list[Listed] = []
         people: set[int] = set()
         while left and size - len(left[:size]) <= len(vacant):
             mine, left = left[:size], left[size:]
             padding, vacant = np.split(vacant, [size - len(mine)])
-            slots = sorted([*(slot for _, slot, _ in mine), *padding.tolist()])
-            made.append(Listed(self._lists, boundary, tuple(slots)))
+            self._padding += padding.tolist()
+            named = sorted([*(slot for _, slot, _ in mine), *padding.tolist()])
+            made.append(Listed(self._lists, boundary, tuple(named)))
             self._listed.update((person, self._lists) for _, _, person in mine)
             people.update(person for _, _, person in mine)
             self._lists += 1
@@ -101,9 +115,11 @@ class Withdrawals:
         yield "withdrawn", table(_WITHDRAWN, self._first.items())
         if self._erasure is not None:
             yield "listed", table(_LISTED, self._listed.items())
+            if self._grows:
+                yield "padding", table(_PADDING, ((slot,) for slot in self._padding))
 
-    def load(self, tables: Tables) -> None:
-        """Put a new one back to where it was.
+    def load(self, tables: Tables, register: Register) -> None:
+        """Put a new one back to where it was, as its register is.
 
         Raises:
             StoreError: not the tables of `dump`.
@@ -112,3 +128,9 @@ class Withdrawals:
         if self._erasure is not None:
             self._listed = dict(tables.rows("listed", _LISTED))
             self._lists = 1 + max(self._listed.values(), default=-1)
+            if self._grows:
+                self._padding = [slot for (slot,) in tables.rows("padding", _PADDING)]
+            elif self._lists:
+                # Of one batch they come in one order.
+                padded = self._lists * self._erasure.batch_slots - len(self._listed)
+                self._padding = register.vacant()[:padded].tolist()

@@ -96,7 +96,7 @@ def test_a_store_in_a_folder_that_was_open_is_closed(tmp_path):
 
 
 @pytest.mark.parametrize("left", [
-    {"complete_panes": 1, "mature_panes": 1}, {"complete_panes": 0, "mature_panes": 0, "registers_complete": False},
+    {"complete_panes": 1, "mature_panes": 1}, {"complete_panes": 0, "mature_panes": 0, "batches_complete": 0},
 ], ids=["a pane", "a register"])
 async def test_a_node_that_misses_what_it_had_computes_nothing_until_it_has_it_again(left):
     """Not even windows that need only panes that are here: its totals begin with what is lost."""

@@ -1,7 +1,8 @@
 """An independent oracle: what an evaluation must release, from the plaintext files and the agreement's TOML.
 
 Shares no code with Winnow. Definitions:
-- linked: known to every party before the linkage date (local midnight);
+- linked: in every party's register: known before the linkage date (local midnight), or in a later batch of it
+  (oracle_batches); from the pane on at which the latest of these batches opens. In earlier panes a person has 0;
 - a measure is one integer per person and pane (policy/measure.py says what each aggregation means);
 - a window's cell has, per arm, the sums of time and outcome over its people and panes;
 - rate ratio: (Yu/Tu)/(Yc/Tc), var(log) = Σ(yu/Yu − tu/Tu − yc/Yc + tc/Tc)² over people, interval on the log scale;
@@ -23,7 +24,7 @@ Shares no code with Winnow. Definitions:
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -82,13 +83,18 @@ class Expected:
         return sorted({c.window for c in of if not c.cell}), sorted({c.window for c in of if c.cell})
 
 
-def expect(agreement: Path, folders: Mapping[str, Path]) -> Expected:
-    """Work out what the evaluation of `agreement` on the parties' `folders` must give."""
+def expect(
+    agreement: Path, folders: Mapping[str, Path], shard_of: Callable[[str], int] | None = None
+) -> Expected:
+    """Work out what the evaluation of `agreement` on the parties' `folders` must give.
+
+    `shard_of`: the shard of a person, asked for where registers grow in more than one shard.
+    """
     draft = tomllib.loads(agreement.read_text(encoding="utf-8"))
-    books, linked, table, edges = _read(draft, folders)
+    books, linked, table, edges = _read(draft, folders, shard_of)
     provisional = None
     if draft.get("maturities", {}).get("release") == "both":
-        _, same, provisional, _ = _read({**draft, "maturities": {}}, folders)
+        _, same, provisional, _ = _read({**draft, "maturities": {}}, folders, shard_of)
         assert same == linked
     cells: list[Cell] = []
     for name in draft["kpis"]:
@@ -105,13 +111,17 @@ def expect(agreement: Path, folders: Mapping[str, Path]) -> Expected:
     return Expected(len(linked), tuple(cells), events)
 
 
-def _read(draft: dict, folders: Mapping[str, Path]):
+def _read(draft: dict, folders: Mapping[str, Path], shard_of: Callable[[str], int] | None):
     """Books by party, the linked people, their measures, the panes' edges."""
-    readers = {p["name"]: Reader(draft, p["name"], folders[p["name"]]) for p in draft["parties"]}
+    readers = {p["name"]: Reader(draft, p["name"], folders[p["name"]], shard_of) for p in draft["parties"]}
     books = {name: reader.read() for name, reader in readers.items()}
     edges = next(iter(readers.values())).grid.edges
-    linked = sorted(set.intersection(*({p for p in r.books.known if r.linked(p)} for r in readers.values())))
-    return books, linked, _measures(draft["measures"], books, linked, edges), edges
+    linked = sorted(set.intersection(*(set(b.entered) for b in books.values())))
+    table = _measures(draft["measures"], books, linked, edges)
+    for row, person in enumerate(linked):
+        for values in table.values():
+            values[row, : max(b.entered[person] for b in books.values())] = 0
+    return books, linked, table, edges
 
 
 def _measures(measures: list[dict], books: Mapping[str, Books], linked: list[str], edges: list[date]):

@@ -11,6 +11,10 @@ The rules, as the agreement's readers must have them:
 - an event is late when its person was not known before the linkage date, or when its pane, the first that it changes,
   was sealed before it: when the watermark lay `grace_panes` beyond the pane's end. A source stands at its latest
   accepted day so far (of an enrolment, its start) less its bound; the watermark is the least of the sources'.
+  Where registers grow in batches (oracle_batches), panes before the first batch that a person may enter are not theirs:
+  an enrolment or an income that begins before them holds from then on; anything else that changes none of their panes is
+  late. If the person enters a later batch, so is what changes none of the panes from that one on; if they enter none,
+  everything of theirs is.
   What is late changes nothing, unless results wait for maturity: then only what comes when the watermark lies the
   last of the agreed days further still. The watermark here is the whole party's, not a shard's, so the number of events late
   for this reason is exact with one shard only;
@@ -25,11 +29,13 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from tests.support.oracle_batches import FAR, Batches
 from tests.support.oracle_kinds import Fact, Kinds, Rejected
 
 MAX_LINE = 1 << 20
@@ -87,6 +93,10 @@ class Books:
     """Person → resource → what it says of encounters, monitoring and answers."""
     withdrawn: dict[str, int] = field(default_factory=dict)
     """Person → the first pane that was not sealed yet."""
+    left: dict[str, datetime] = field(default_factory=dict)
+    """Person → when that was recorded."""
+    entered: dict[str, int] = field(default_factory=dict)
+    """Who is in the party's register → the first pane that they are in."""
     read: int = 0
     rejected: Counter = field(default_factory=Counter)
     late: int = 0
@@ -101,7 +111,9 @@ class Books:
 class Reader:
     """Reads one party's folder."""
 
-    def __init__(self, agreement: dict, party: str, folder: Path) -> None:
+    def __init__(
+        self, agreement: dict, party: str, folder: Path, shard_of: Callable[[str], int] | None = None
+    ) -> None:
         spec = next(p for p in agreement["parties"] if p["name"] == party)
         self.grid = Grid.of(agreement["panes"])
         self.grace = spec.get("grace_panes", 0)
@@ -111,7 +123,9 @@ class Reader:
         if maturities.get("days") and maturities.get("release") not in {"maturity", "both"}:
             raise ValueError("this oracle knows agreements with results at maturity, or without maturities")
         self.maturity = timedelta(days=max(maturities.get("days", []), default=0))
-        self.closing = self.grid.midnight(agreement["linkage"]["date"])
+        self.batches = Batches(agreement, self.grid, shard_of)
+        self._waiting: list[tuple[str, int]] = []
+        """Of what is not late yet the person and the last pane that it changes."""
         self.most_cents = max((m["bound"] for m in agreement["measures"] if m["aggregation"] == "sum"), default=2**63)
         self.books = Books()
         self.folder = folder
@@ -143,6 +157,8 @@ class Reader:
                 take(row, at)
             except Rejected as reason:
                 self.books.rejected[str(reason)] += 1
+        self.books.entered = self.batches.entered(self.books.known, self.books.left)
+        self.books.late += sum(self.books.entered.get(person, FAR + 1) > last for person, last in self._waiting)
         return self.books
 
     def _is_read(self, name: str) -> bool:
@@ -230,19 +246,30 @@ class Reader:
             raise Rejected("duplicate-id")
         self._ids.add(key)
 
-    def _on_time(self, kind: str, person: str, day: date, pane: int) -> bool:
-        """Whether `pane`, the first that an event changes, was still open; then moves its source on to `day`."""
-        sealed, over = self.is_sealed(max(pane, 0)), self.is_over(max(pane, 0))
-        self.count(person, sealed=sealed, over=over)
-        self.move(kind, day)
-        return not over
+    def _on_time(self, kind: str, person: str, day: date, pane: int, *, holds: bool = True) -> bool:
+        """Whether `pane`, the first that an event changes, was still open; then moves its source on to `day`.
 
-    def count(self, person: str, *, sealed: bool, over: bool) -> None:
-        """An event that came when a pane that it changes was sealed, or was so for the last time."""
-        if self.maturity and over and self.linked(person):
+        `holds`: it changes all panes from there on, too.
+        """
+        first = max(pane, self.first_pane(person))
+        early = first > pane and not holds
+        sealed, over = self.is_sealed(first), self.is_over(first) and not early
+        self.count(person, sealed=sealed, over=over, early=early, last=FAR if holds else pane)
+        self.move(kind, day)
+        return not over and not early
+
+    def count(self, person: str, *, sealed: bool, over: bool, early: bool, last: int) -> None:
+        """An event that came when a pane that it changes was sealed, or was so for the last time; that changes none of the
+        person's panes; that changes none after the `last`.
+        """
+        if not self.linked(person):
+            self.books.late += 1
+        elif self.maturity and over:
             self.books.too_late += 1
+        elif sealed or over or early:
+            self.books.late += 1
         else:
-            self.books.late += sealed or over or not self.linked(person)
+            self._waiting.append((person, last))
 
     def is_sealed(self, pane: int) -> bool:
         """Whether the watermark lies beyond the grace of a pane."""
@@ -273,8 +300,12 @@ class Reader:
                 self._watermark = min(latest[s["name"]] - timedelta(days=s.get("bound_days", 0)) for s in self.sources)
 
     def linked(self, person: str) -> bool:
-        """Whether the party knew the person before the linkage date."""
-        return person in self.books.known and self.books.known[person].timestamp() < self.closing
+        """Whether the party knew the person before the linkage date, or before a later batch opens."""
+        return person in self.books.known and self.batches.next(self.books.known[person]) is not None
+
+    def first_pane(self, person: str) -> int:
+        """The first pane that may be a person's; 0 of who is in no batch."""
+        return self.batches.panes[self.batches.next(self.books.known[person]) or 0]
 
     # Files.
 
@@ -379,7 +410,7 @@ class Reader:
         else:
             care, day = self._cancel(row["previous_record_id"], person, cents)
             self._lines[key] = (None, care, day, cents)
-        if self._on_time("claim", person, day, self.grid.pane(day)):
+        if self._on_time("claim", person, day, self.grid.pane(day), holds=False):
             self.books.claims.append((person, care, day, sign, cents))
 
     def _cancel(self, previous: str, person: str, cents: int) -> tuple[str, date]:

@@ -5,13 +5,17 @@ Shares no code with Winnow. The rules:
   cancelled, a procedure not done) takes it back; what was never said cannot be taken back (not-mapped);
 - a Task of a module is due at the start of its executionPeriod and, once completed, completed at its end too;
 - the first answer is the earliest that stands, of several on one day the one with the lowest score;
-- what would change anything that a sealed pane holds is late, and so is what takes back something that was late.
+- what would change anything that a sealed pane holds is late, and so is what takes back something that was late. Panes
+  before a person's first (oracle_batches) hold nothing; later answers are compared with one from there, too.
 """
 
+from collections import Counter
 from datetime import date, datetime
 from typing import NamedTuple
 
 import numpy as np
+
+from tests.support.oracle_batches import FAR
 
 ACT = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 CLASSES = {
@@ -146,24 +150,30 @@ class Kinds:
         books, reader = self.reader.books, self.reader
         mine = books.said.setdefault(person, {})
         after = {k: v for k, v in mine.items() if k != key} | ({key: said} if said else {})
+        first = reader.first_pane(person)
         sealed, over = (
-            self._held(mine, closed) != self._held(after, closed) for closed in (reader.is_sealed, reader.is_over)
+            self._held(mine, closed, first) != self._held(after, closed, first)
+            for closed in (reader.is_sealed, reader.is_over)
         )
         # What takes back something that was too late is so, too.
         over = over or (not said and key not in mine)
-        reader.count(person, sealed=sealed, over=over)
+        before, then = (Counter(self._held(of, lambda _: True, first)) for of in (mine, after))
+        changed = [held[0] for held in [*(before - then), *(then - before)]]
+        reader.count(
+            person, sealed=sealed, over=over, early=first > 0 and not changed, last=max(changed, default=FAR)
+        )
         if reader.linked(person) and not over:
             books.said[person] = after
         if said:
             reader.move(kind, said[0].day)
 
-    def _held(self, said: dict[str, list[Fact]], closed) -> list:
-        """What the panes that are `closed` hold of one person."""
+    def _held(self, said: dict[str, list[Fact]], closed, first: int) -> list:
+        """What the panes that are `closed` hold of one person, from their `first` one on."""
         grid, held = self.reader.grid, []
         firsts = first_answers(said)
         for fact in (f for facts in said.values() for f in facts):
             pane = grid.pane(fact.day)
-            if 0 <= pane < len(grid.edges) - 1 and closed(pane):
+            if first <= pane < len(grid.edges) - 1 and closed(pane):
                 if fact.kind == "prom":
                     held.append((pane, fact.code, fact.day, fact.score, firsts[fact.code]))
                 else:
@@ -177,7 +187,8 @@ class Kinds:
             raise Rejected("unknown-person")
         opened = next((p for p in range(len(reader.grid.edges) - 1) if not reader.is_sealed(p)), len(reader.grid.edges))
         reader.books.withdrawn.setdefault(person, opened)
-        reader.books.late += not reader.linked(person)
+        reader.books.left.setdefault(person, at)
+        reader.count(person, sealed=False, over=False, early=False, last=FAR)
         reader.move("withdrawal", reader.day(row["withdrawn_on"], at))
 
 

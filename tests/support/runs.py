@@ -85,17 +85,17 @@ class Shares:
                         self._late[column] = self._panes[column] + deal(more, rng)[number].parts
 
     erased_digest = ""
-    registers_complete = True
+    batches_complete = 1
     complete_panes = mature_panes = PANES
 
-    def register(self, party, shard):
+    def register(self, party, shard, batch=0):
         return self._registers[party]
 
-    def panes(self, party, shard, panes, columns, edition=0):
+    def panes(self, party, shard, panes, columns, edition=0, batches=1):
         held = {**self._panes, **self._late} if edition else self._panes
         return np.stack([held[c][:, panes.start : panes.stop] for c in columns], axis=2)
 
-    def commitments(self, panes, edition=0):
+    def commitments(self, panes, edition=0, batches=1):
         name = "register" if panes is None else f"panes {panes} {edition}"
         return {name: {c: name.encode() + bytes([c]) for c in (self._number, (self._number + 1) % 3)}}
 

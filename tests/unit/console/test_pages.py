@@ -22,7 +22,7 @@ from console.pages.view import chart, rows, spark
 from console.series import Series, expected_windows, series
 from console.telling import reading, unit_name
 from console.texts import TEXTS
-from evaluation.document import DateWindow, Document, Refusal, Release, ScheduleRow
+from evaluation.document import DateWindow, Document, Refusal, Release, Run, ScheduleRow
 from policy.kpi import load_kpi
 from tests.support.documents import agreement, made_up
 
@@ -298,6 +298,14 @@ async def test_who_may_see_it_and_the_minimum_are_said():
         page = (await http.get(f"/kpi/{RATIO.id}?lang=en")).text
     assert "only: innovation-team" in page
     assert "fewer than 10" in page
+
+
+@pytest.mark.parametrize(("lang", "said"), [
+    ("nl", "koppeling, nieuwe patiënten van aanvulling 3, geen venster"), ("en", "linkage, new patients of batch 3, no window"),
+])
+async def test_a_linkage_of_new_patients_says_which_batch(lang, said):
+    async with client(Document(runs=(Run(id="ab" * 32, outcome="linked", batch=3),))) as http:
+        assert said in (await http.get(f"/runs?lang={lang}")).text
 
 
 async def test_runs_and_events():

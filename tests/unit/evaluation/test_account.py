@@ -208,3 +208,25 @@ def test_full_editions_beyond_their_quota_end_the_account_without_refusing_the_r
     assert [(r.window.start.isoformat(), r.revision, r.nodes) for r in refused] == [
         ("2024-01-01", 1, (0, 1, 2)), ("2024-01-08", 1, (0, 1, 2)),
     ]
+
+
+def test_a_run_that_linked_is_told_with_its_batch_as_two_nodes_have_it(terms):
+    account = Account(terms, "innovation-team")
+    first = [done(terms, j, "first", ()) for j in range(3)]
+    later = [done(terms, j, "later", ()).model_copy(update={"batch": 2, "sequence": 2}) for j in range(2)]
+    feed(account, [done(terms, 2, "later", ()).model_copy(update={"batch": 1, "sequence": 2}), *later, *first])
+    assert [(r.id, r.outcome, r.batch) for r in account.document().runs] == [("first", "linked", 0), ("later", "linked", 2)]
+
+
+def test_all_linkages_of_registers_that_grow_are_believed_of_a_node(terms):
+    """One for every batch, beside a run of every KPI for every window; only more would be a flood."""
+    linkage = terms.draft.linkage.model_copy(update={"batch_panes": 1})
+    terms = terms.model_copy(update={"draft": terms.draft.model_copy(update={"linkage": linkage})})
+    batches, windows = 1 + len(terms.draft.batch_edges), len(terms.draft.lattice.scheduled)
+    account, runs = Account(terms, "innovation-team"), []
+    runs += [{"run": f"linked {batch}", "windows": (), "batch": batch} for batch in range(batches)]
+    runs += [{"run": f"{plan.kpi} {w}", "windows": (w,), "kpis": (plan.kpi,)} for plan in terms.plans for w in range(windows)]
+    for place, run in enumerate(runs):
+        feed(account, [done(terms, j, "", ()).model_copy(update={**run, "sequence": place}) for j in range(3)])
+    assert [run.id for run in account.document().runs] == [run["run"] for run in runs]
+    assert (batches, windows) == (4, 2)

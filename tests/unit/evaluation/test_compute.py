@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation import compute
+from evaluation import compute, totals
 from evaluation.compute import Computation
 from mpc import workers
 from mpc.errors import MpcError
@@ -99,8 +99,8 @@ async def test_adherence_comes_out_only_if_some_of_what_was_due_was_not_done(due
 async def test_every_estimator_over_shards_and_windows(at_once, rows, monkeypatch):
     """In steps of any size, two shards side by side or one by one; node i computes in i + 1 threads."""
     monkeypatch.setattr(workers, "ROWS_TOGETHER", rows)
-    for name in ("VALUES_AT_ONCE", "VALUES_PER_STEP", "WINDOW_VALUES"):
-        monkeypatch.setattr(compute, name, at_once)
+    for module, name in ((totals, "VALUES_AT_ONCE"), (totals, "VALUES_PER_STEP"), (compute, "WINDOW_VALUES")):
+        monkeypatch.setattr(module, name, at_once)
     terms = agreed()
     windows = terms.draft.lattice.scheduled
     holding(monkeypatch, modules_due=2)
@@ -185,9 +185,9 @@ class NobodyInCommon(Shares):
         self._places = {party.name: place for place, party in enumerate(terms.draft.parties)}
         self._empty = empty
 
-    def register(self, party, shard):
+    def register(self, party, shard, batch=0):
         apart = self._places[party] << 40 if shard in self._empty else 0
-        return super().register(party, shard) ^ np.uint64(apart)
+        return super().register(party, shard, batch) ^ np.uint64(apart)
 
 
 @pytest.mark.parametrize("empty", [{1}, {0}, {0, 1}], ids=str)

@@ -364,7 +364,7 @@ async def test_totals_are_made_anew_and_what_is_erased_is_part_of_what_a_run_is(
     assert three[0].computation.totals
     three.ask()
     await three.nodes.work_on()
-    assert [c.totals for c in three.nodes.computations] == [""] * 3
+    assert [c.totals for c in three.nodes.computations] == [()] * 3
     assert three[0].computation.manifest(lattice.scheduled[2:3])[0] != was[0]
     assert three.stores[0].erased.digest == three.stores[1].erased.digest
 

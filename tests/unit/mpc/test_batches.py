@@ -256,3 +256,25 @@ async def test_a_column_without_the_batchs_blocks_is_refused():
     results = await extended_three(await linked_three(registers, 0), [np.array([n], np.uint64) for n in (30, 31)], 0)
     with pytest.raises(LinkageError, match="has 10 rows, its linked register 11"):
         await aligned_three(results, [np.ones((1, 10)), np.ones((1, 21))])
+
+
+@pytest.mark.parametrize("join", ["inner", "left"])
+async def test_a_linkage_as_it_was_aligns_the_columns_of_that_time(join):
+    """Columns of the first segments' slots; linked rows as they were before the later ones came."""
+    registers = cohort(11, 3, 70, 3)
+    then = results = await linked_three(batch(registers, 0), 8, join)
+    for segment in (1, 2):
+        results = await extended_three(results, batch(registers, segment), 16)
+    assert all(found.until(3) is found for found in results)
+    for segments, before in ((1, then), (2, None)):
+        keys = whole(registers, segments)
+        seen = await aligned_three([found.until(segments) for found in results], keys)
+        np.testing.assert_array_equal(
+            seen[0][0], (await aligned_three(results, whole(registers, 3)))[0][0][: seen[0].shape[1]]
+        )
+        held = [set(column[0].tolist()) for column in keys]
+        for mine, column in zip(held, seen, strict=True):
+            np.testing.assert_array_equal(column[0], [key if key in mine else 0 for key in seen[0][0].tolist()])
+        if before is not None:
+            for mine, was in zip(seen, await aligned_three(before, keys), strict=True):
+                np.testing.assert_array_equal(mine, was)

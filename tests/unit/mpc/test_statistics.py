@@ -372,3 +372,62 @@ def test_steps_hold_atoms_of_one_length_or_a_part_of_their_rows():
     ]
     assert [s.rows for s in steps(atoms[:1], 10, 3, 5)] == [slice(0, 1), slice(1, 2), slice(2, 3)]
     assert steps(atoms[:1], 10, 0, 5) == [Step(atoms[:1], slice(0, 0))]
+
+
+@pytest.mark.parametrize("back", range(4))
+async def test_panes_that_were_taken_back_are_added_anew_and_whoever_still_adds_the_old_ones_changes_nothing(back):
+    """As a thread that finishes its step though its attempt has failed."""
+    columns, plan = columns_of(np.random.default_rng(31), 4, 15), RATE
+    dealt = {name: deal(values, np.random.default_rng(32)) for name, values in columns.items()}
+
+    async def program(wire):
+        engine = Engine(wire)
+
+        async def add(shard, start, stop, times=1):
+            part = {name: shares[wire.number][start:stop] * times for name, shares in dealt.items()}
+            await shard.add_panes(engine, start, part)
+
+        first = ShardStatistics([RATE, COST], WindowSpec(size=1, step=1).atoms(4), 15)
+        await add(first, 0, back)
+        await add(first, back, 4 if back < 3 else 3, 2)
+        shard = first.taken_back(back)
+        assert shard.next_pane == back
+        with pytest.raises(ValueError, match="closed"):
+            await add(first, first.next_pane, first.next_pane + 1) if back == 3 else list(first.windows(plan, [(0, 1)]))
+        await add(shard, back, 4)
+        found = whole(shard, plan, 0, 4), shard.contributors(plan), shard.sums(plan, 0, [(0, 4), (back, 4)])
+        with pytest.raises(StatisticsError, match="cannot go back to pane 5"):
+            shard.taken_back(5)
+        return found
+
+    nodes = await run_three(program)
+    totals, contributors, sums = (reveal([node[place] for node in nodes]) for place in range(3))
+    expected = plain_totals(plan, columns, 0, 4)
+    np.testing.assert_array_equal(totals, expected)
+    np.testing.assert_array_equal(contributors, plain_contributors(plan, columns, [(p, p + 1) for p in range(4)]))
+    np.testing.assert_array_equal(sums[0], expected[0].sum(axis=-1))
+    np.testing.assert_array_equal(sums[1], plain_totals(plan, columns, back, 4)[0].sum(axis=-1))
+
+
+async def test_rows_that_are_appended_add_from_then_on():
+    """Against columns in which they have zeros before; the order of before stays, and windows go across."""
+    columns, spec = columns_of(np.random.default_rng(41), 4, 20), WindowSpec(size=2, step=1)
+    late = {name: np.where((np.arange(20) < 12) | (np.arange(4)[:, None] >= 2), v, 0) for name, v in columns.items()}
+    dealt = {name: deal(values, np.random.default_rng(42)) for name, values in late.items()}
+
+    async def program(wire):
+        engine, shard = Engine(wire), ShardStatistics([RATE, COST], spec.atoms(4), 12)
+        await shard.add_panes(engine, 0, {n: s[wire.number][:2, :12] for n, s in dealt.items()})
+        shard.grow(20)
+        before = whole(shard, RATE, 0, 2)
+        await shard.add_panes(engine, 2, {n: s[wire.number][2:] for n, s in dealt.items()}, 40)
+        with pytest.raises(StatisticsError, match="19 linked rows, where there were 20"):
+            shard.grow(19)
+        return before, whole(shard, RATE, 0, 4), whole(shard, COST, 1, 3), shard.contributors(RATE)
+
+    nodes = await run_three(program)
+    before, all_panes, across, contributors = (reveal([node[place] for node in nodes]) for place in range(4))
+    np.testing.assert_array_equal(before, plain_totals(RATE, late, 0, 2))
+    np.testing.assert_array_equal(all_panes, plain_totals(RATE, late, 0, 4))
+    np.testing.assert_array_equal(across, plain_totals(COST, late, 1, 3))
+    np.testing.assert_array_equal(contributors, plain_contributors(RATE, late, spec.atoms(4)))

@@ -235,3 +235,16 @@ def test_totals_are_sums_of_the_latest_words_or_unknown(words):
     lags = [None if end is None or position is None else max(end - position, 0) for _, end, position in latest.values()]
     expected = sum(lags) if len(latest) == 4 and None not in lags else None
     assert of(*stands, shards=4).shard_lag_messages == expected
+
+
+def test_how_many_wait_to_join_is_told_where_registers_grow_and_nowhere_else():
+    growing = [Stand(worker="w", at=NOW, shards=tuple(
+        shard_stand(n, 5, 5, micros(NOW), 3, 2, 1, 4, joining=n + 2) for n in range(2)
+    ))]
+    found = figures(PARTY, GRID, 1, 2, growing, NOW)
+    assert ([shard.joining for shard in found.shards], found.joining) == ([2, 3], 5)
+    assert figures(PARTY, GRID, 1, 3, growing, NOW).joining is None
+    once = [Stand(worker="w", at=NOW, shards=(shard_stand(0, 5, 5, micros(NOW), 3, 2, 1, 4),))]
+    assert "joining" not in once[0].model_dump_json()
+    assert "joining" not in figures(PARTY, GRID, 1, 1, once, NOW).model_dump_json()
+    assert '"joining":5' in found.model_dump_json()
