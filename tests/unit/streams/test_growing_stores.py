@@ -172,6 +172,21 @@ def test_a_register_of_a_later_batch_is_missed_though_no_pane_of_it_is_here(tmp_
     assert store.missing("statistics", 99) == [(0, 1, -1, 1)]
 
 
+def test_a_block_of_a_later_batch_whose_file_is_lost_is_missed_and_comes_back_as_it_was(tmp_path):
+    store = filled(tmp_path / "store", PANES)
+    for block in (1, 4):
+        store.files.path(("statistics", 0, block, -1, 1)).unlink()
+    again = ShareStore(tmp_path / "store", TERMS, 1)
+    assert (again.batches_complete, again.complete_panes, again.missing("statistics", 99)) == (
+        1, 4, [(0, 4, -1, 2), (0, 1, -1, 1)]
+    )
+    other = header("statistics", 1, -1, 1, 4)
+    again.add([OPENER.open(SHARER.messages(other, content(other) + np.uint64(1))[1], 0)])
+    assert (again.incidents, again.batches_complete) == ([other.key], 1)
+    again.add([BATCHES["statistics", 1, -1, 1], BATCHES["statistics", 4, -1, 2]])
+    assert (again.batches_complete, again.complete_panes, again.missing("statistics", 99)) == (3, 12, [])
+
+
 def test_a_store_names_the_batch_that_is_not_here(tmp_path):
     store = filled(tmp_path / "store", 4)
     with pytest.raises(StoreError, match="batch 1 of the register of hospital, shard 0, is not here"):
