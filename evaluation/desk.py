@@ -142,6 +142,7 @@ class Desk:
         elif not self.state.settled:
             self.state.drop()
         if self.computation.linkage != self.state.ledger.linkage:
+            # What an attempt linked that was dropped, or failed before it prepared anything.
             self.computation.resume(*self.state.linkage())
         if len({r.ledger for r in ready}) != 1:
             raise Apart(

@@ -100,7 +100,7 @@ class ShardPanes(Admission):
 
     def _open(self) -> Opened:
         entered, out = super()._open()
-        self._forget_people(out)
+        self._forget_people(set(out))
         self.withdrawn.forget(out)
         return Opened(entered, out)
 
@@ -371,9 +371,10 @@ class ShardPanes(Admission):
         if slot_of is None:
             raise ValueError("the register is open; close it first")
         slots = self.register.slots_of(self.growth.until(pane))
-        mine = np.flatnonzero((slot_of >= 0) & (slot_of < slots))
+        people = np.flatnonzero((slot_of >= 0) & (slot_of < slots))
+        mine = slot_of[people]
         columns = self._said.columns(pane, cut, self.register.heard, self.withdrawn.without(pane))
         content = np.zeros((len(columns), slots), dtype=np.int64)
         for row, values in zip(content, columns, strict=True):
-            row[slot_of[mine]] = values[mine]
+            row[mine] = values[people]
         return content

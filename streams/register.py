@@ -176,19 +176,18 @@ class Register:
 
     def find_all(self, patients: Sequence[bytes]) -> Int64s:
         """(n,) numbers of n pseudonyms (32 bytes, encrypted); NOBODY for who is not known, OUT for who never enters."""
-        found = self._people.find_all(patients)
-        if self._batches > 1:
-            found[[number >= 0 and self._batch[number] == OUT for number in found.tolist()]] = OUT
-        return found
+        return self._barred(self._people.find_all(patients))
 
     def numbers(self, batch: int) -> Callable[[Sequence[bytes]], Int64s]:
         """A function: n pseudonyms (32 bytes, encrypted) → (n,) what `person` says; negative for None."""
         batch = max(batch, self.opened)
 
         def found(patients: Sequence[bytes]) -> Int64s:
-            if batch < self._batches:
-                self._hear(self._people.add_all(patients).tolist(), batch)
-            return self.find_all(patients)
+            if batch == self._batches:
+                return self.find_all(patients)
+            numbers = self._people.add_all(patients)
+            self._hear(numbers.tolist(), batch)
+            return self._barred(numbers)
 
         return found
 
@@ -206,6 +205,12 @@ class Register:
         """
         if self._first[number] > 0 and self._batch[number] == WAITS:
             self._left[number] = min(max(batch, self.opened), self._left.get(number, self._batches))
+
+    def _barred(self, numbers: Int64s) -> Int64s:
+        """The same, in place, with OUT for those who never enter."""
+        if self._batches > 1:
+            numbers[[number >= 0 and self._batch[number] == OUT for number in numbers.tolist()]] = OUT
+        return numbers
 
     def _hear(self, numbers: Iterable[int], batch: int) -> None:
         new = len(self._people) - len(self._first)

@@ -9,21 +9,31 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pydantic import ValidationError
 
-from streams.batch import BatchHeader, party_columns
+from streams import resend
+from streams.batch import BatchHeader, party_columns, snapshot
 from streams.erasure import ErasureList
 from streams.errors import BatchError, StoreError
-from streams.holding import Holding
+from streams.holding import Holding, seal_holding
 from streams.inbox import Opener
 from streams.resend import Resender
 from streams.share import Sharer
+from streams.snapshots import BLOCK_KEY
 from streams.store import ShareStore
+from streams.tags import Tags
 from tests.support.parties import BATCH_KEY, NODE_KEYS, SHARING_KEY, keyed_terms
+from tests.support.world import SimulatedProcess, World
 
-TERMS = keyed_terms(
+RECORD_KEYS = [Ed25519PrivateKey.generate() for _ in range(3)]
+_MADE = keyed_terms(
     linkage={"date": "2024-01-08", "block_slots": 64, "dummies": 0, "batch_panes": 4},
     maturities={"days": [30], "release": "both", "revisions": 9},
     erasure={"every_panes": 2, "batch_slots": 4, "within_days": 10},
 )
+TERMS = _MADE.model_copy(update={"nodes": tuple(
+    n.model_copy(update={"record_key": k.public_key().public_bytes_raw().hex()})
+    for n, k in zip(_MADE.nodes, RECORD_KEYS, strict=True)
+)})
+TAGS = Tags(SHARING_KEY, TERMS.hash)
 SHARER = Sharer(TERMS, SHARING_KEY, Ed25519PrivateKey.from_private_bytes(BATCH_KEY))
 OPENER = Opener(TERMS, 1, X25519PrivateKey.from_private_bytes(NODE_KEYS[1]))
 PARTIES, EDGES, PANES = ("hospital", "insurer", "statistics"), (0, 4, 8), 12
@@ -40,9 +50,12 @@ def header(party, block, pane, revision=0, blocks=None, **changes):
     })
 
 
+def content(head):
+    return np.random.default_rng([head.block, head.pane + 1, head.revision]).integers(0, 2**64, head.shape, np.uint64)
+
+
 def made(head):
-    content = np.random.default_rng([head.block, head.pane + 1, head.revision]).integers(0, 2**64, head.shape, np.uint64)
-    return OPENER.open(SHARER.messages(head, content)[1], 0)
+    return OPENER.open(SHARER.messages(head, content(head))[1], 0)
 
 
 def names(party, panes=PANES, revisions=2):
@@ -159,6 +172,21 @@ def test_a_register_of_a_later_batch_is_missed_though_no_pane_of_it_is_here(tmp_
     assert store.missing("statistics", 99) == [(0, 1, -1, 1)]
 
 
+def test_a_block_of_a_later_batch_whose_file_is_lost_is_missed_and_comes_back_as_it_was(tmp_path):
+    store = filled(tmp_path / "store", PANES)
+    for block in (1, 4):
+        store.files.path(("statistics", 0, block, -1, 1)).unlink()
+    again = ShareStore(tmp_path / "store", TERMS, 1)
+    assert (again.batches_complete, again.complete_panes, again.missing("statistics", 99)) == (
+        1, 4, [(0, 4, -1, 2), (0, 1, -1, 1)]
+    )
+    other = header("statistics", 1, -1, 1, 4)
+    again.add([OPENER.open(SHARER.messages(other, content(other) + np.uint64(1))[1], 0)])
+    assert (again.incidents, again.batches_complete) == ([other.key], 1)
+    again.add([BATCHES["statistics", 1, -1, 1], BATCHES["statistics", 4, -1, 2]])
+    assert (again.batches_complete, again.complete_panes, again.missing("statistics", 99)) == (3, 12, [])
+
+
 def test_a_store_names_the_batch_that_is_not_here(tmp_path):
     store = filled(tmp_path / "store", 4)
     with pytest.raises(StoreError, match="batch 1 of the register of hospital, shard 0, is not here"):
@@ -207,23 +235,45 @@ def test_a_word_may_ask_for_any_batch_of_a_register():
         Holding(agreement=TERMS.hash, party="hospital", node=0, held=1, missing=((0, 200, -1, 120),))
 
 
-def test_a_party_sends_again_what_was_sealed_and_nothing_else():
-    def has_block(block, pane, revision):
-        return (block, pane, revision) in names("hospital", 6)
-
+def resender(party, words=None, producer=None):
+    """Of a party that has sealed six panes."""
     panes = SimpleNamespace(
-        has_sealed=lambda pane, revision: revision < 2 if pane < 0 else pane < 6, register=SimpleNamespace(blocks=3),
-        has_block=has_block, withdrawn=SimpleNamespace(made=0),
+        has_sealed=lambda pane, revision: revision < 2 if pane < 0 else pane < 6, register=SimpleNamespace(blocks=ENDS[party][1]),
+        has_block=lambda *name: name in names(party, 6), withdrawn=SimpleNamespace(made=0),
     )
-    resender = Resender(
-        None, TERMS, "hospital", [SimpleNamespace(shared=0, panes=panes)], SHARER, None, None, None, lambda _: None
-    )
+    shard = SimpleNamespace(shared=len(names(party, 6)), panes=panes)
+    return Resender(None, TERMS, party, [shard], SHARER, TAGS, words, producer, lambda _: None)
+
+
+def test_a_party_sends_again_what_was_sealed_and_nothing_else():
+    party = "statistics"
+    sender = resender(party)
     asked = [
         (block, pane, revision) for block in range(6) for pane in range(-1, 13) for revision in range(4)
         if pane < 0 or revision < 3
     ]
-    sent = {name for name in asked if resender._may_send(0, (0, *name), 0.0)}
-    assert sent == set(names("hospital", 6))
+    assert {name for name in asked if sender._may_send(0, (0, *name), 0.0)} == set(names(party, 6))
+
+
+async def test_blocks_of_a_later_batch_are_sent_again_as_they_were(monkeypatch, tmp_path):
+    party = "statistics"
+    lost = {(party, 2, -1, 1), (party, 3, 4, 0), (party, 0, 5, 1)}
+    store = filled(tmp_path / "store", 6, lost)
+    process = SimulatedProcess(party, World(rng=Random(1), incidents=[], hides=0.0, repeats=0.0))
+    monkeypatch.setattr(resend, "Consumer", process.consumer)
+    monkeypatch.setattr(resend, "SETTLE_SECONDS", 0.0)
+    topic, producer = f"{party}.small.panes", process.producer(None)
+    for name in names(party, 6):
+        value = snapshot(head := head_of(party, name), content(head))
+        await producer.send(topic, 0, [(BLOCK_KEY, TAGS.put(topic, 0, BLOCK_KEY, value))])
+    word = Holding(agreement=TERMS.hash, party=party, node=1, held=1, missing=tuple(store.missing(party, 99)), lists=(0,))
+    await producer.send(f"{party}.small.holdings", 0, [(None, seal_holding(word, RECORD_KEYS[1]))])
+    await resender(party, process.consumer(None, f"{party}.small.holdings", [0]), producer).settle()
+    sent = [OPENER.open(record.value, 0) for record in process.world.log("node-1.small.inbox", 0)]
+    assert {(party, *batch.header.key[2:]) for batch in sent} == lost
+    assert all(batch.commitments == BATCHES[party, *batch.header.key[2:]].commitments for batch in sent)
+    store.add(sent)
+    assert (store.missing(party, 99), store.incidents, store.complete_panes) == ([], [], 6)
 
 
 def test_a_list_may_name_rows_of_the_batches_that_were_open_before_its_boundary(tmp_path):
