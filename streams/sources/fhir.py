@@ -71,6 +71,11 @@ class FhirForm(ABC):
         self._said: set[str] = set()
         """Ids of resources of which some version said something."""
 
+    def begin(self) -> None:
+        """See RememberingForm."""
+        self._said.clear()
+        self._context.patients.clear()
+
     def recorded(self, line: bytes) -> str | None:
         """See Form."""
         if found := _LAST_UPDATED.search(line):

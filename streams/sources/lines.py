@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -48,6 +48,14 @@ class HeaderForm(Form, Protocol):
     """A form whose first line names the columns."""
 
     columns: tuple[str, ...]
+
+
+@runtime_checkable
+class RememberingForm(Form, Protocol):
+    """A form of whose lines later ones depend on earlier ones."""
+
+    def begin(self) -> None:
+        """The files are read from their first line: forget what was read of them before."""
 
 
 class LearningForm(Form, Protocol):
@@ -236,6 +244,8 @@ def read_events(
 ) -> Iterator[tuple[IndexedFile, Position, PatientEvent | Reason, bytes]]:
     """Every line in the order of recording: its event or the reason of its refusal, and its (first) bytes.
 
+    However often files are read they give the same. They are read by one at a time: a form remembers earlier lines.
+
     Args:
         files: a party's.
         first: number of the first line in this order; from 1.
@@ -244,6 +254,9 @@ def read_events(
     Raises:
         SourceError: a file can no longer be read.
     """
+    for file in files:
+        if isinstance(file.form, RememberingForm):
+            file.form.begin()
     for number, (file, row, line) in enumerate(read_lines(files, last), 1):
         # What comes before is read, too: a FHIR resource may refer to it.
         event = parse_line(file.form, line)

@@ -253,6 +253,22 @@ def test_patients_without_the_shared_number_and_references_to_later_ones(tmp_pat
     assert kinds == [Reason.MISSING_FIELD, Reason.UNKNOWN_REFERENCE, "registered", "ibd-coach"]
 
 
+def test_files_that_are_read_again_give_the_same_again(tmp_path):
+    """A reader remembers patients and versions; a worker that starts anew reads its files twice."""
+    p.write_lines(tmp_path / "Patient.ndjson", p.patient("a", p.person(1), "2024-01-01"), p.patient("c", p.person(3), "2024-01-05"))
+    p.write_lines(tmp_path / "EpisodeOfCare.ndjson")
+    taken_back = json.loads(p.task("v", "a", "2024-01-02", "2024-01-02")) | {"status": "entered-in-error"}
+    p.write_lines(
+        tmp_path / "Task.ndjson", json.dumps(taken_back), p.task("t", "c", "2024-01-02", "2024-01-03"),
+        p.task("v", "a", "2024-01-02", "2024-01-06"),
+    )
+    files = open_sources(DRAFT, "hospital", tmp_path, PSEUDONYMS)
+    first, part, second = (list(read_events(files, last=last)) for last in (None, 2, None))
+    assert [e for *_, e, _ in first if isinstance(e, Reason)] == [Reason.NOT_MAPPED, Reason.UNKNOWN_REFERENCE]
+    assert second == first
+    assert part == first[:2]
+
+
 def test_incomes(tmp_path):
     p.write_lines(
         tmp_path / "persons.csv", p.PERSONS, "a,P00000001,3,2023-01-01,2023-06-01", "b,P00000001,,2023-01-01,2023-06-02",
