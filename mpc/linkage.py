@@ -147,6 +147,8 @@ async def _grown(
 
 def _complete(linked: LinkedShard) -> int:
     """Linked rows that every party has."""
+    if linked.join == "inner":
+        return linked.linked
     return sum(int((segment.order != NOWHERE).all(axis=0).sum()) for segment in linked.segments)
 
 
