@@ -18,8 +18,10 @@ import numpy as np
 
 from benchmarks.cohort import Cell, Z
 from benchmarks.plaintext import Aggregator, follow
-from evaluation.compute import Computation, ReleaseBits
+from evaluation.compute import FIRST, Computation, ReleaseBits
 from evaluation.config import NodeSettings, load_settings, load_terms
+from evaluation.epoch import Epoch
+from evaluation.growing import Link
 from evaluation.node import Node
 from evaluation.process import run_process
 from evaluation.results import AlertShares, KpiShares, ReleasedCell
@@ -51,21 +53,13 @@ class ClearInputs:
         return self._aggregator.panes
 
 
-class ClearComputation(Computation):
-    """What a run computes, without shares: outputs are the same at all three nodes."""
+class ClearEpoch(Epoch):
+    """Nothing is linked on shares."""
 
-    def __init__(self, terms: Terms, number: int, aggregator: Aggregator) -> None:
-        self._terms, self._number, self._aggregator, self._workers = terms, number, aggregator, Workers()
-        self.linkage = ""
-        self._cells: dict[int, dict[tuple[str, int], Cell]] = {}
-        """Window → its released cells."""
-        self._bits = ReleaseBits(np.zeros((0, 0, 2), np.bool_))
+    def __init__(self) -> None:
+        self.linkage, self.linked = "", {}
 
-    def manifest(self, windows: Sequence[Window], batch: int = 0) -> tuple[str, dict[int, str]]:
-        read = hashlib.sha256(repr([(w.start, w.stop) for w in windows]).encode()).hexdigest()
-        return read, dict.fromkeys((self._number, (self._number + 1) % NODES), read)
-
-    async def link(self, engines: ShardEngines, batch: int = 0) -> None:
+    async def link(self, engines: ShardEngines, what: Link) -> None:
         self.linkage = engines.main.wire.attempt.hex()
 
     @property
@@ -75,9 +69,20 @@ class ClearComputation(Computation):
     def resume(self, linkage: str, linked: Mapping[int, object]) -> None:
         self.linkage = linkage
 
-    @property
-    def linked(self) -> Mapping[int, object]:  # type: ignore[override]
-        return {}
+
+class ClearComputation(Computation):
+    """What a run computes, without shares: outputs are the same at all three nodes."""
+
+    def __init__(self, terms: Terms, number: int, aggregator: Aggregator) -> None:
+        self._terms, self._number, self._aggregator, self._workers = terms, number, aggregator, Workers()
+        self.now, self.coming = ClearEpoch(), ClearEpoch()
+        self._cells: dict[int, dict[tuple[str, int], Cell]] = {}
+        """Window → its released cells."""
+        self._bits = ReleaseBits(np.zeros((0, 0, 2), np.bool_))
+
+    def manifest(self, windows: Sequence[Window], what: Link = FIRST) -> tuple[str, dict[int, str]]:
+        read = hashlib.sha256(repr([(w.start, w.stop) for w in windows]).encode()).hexdigest()
+        return read, dict.fromkeys((self._number, (self._number + 1) % NODES), read)
 
     @property
     def totals(self) -> tuple[str, ...]:

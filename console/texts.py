@@ -235,6 +235,10 @@ TEXTS: Final[dict[str, Text]] = {
         en="linkage, new patients of batch {batch}, no window",
         nl="koppeling, nieuwe patiënten van aanvulling {batch}, geen venster",
     ),
+    "linkage_anew": Text(
+        en="linkage, {batches} batches linked anew, no window",
+        nl="koppeling, {batches} aanvullingen opnieuw gekoppeld, geen venster",
+    ),
     "window_count": Text(en="{first} – {last} ({count})", nl="{first} – {last} ({count})"),
     "no_runs": Text(en="No run yet.", nl="Nog geen run."),
     # Events

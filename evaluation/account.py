@@ -27,6 +27,7 @@ from evaluation.records import (
 from evaluation.results import Released, ResultShares, combine, combine_alerts
 from evaluation.schedule import Timetable
 from policy.agreement import NODES, Terms
+from policy.growth import spare_links
 from policy.window import Window
 
 _Cell = tuple[tuple[str, str], ...]
@@ -42,6 +43,7 @@ class _RunAccount:
     kpis: frozenset[str]
     batch: int
     """Of a linkage."""
+    epoch: int
     done: dict[int, Done] = field(default_factory=dict)
 
 
@@ -61,13 +63,14 @@ class Account:
         self._scheduled = range(len(self._lattice.scheduled))
         self._expected = frozenset(self._scheduled) | {w.index for w in self._lattice.full}
         """Windows that run by themselves, in every edition."""
-        linkages = len(terms.draft.batch_edges)
+        later = len(terms.draft.batch_edges)
+        linkages = later + spare_links(terms.draft.linkage.renew_batches, later)
         self._most_runs = linkages + 2 * len(self._expected) + sum(r.runs for r in terms.draft.requesters)
         """Runs that one node is believed to have done: more is a flood."""
         self._kpis = frozenset(p.kpi for p in terms.plans)
         self._mine = self._kpis.intersection(next(r.kpis for r in terms.draft.recipients if r.name == recipient))
-        self._runs: dict[tuple[str, tuple[int, ...], frozenset[str], int], _RunAccount] = {}
-        """By run, windows, KPIs and batch, so that nobody can claim a run for others before the rest has spoken."""
+        self._runs: dict[tuple[str, tuple[int, ...], frozenset[str], int, int], _RunAccount] = {}
+        """By run, windows, KPIs, batch, epoch: so nobody can claim a run for others before the rest has spoken."""
         self._answers, self._timetable = Answers(), Timetable(terms)
         self._refusals: dict[tuple[object, ...], _RefusalAccount] = {}
         self._refused_windows: dict[int, set[int]] = {}
@@ -221,7 +224,7 @@ class Account:
         if not self._kpis.issuperset(record.kpis):
             return
         kpis = frozenset(record.kpis) or self._kpis
-        key = (record.run, record.windows, kpis, record.batch)
+        key = (record.run, record.windows, kpis, record.batch, record.epoch)
         if key not in self._runs and sum(record.node in r.done for r in self._runs.values()) > self._most_runs:
             return
         run = self._runs.setdefault(key, _RunAccount(*key))
@@ -373,7 +376,7 @@ class Account:
             yield Run(
                 id=run.id, windows=tuple(self._dates(self._window(w)) for w in run.windows),
                 revision=max(map(self._lattice.edition, run.windows), default=0),
-                batch=run.batch,
+                batch=run.batch, epoch=run.epoch,
                 outcome="linked" if not run.windows else "released" if released else "suppressed",
                 seconds={p: round(max(d.seconds.get(p, 0) for d in run.done.values()), 3) for p in phases},
             )

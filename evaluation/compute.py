@@ -1,6 +1,6 @@
 """What a run computes on shares, phase by phase; the gate around it is evaluation.run's business.
 
-State that outlives a run: the linkage, and running totals over panes (evaluation.totals).
+State that outlives a run: the epoch in force and the one to come, with running totals over panes (evaluation.epoch).
 """
 
 import hashlib
@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.epoch import Epoch
+from evaluation.growing import Link
 from evaluation.results import AlertShares, KpiShares, ReleasedCell
 from evaluation.totals import PaneTotals, Portion, array_rows
-from mpc.aes import RoundKeys, draw_key, expand_key
 from mpc.changes import changed
 from mpc.disclosure import atom_ranges, judge, opened
 from mpc.engine import Engine
-from mpc.linkage import LinkedShard, extend, link, repeatable
+from mpc.linkage import LinkedShard
 from mpc.moments import capped, cell_statistics, incomplete
-from mpc.share import Bits, Share, Words
+from mpc.share import Share, Words
 from mpc.statistics import VALUES_AT_ONCE as WINDOW_VALUES
 from mpc.tail import AlertBatch, CellBatch, alert_states, estimate
 from mpc.wire import Wire
@@ -32,6 +33,7 @@ from policy.window import Window
 from streams.store import ShareStore
 
 TAIL_SECONDS = 120.0
+FIRST = Link()
 
 ShardProgram = Callable[[int, int, Engine], Coroutine[Any, Any, tuple[Words, ...]]]
 """What is computed for a shard: its number, how many values at once, its engine → components that add up."""
@@ -77,30 +79,37 @@ class Computation:
             workers: threads that compute for shards; None: everything is done where it is asked for.
         """
         self._terms, self._plans, self._store, self._number = terms, tuple(plans), store, number
-        self._noise_key, self._workers = noise_key, workers or Workers()
+        self._workers = workers or Workers()
         self._atoms = terms.draft.lattice.atoms
-        self._linked: dict[int, LinkedShard] = {}
-        self._totals = PaneTotals(terms, self._plans, store, folder)
-        self.linkage = ""
-        """The attempt of which this node keeps the linkage, hexadecimal; empty before."""
+        self._epoch = partial(Epoch, terms, self._plans, store, noise_key, folder)
+        self.now = self._epoch()
+        """The epoch in force."""
+        self.coming = self._epoch()
+        """The one that is made in the background, to take its place."""
 
     def engines(self, wire: Wire) -> ShardEngines:
         """The engines of one attempt."""
         return ShardEngines(wire, self._workers)
 
-    def manifest(self, windows: Sequence[Window], batch: int = 0) -> tuple[str, dict[int, str]]:
+    @property
+    def _totals(self) -> PaneTotals:
+        return self.now.totals
+
+    def manifest(self, windows: Sequence[Window], what: Link = FIRST) -> tuple[str, dict[int, str]]:
         """What a run reads: a digest of the batch ids and of what is erased in them, and one of the commitments per
         component held here.
 
         Commitments are salted, so a digest tells a node that lacks the component nothing. Without windows: the
-        registers, up to the batch that is linked.
+        registers, up to the batch that is linked, and the epoch if it is not the first.
         """
         if windows:
             panes = range(min(w.start for w in windows), max(w.stop for w in windows))
             batches = self._store.commitments(panes, self._edition(windows))
         else:
-            batches = self._store.commitments(None, batches=batch + 1)
+            batches = self._store.commitments(None, batches=what.batch + 1)
         digest = hashlib.sha256(self._store.erased_digest.encode())
+        if not windows and what.epoch > 1:
+            digest.update(f"epoch {what.epoch}".encode())
         components = {c: hashlib.sha256() for c in (self._number, (self._number + 1) % NODES)}
         for batch_id in sorted(batches):
             digest.update(batch_id.encode())
@@ -108,95 +117,68 @@ class Computation:
                 components[component].update(commitment)
         return digest.hexdigest(), {c: h.hexdigest() for c, h in components.items()}
 
-    async def link(self, engines: ShardEngines, batch: int = 0) -> None:
-        """Link a batch of every shard's registers: the first under one AES key drawn for this attempt, later ones under
-        the same key.
-
-        Args:
-            engines: of the attempt.
-            batch: as many as are linked, or 0 to begin anew.
+    async def link(self, engines: ShardEngines, what: Link = FIRST) -> None:
+        """Link a batch of every shard's registers, or several together under a new key; see evaluation.epoch.
 
         Raises:
             mpc.linkage.LinkageError: a register repeats a patient.
             policy.errors.PlanError: with so many patients a plan could leave its arithmetic bounds.
             MpcError: see mpc.errors.
         """
-        key = self._linked[0].key if batch else draw_key(engines.main)
-        keys = await expand_key(engines.main, key)
-        slots = {
-            shard: sum(register.parts.shape[1] for register in self._registers(shard, batch))
-            for shard in range(self._terms.draft.shards)
-        }
-        linked: dict[int, LinkedShard] = {}
-        for shards in together(slots):
-            linked |= await engines.each({shard: partial(self._link, shard, batch, keys) for shard in shards})
-        patients = _patients(linked)
-        for plan in self._plans:
-            plan.check_bounds(patients, self._terms.draft.lattice.largest)
-        for alert in self._terms.draft.alerts:
-            plan = next(p for p in self._terms.plans if p.kpi == alert.kpi)
-            alert.check_bounds(plan, patients, self._terms.draft.lattice.longest_scheduled)
-        self.resume(engines.main.wire.attempt.hex(), linked)
+        await self.epoch(what).link(engines, what)
 
-    def _link(self, shard: int, batch: int, keys: RoundKeys, engine: Engine) -> Coroutine[Any, Any, LinkedShard]:
-        """One shard's program."""
-        registers, dummies = self._registers(shard, batch), self._terms.draft.linkage.dummies
-        name = f"dummies {self._terms.hash} {shard}" + (f" {batch}" if batch else "")
-        noise = repeatable(self._noise_key, name.encode())
-        if batch:
-            return extend(engine, keys, self._linked[shard], registers, dummies, noise)
-        return link(engine, keys, registers, dummies, noise)
+    def epoch(self, what: Link) -> Epoch:
+        """The one in which that is linked."""
+        return self.coming if what.ahead else self.now
 
-    def _registers(self, shard: int, batch: int) -> list[Bits]:
-        """Of each party the link keys of a batch's slots."""
-        return [Bits(self._store.register(party.name, shard, batch)) for party in self._terms.draft.parties]
+    def take_over(self) -> None:
+        """Go on with the epoch to come; nothing is left of the one before."""
+        self.now.totals.forget()
+        self.now, self.coming = self.coming, self._epoch()
+
+    @property
+    def linkage(self) -> str:
+        """The attempt of which this node keeps the linkage in force, hexadecimal; empty before."""
+        return self.now.linkage
 
     @property
     def linked(self) -> Mapping[int, LinkedShard]:
         """Shard → its linkage; kept from one start of the process to the next."""
-        return self._linked
+        return self.now.linked
 
     @property
     def batches(self) -> int:
         """Batches of the registers that are linked."""
-        return min((len(found.segments) for found in self._linked.values()), default=0)
+        return self.now.batches
 
     def resume(self, linkage: str, linked: Mapping[int, LinkedShard]) -> None:
-        """Go on with a linkage made before, in the attempt `linkage`; with "" and none, be unlinked.
-
-        Running totals stay as long as it is of the same epoch: batches append rows, and totals have those of settled
-        batches alone.
-        """
-        if {s: found.key for s, found in linked.items()} != {s: found.key for s, found in self._linked.items()}:
-            self.forget_totals()
-        self._linked, self.linkage = dict(linked), linkage
+        """Go on with a linkage made before; see Epoch.resume."""
+        self.now.resume(linkage, linked)
 
     async def extend(self, engines: ShardEngines, windows: Sequence[Window]) -> None:
         """Bring the running totals of all shards up to the windows' end; a full edition needs the first one's too."""
         while self.left(windows):
             await self.add(engines, windows)
-        self._totals.grow(self._linked)
+        self._totals.grow(self.linked)
 
     def left(self, windows: Sequence[Window]) -> list[Portion]:
         """What is left to add before the windows' totals are complete; equal at nodes whose `totals` are."""
-        return self._totals.left(self._linked, max(w.stop for w in windows), self._edition(windows))
+        stop = max(w.stop for w in windows)
+        return self._totals.left(self.linked, (stop,) * (1 + self._edition(windows)))
 
     async def add(self, engines: ShardEngines, windows: Sequence[Window]) -> None:
         """Add the first portion that is left."""
-        await self._totals.add(engines, self._linked, self.left(windows)[0])
+        await self._totals.add(engines, self.linked, self.left(windows)[0])
 
     @property
     def totals(self) -> tuple[str, ...]:
         """Marks of the running totals; see evaluation.totals."""
         return self._totals.marks
 
-    def go_back(self, mark: str) -> None:
-        """To what the totals were at one of `totals`, or to none."""
-        self._totals.go_back(mark)
-
     def forget_totals(self) -> None:
-        """Begin again at the first pane."""
-        self._totals.forget()
+        """Begin again at the first pane, also for the epoch to come."""
+        self.now.totals.forget()
+        self.coming.totals.forget()
 
     def _edition(self, windows: Sequence[Window]) -> int:
         """Of the windows of one run, which is the same for all of them."""
@@ -256,7 +238,7 @@ class Computation:
     async def _added(self, engines: ShardEngines, program: ShardProgram) -> tuple[Words, ...]:
         """Run a program (shard, values at once, engine) for every shard and add up what it finds."""
         found: list[tuple[Words, ...]] = []
-        for shards in together(array_rows(self._linked)):
+        for shards in together(array_rows(self.linked)):
             at_once = WINDOW_VALUES // len(shards)
             each = await engines.each({shard: partial(program, shard, at_once) for shard in shards})
             found += each.values()
@@ -327,7 +309,7 @@ class Computation:
     @property
     def patients(self) -> int:
         """Most patients that any sum runs over: the linked rows of all shards, at least 1."""
-        return _patients(self._linked)
+        return self.now.patients
 
     async def _moments(
         self, engines: ShardEngines, plan: Plan, windows: Sequence[Window], kept: Sequence[tuple[int, int]]
@@ -353,10 +335,6 @@ class Computation:
             return sums, gram
 
         return await self._added(engines, program)
-
-
-def _patients(linked: Mapping[int, LinkedShard]) -> int:
-    return max(1, sum(found.linked for found in linked.values()))
 
 
 def _total(shares: Sequence[Share]) -> Share:

@@ -4,7 +4,7 @@ All messages go over the attempt's authenticated channel, are canonical JSON of 
 Rounds: `ready` (what could each do next), `stance` (what each would run, over which data), then a `verdict` before
 every phase, so that one node's refusal stops all three before anything is opened; in the end `sealed`: the outcome is
 durable here. Where running totals differ, nodes tell each other at which mark they went back to; where many panes are
-to be added before a run, what is `added` after each portion.
+to be added before a run, what is `added` after each portion; between runs, how far each is `ahead` with the next epoch.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evaluation.totals import MARKS
+from evaluation.totals import MARKS, PaneTotals
 from mpc.errors import ProtocolError
 from mpc.wire import Wire
 from policy.agreement import MAX_SHARDS, NODES
@@ -46,6 +46,10 @@ class Ready(Message):
     """A digest of the runs that are settled here."""
     linkage: Attempted = ""
     """The attempt that linked, the last batch if there were several."""
+    renewal: Attempted = ""
+    """The attempt that linked the epoch to come, or its last batch; empty if there is none."""
+    renewed: Attempted = ""
+    """A digest of that and of its running totals, if they are as far as those in force; else empty."""
     batches: int = Field(ge=0, le=MAX_BATCHES)
     """Leading batches of the registers that are complete here, and could be linked."""
     panes: int = Field(ge=0)
@@ -86,12 +90,21 @@ class Stance(Message):
     """The attempt of which this node keeps the linkage; empty where it is made from the beginning."""
     batch: int = Field(default=0, ge=0, lt=MAX_BATCHES)
     """Without windows: the batch of the registers that is linked."""
+    epoch: int = Field(default=1, ge=1, le=MAX_BATCHES)
+    """Without windows: how many batches that epoch began with."""
     place: Attempted = ""
     """The place that is reserved for the next run, at this block; empty if none is, or this node wants none."""
     bound: Attempted = ""
     """The manifest to which that place is bound here already."""
     totals: tuple[Hex32, ...] = Field(default=(), max_length=MARKS)
     """The last marks of its running totals; where nodes differ, all go back to the last one that they share."""
+
+
+class Ahead(Message):
+    """How far this node is with the epoch to come."""
+
+    totals: tuple[Hex32, ...] = Field(default=(), max_length=MARKS)
+    """As in Stance."""
 
 
 class Verdict(Message):
@@ -183,7 +196,7 @@ def disagreement(stances: list[Stance]) -> tuple[str, str, str] | None:
         ("same-windows", [s.windows for s in stances]),
         ("same-plans", [s.plans for s in stances]),
         ("same-batches", [s.batches for s in stances]),
-        ("same-linkage", [(s.linkage, s.batch) for s in stances]),
+        ("same-linkage", [(s.linkage, s.batch, s.epoch) for s in stances]),
         ("heads-agree", [(s.block_number, s.block_hash) for s in stances]),
     ):
         if len(set(values)) != 1:
@@ -198,10 +211,18 @@ def disagreement(stances: list[Stance]) -> tuple[str, str, str] | None:
     return None
 
 
-def shared_mark(stances: list[Stance]) -> str:
+def shared_mark(stances: list[Stance] | list[Ahead]) -> str:
     """The last mark of running totals that all three nodes have; empty if there is none."""
     first, *others = stances
     return next((mark for mark in reversed(first.totals) if all(mark in s.totals for s in others)), "")
+
+
+async def go_back(council: Council, totals: PaneTotals, mark: str) -> None:
+    """Have running totals that belong together: those at a mark that all three had, or none where one lost them."""
+    totals.go_back(mark)
+    told = await council.exchange(WentBack(mark="".join(totals.marks[-1:])))
+    if len({t.mark for t in told}) != 1:
+        totals.forget()
 
 
 def run_id(agreement: str, stances: list[Stance]) -> str:

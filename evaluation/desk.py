@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from evaluation.advance import Advance
+from evaluation.agenda import Agenda
 from evaluation.agreement import read_facts
 from evaluation.answering import Answering, Extras, Outlets
-from evaluation.compute import Computation
+from evaluation.compute import FIRST, Computation
 from evaluation.config import ChainSettings
 from evaluation.coordination import Council, Ready, Sealed
 from evaluation.erasing import Erasing
 from evaluation.errors import Apart
 from evaluation.expected import Expected
-from evaluation.growing import panes_of
+from evaluation.growing import Link
 from evaluation.intake import Asked, Intake
 from evaluation.merkle import merkle_root
 from evaluation.records import Skipped
+from evaluation.renewal import Renewal
 from evaluation.run import ADDING_SECONDS, NodeRun, Outcome, RunRefused
 from evaluation.state import NodeState, Prepared
 from evaluation.status import StatusLine
@@ -86,6 +88,8 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.answering = Answering(self.terms, self.number, self.state, self.intake, self.outlets, self.status)
+        self.agenda = Agenda(self.terms, self.plans, self.state, self.expected, self.most_windows)
+        self.renewal = Renewal(self.terms, self.computation, self.state, self.status)
         self.advance = Advance(
             self.terms.hash, self.chain.agreement_id, self.number, self.registry, self.state
         ) if self.ahead else None
@@ -97,6 +101,7 @@ class Desk:
             ConfigError: it is gone.
         """
         self.computation.resume(*self.state.linkage())
+        self.renewal.resume()
 
     @property
     def has_work(self) -> bool:
@@ -108,8 +113,10 @@ class Desk:
         here = self.inputs.batches_complete
         if self.computation.linkage != self.state.ledger.linkage:
             return True
-        panes, mature = (min(self._panes_of(here), p) for p in (self.inputs.complete_panes, self.inputs.mature_panes))
-        return bool(self._due(panes, mature)) or self._next_batch(self.computation.batches, here) is not None
+        most = self.agenda.panes_of(here)
+        panes, mature = (min(most, p) for p in (self.inputs.complete_panes, self.inputs.mature_panes))
+        due = self.agenda.due(panes, mature)
+        return bool(due) or self.agenda.next_batch(self.computation.batches, here) is not None or self._renews
 
     @property
     def over(self) -> bool:
@@ -118,7 +125,7 @@ class Desk:
             return False
         if self.stopped is not None:
             return True
-        return self.expected.following() == len(self.terms.draft.lattice.scheduled) and not self._revisable()
+        return self.expected.following() == len(self.terms.draft.lattice.scheduled) and not self.agenda.revisable()
 
     async def attempt(self, wire: Wire) -> bool:
         """One attempt; returns whether it got anything done.
@@ -150,31 +157,34 @@ class Desk:
             )
         if self.advance is not None:
             self.advance.level([r.places for r in ready])
-        linked = ready[0].linkage != "" and len({r.linkage for r in ready}) == 1
+        linkages, renewed = self.renewal.level(ready)
+        linked = linkages[0] != "" and len(set(linkages)) == 1
         run = NodeRun(
             self.terms, self.chain, self.registry, self.computation, self.signing_key, self.status, wire, council, head,
             self.advance, self.state.ledger.closed, self.adding_seconds,
         )
         here = min(r.batches for r in ready)
         panes, mature = (
-            min(self._panes_of(here), *told) for told in ([r.panes for r in ready], [r.mature for r in ready])
+            min(self.agenda.panes_of(here), *told) for told in ([r.panes for r in ready], [r.mature for r in ready])
         )
         await self.answering.catch_up(max(r.handled for r in ready))
         queue = self.intake.waiting(min(r.requests for r in ready))
-        due = self._due(panes, mature) if all(r.open for r in ready) else ()
-        if self.erasing is not None and await self.erasing.level(council, ready, self._earliest(due, mature)):
+        due = self.agenda.due(panes, mature) if all(r.open for r in ready) else ()
+        if self.erasing is not None and await self.erasing.level(council, ready, self.agenda.earliest(due, mature)):
             return True
         known = self.computation.batches if linked else 0
-        due = tuple(w for w in due if w.stop <= self._panes_of(known))
-        batch = None if due else self._next_batch(known, here)
+        due = tuple(w for w in due if w.stop <= self.agenda.panes_of(known))
+        batch = None if due else self.agenda.next_batch(known, here)
         if queue and not (linked and (due or batch is not None) and any(r.asked_last for r in ready)):
             return await self._serve(run, queue, panes, known)
         if not all(r.open for r in ready):
             await self._look_why()
             return False
         if due:
-            return await self._scheduled(run, self._missing(due[0]), due, queue)
-        return batch is not None and await self._scheduled(run, self.plans, (), (), batch)
+            return await self._scheduled(run, self.agenda.missing(due[0]), due, queue)
+        if batch is not None:
+            return await self._scheduled(run, self.plans, (), (), self._link(batch))
+        return renewed or (linked and self._renews and await self._ahead(run))
 
     async def publish(self) -> None:
         """Send what the last settled run left, until it is known to have arrived; the attestation first."""
@@ -214,62 +224,40 @@ class Desk:
 
     def _ready(self, head: int) -> Ready:
         state, ledger = self.state, self.state.ledger
+        renewal, renewed = self.renewal.stand()
         return Ready(
             head=head, attempt=ledger.attempt if state.prepared is None else state.prepared.attempt,
             settled=state.settled, ledger=state.digest, linkage=ledger.linkage,
+            renewal=renewal, renewed=renewed,
             batches=self.inputs.batches_complete, panes=self.inputs.complete_panes,
             mature=self.inputs.mature_panes, open=self.stopped is None,
             requests=self.intake.read, handled=ledger.handled, asked_last=ledger.asked_last,
             places=ledger.places, lists=() if self.erasing is None else self.erasing.stands(),
         )
 
-    def _missing(self, window: Window) -> tuple[Plan, ...]:
-        return tuple(p for p in self.plans if (p.hash, window.index) not in self.state.pairs)
+    def _link(self, batch: int) -> Link:
+        """Of a batch in the epoch in force, or from the first one on."""
+        return Link(batch, self.computation.now.first) if batch else FIRST
 
-    def _due(self, panes: int, mature: int) -> tuple[Window, ...]:
-        """The next windows that run together: complete, one after another, of one edition, missing the same plans.
+    @property
+    def _renews(self) -> bool:
+        """Whether there is something to do for the epoch to come."""
+        return self.renewal.waiting and bool(self.agenda.left())
 
-        Full editions come when no first one is due.
-        """
-        first = self._together(self.terms.draft.lattice.scheduled[self.expected.following() :], panes)
-        return first or self._together(self._revisable(), mature)
-
-    def _together(self, left: Sequence[Window], panes: int) -> tuple[Window, ...]:
-        found: list[Window] = []
-        for window in left[: self.most_windows]:
-            if window.stop > panes or self._missing(window) != self._missing(left[0]):
-                break
-            found.append(window)
-        return tuple(found)
-
-    def _panes_of(self, batches: int) -> int:
-        """Leading panes that need none but the first batches of the registers."""
-        draft = self.terms.draft
-        return panes_of(draft.batch_edges, batches, draft.panes.count)
-
-    def _next_batch(self, linked: int, here: int) -> int | None:
-        """The batch of the registers to be linked next, if it is here and a window that has not ended needs it."""
-        if here <= linked:
-            return None
-        left = (*self.terms.draft.lattice.scheduled[self.expected.following() :], *self._revisable())
-        return linked if not linked or any(w.stop > self._panes_of(linked) for w in left) else None
+    async def _ahead(self, run: NodeRun) -> bool:
+        """One step towards the epoch to come; a refusal ends the schedule."""
+        what = self.renewal.next_link
+        if what is not None:
+            return await self._scheduled(run, self.plans, (), (), what)
+        try:
+            await self.renewal.add(run)
+        except RunRefused as error:
+            await self._stop(error)
+        return True
 
     @property
     def _erases(self) -> bool:
         return self.erasing is not None and self.erasing.waiting
-
-    def _earliest(self, due: Sequence[Window], mature: int) -> int | None:
-        """The first pane of all windows that could run now; `due`: those that would come next."""
-        return min((w.start for w in (*due, *(self._together(self._revisable(), mature) if due else ()))), default=None)
-
-    def _unrevised(self) -> tuple[Window, ...]:
-        """Full editions that have not ended and still can, in order."""
-        closed = self.state.ledger.closed
-        return tuple(w for w in self.terms.draft.lattice.full if w.start >= closed and self._missing(w))
-
-    def _revisable(self) -> tuple[Window, ...]:
-        """Those that may still run."""
-        return () if revisions_left(self.terms, self.state.revisions(self.terms.draft.lattice)) else self._unrevised()
 
     async def _tell_if_unrevised(self, mine: Prepared) -> None:
         """Say that no run of full editions is left, after the last one; those that are left never come."""
@@ -277,7 +265,7 @@ class Desk:
         if not lattice.edition(mine.windows[0]):
             return
         refusal = revisions_left(self.terms, self.state.revisions(lattice))
-        left = tuple(w.index for w in self._unrevised())
+        left = tuple(w.index for w in self.agenda.unrevised())
         if refusal is not None and left:
             await self.outlets.say(self.answering.refused(refusal, left, None, None))
 
@@ -292,9 +280,9 @@ class Desk:
         self.state.settle(merkle_root(hashes).hex() if hashes and self.number == 0 else None)
 
     async def perform(
-        self, run: NodeRun, plans: Sequence[Plan], windows: Sequence[Window], extras: Extras, batch: int = 0
+        self, run: NodeRun, plans: Sequence[Plan], windows: Sequence[Window], extras: Extras, what: Link = FIRST
     ) -> Outcome | None:
-        """Run, keep the outcome, and settle it; without windows: link a batch of the registers.
+        """Run, keep the outcome, and settle it; without windows: link batches of the registers.
 
         Returns:
             None where the run is left to the next attempt, see NodeRun.windows.
@@ -304,15 +292,15 @@ class Desk:
             MpcError, ChainError: see there; what is prepared here by then stays.
         """
         attempt = run.wire.attempt.hex()
-        outcome = await (run.windows(plans, windows) if windows else run.link(plans, batch))
+        outcome = await (run.windows(plans, windows) if windows else run.link(plans, what))
         if outcome is None:
             return None
         if not windows:
-            self.state.keep_linkage(attempt, self.computation.linked)
+            self.state.keep_linkage(attempt, self.computation.epoch(what).linked)
         due_at, late = self.expected.account(windows)
         self.state.prepare(Prepared(
             attempt=attempt, run=outcome.done.run, plans=tuple(p.hash for p in plans),
-            windows=tuple(w.index for w in windows),
+            windows=tuple(w.index for w in windows), ahead=not windows and what.ahead,
             done=outcome.done.model_copy(update={"due_at": due_at, "late": late, "ended_at": datetime.now(UTC)}),
             attestation=outcome.attestation, hashes=outcome.hashes,
             sealed={name: sealed.hex() for name, sealed in outcome.sealed.items()}, requester=extras.requester,
@@ -323,15 +311,16 @@ class Desk:
         return outcome
 
     async def _scheduled(
-        self, run: NodeRun, plans: Sequence[Plan], windows: tuple[Window, ...], queue: tuple[Asked, ...], batch: int = 0
+        self, run: NodeRun, plans: Sequence[Plan], windows: tuple[Window, ...], queue: tuple[Asked, ...],
+        what: Link = FIRST,
     ) -> bool:
-        """Link a batch, or run scheduled windows; requests that wait for them join. A refusal ends the schedule."""
+        """Link batches, or run scheduled windows; requests that wait for them join. A refusal ends the schedule."""
         extras = Extras()
         if windows and queue:
             facts = await read_facts(self.registry, self.chain, self.terms, "finalized")
             self.answering.join(extras, queue, facts, plans, windows)
         try:
-            await self.perform(run, plans, windows, extras, batch)
+            await self.perform(run, plans, windows, extras, what)
         except RunRefused as error:
             await self._stop(error)
         return True
@@ -348,14 +337,14 @@ class Desk:
             assert window is not None
             if not missing:
                 await self.answering.released(asked, window)
-            elif window.stop <= self._panes_of(linked):
+            elif window.stop <= self.agenda.panes_of(linked):
                 extras = Extras(requester=demand.requester)
                 extras.answer(asked, self.answering.answer(asked, window, "run"))
                 self.answering.join(extras, queue[1:], facts, missing, (window,))
                 self.status.say("request", request=asked.digest, outcome="begun")
                 await self.perform(run, missing, (window,), extras)
             else:
-                await self.perform(run, self.plans, (), Extras(), linked)
+                await self.perform(run, self.plans, (), Extras(), self._link(linked))
         except RunRefused as error:
             await self.answering.refuse(asked, window, error)
         return True
@@ -385,6 +374,6 @@ class Desk:
         every = self.terms.draft.lattice.scheduled
         following = self.expected.following()
         self.stopped = error
-        left = tuple(w.index for w in (*every[following:], *self._unrevised()))
+        left = tuple(w.index for w in (*every[following:], *self.agenda.unrevised()))
         await self.outlets.say(self.answering.refused(error.refusal, left, error.run, None))
         self.status.say("stopped", following, len(every), error.refusal.rule)

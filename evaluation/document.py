@@ -149,6 +149,8 @@ class Run(Frozen):
     """Of the windows; as in Release."""
     batch: Count = 0
     """Of a linkage: which batch of the parties' registers it linked; 0 is what they had on the linkage date."""
+    epoch: Annotated[int, Field(ge=1)] = 1
+    """Of a linkage: how many batches were linked together when its epoch began; more than 1: they were linked anew."""
     outcome: Code
     seconds: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
     """Phase → seconds, in the order of the phases."""

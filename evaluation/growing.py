@@ -3,6 +3,30 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
+
+
+class Link(NamedTuple):
+    """What a run without windows links."""
+
+    batch: int = 0
+    """Of the registers; the last one of those that are linked together."""
+    epoch: int = 1
+    """Batches that were linked together first, under one key: what tells this epoch from those before."""
+    ahead: bool = False
+    """In the epoch to come, not in the one in force."""
+
+    @property
+    def begins(self) -> bool:
+        """Whether an epoch begins."""
+        return self.batch + 1 == self.epoch
+
+    @property
+    def words(self) -> str:
+        """For people; empty for the first linkage."""
+        if self.begins:
+            return f", {self.epoch} batches of the registers linked anew" if self.batch else ""
+        return f", batch {self.batch} of the registers{', in the next epoch' if self.ahead else ''}"
 
 
 def batches_before(edges: Sequence[int], stop: int) -> int:

@@ -76,6 +76,8 @@ class Done(Record):
     """Empty for a linkage run."""
     batch: Annotated[int, Field(ge=0, lt=MAX_BATCHES)] = 0
     """Of a linkage run: which batch of the registers' blocks it linked."""
+    epoch: Annotated[int, Field(ge=1, le=MAX_BATCHES)] = 1
+    """Of a linkage run: how many batches were linked together when its epoch began; more than 1: linked anew."""
     sequence: Count
     seconds: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
     suppressed: tuple[Suppressed, ...] = ()

@@ -23,10 +23,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from evaluation.advance import Advance, taken
 from evaluation.agreement import read_facts
-from evaluation.compute import Computation, ReleaseBits
+from evaluation.compute import FIRST, Computation, ReleaseBits
 from evaluation.config import ChainSettings
-from evaluation.coordination import Added, Council, PeerRefused, Stance, WentBack, disagreement, run_id, shared_mark
+from evaluation.coordination import Added, Council, PeerRefused, Stance, disagreement, go_back, run_id, shared_mark
 from evaluation.errors import EvaluationError
+from evaluation.growing import Link
 from evaluation.records import Done, Suppressed
 from evaluation.results import AlertShares, KpiShares, ResultShares, seal_result
 from evaluation.status import StatusLine
@@ -101,26 +102,26 @@ class NodeRun:
     """What the run is: H(agreement, plans, windows, data)."""
     _spent: bool = False
     """Whether the place that was reserved for the next run is spent by this one."""
-    _batch: int = 0
-    """Of the registers, if that is linked."""
+    _link: Link = FIRST
+    """What is linked, if no windows run."""
     _known: int | None = None
     """Its sequence number, if it is authorised already."""
     _request: RunRequest = field(default_factory=lambda: RunRequest(plan_hashes=(), windows=()))
 
-    async def link(self, plans: Sequence[Plan], batch: int = 0) -> Outcome:
-        """Link a batch of all shards' registers, for these plans; 0 begins anew.
+    async def link(self, plans: Sequence[Plan], what: Link = FIRST) -> Outcome:
+        """Link batches of all shards' registers, for these plans.
 
         Raises:
             RunRefused: by a rule.
             MpcError, ChainError: see there.
         """
-        self._batch = batch
+        self._link = what
         await self._agree(plans, (), ())
         async with self._timed("authorise"):
-            sequence = await self._authorise(leader=batch % NODES)
+            sequence = await self._authorise(leader=what.batch % NODES)
         engines = self.computation.engines(self.wire)
-        async with self._phase("link", f", batch {batch} of the registers" if batch else ""):
-            await self.computation.link(engines, batch)
+        async with self._phase("link", what.words):
+            await self.computation.link(engines, what)
         return Outcome(self._done(plans, (), sequence), await self._attestation(engines, ()))
 
     async def windows(self, plans: Sequence[Plan], windows: Sequence[Window]) -> Outcome | None:
@@ -242,11 +243,12 @@ class NodeRun:
         )
         async with self._timed("agree"):
             block, (place, bound) = await asyncio.gather(self.registry.block(self.head), self._place(windows))
-            batches, components = self.computation.manifest(read, self._batch)
+            batches, components = self.computation.manifest(read, self._link)
             stances = await self.council.exchange(Stance(
                 windows=tuple(w.index for w in windows), plans=self._request.plan_hashes, batches=batches,
                 components=components, block_number=block.number, block_hash=block.hash,
-                linkage=self.computation.linkage if windows or self._batch else "", batch=self._batch,
+                linkage="" if self._link.begins and not windows else self.computation.epoch(self._link).linkage,
+                batch=self._link.batch, epoch=self._link.epoch,
                 totals=self.computation.totals if windows else (),
                 place=place, bound=bound,
             ))
@@ -255,22 +257,15 @@ class NodeRun:
                 rule, found, required = differing
                 await self.verdict("agree", Refusal(rule, found, required, "compare the nodes' records"))
             if len({s.totals for s in stances}) != 1:
-                await self._go_back(shared_mark(stances))
+                await go_back(self.council, self.computation.now.totals, shared_mark(stances))
             self._manifest = run_id(self.terms.hash, stances)
             self._run, self._spent = taken(stances, self._manifest)
             self._known, facts, latest = await asyncio.gather(
                 self.registry.authorisation(self.chain.agreement_id, self._run),
-                read_facts(self.registry, self.chain, self.terms, "finalized"), self._latest(),
+                read_facts(self.registry, self.chain, self.terms, "finalized"), self.latest(),
             )
             refusals = before(self.terms, facts, replace(self._request, already_authorised=self._known is not None))
             await self.verdict("agree", refusals[0] if refusals else latest)
-
-    async def _go_back(self, mark: str) -> None:
-        """Have running totals that belong together: those at a mark that all three had, or none where one lost them."""
-        self.computation.go_back(mark)
-        told = await self.council.exchange(WentBack(mark="".join(self.computation.totals[-1:])))
-        if len({t.mark for t in told}) != 1:
-            self.computation.forget_totals()
 
     async def _place(self, windows: Sequence[Window]) -> tuple[str, str]:
         """See Advance.seen; linkage takes no place."""
@@ -317,7 +312,7 @@ class NodeRun:
         """Enter a phase only if the agreement still holds at the newest block, at all three nodes."""
         async with self._timed(name):
             self.status.say(name, detail=f"run {(self._run or '')[:8]}{of}")
-            await self.verdict(name, await self._latest())
+            await self.verdict(name, await self.latest())
             yield
 
     @contextlib.asynccontextmanager
@@ -328,7 +323,7 @@ class NodeRun:
         finally:
             self._seconds[name] = round(time.perf_counter() - begin, 3)
 
-    async def _latest(self) -> Refusal | None:
+    async def latest(self) -> Refusal | None:
         """What the newest block says against going on."""
         facts = await read_facts(self.registry, self.chain, self.terms, "latest")
         return next(iter(during(self.terms, facts, self._request)), None)
@@ -352,7 +347,7 @@ class NodeRun:
         """A peer refused first: its endpoint may be a block ahead, so look again for a moment."""
         end = time.monotonic() + SAME_BLOCK_SECONDS
         while time.monotonic() < end:
-            refusal = await self._latest()
+            refusal = await self.latest()
             if refusal is not None:
                 return refusal
             await asyncio.sleep(0.1)
@@ -367,8 +362,8 @@ class NodeRun:
         return Done(
             agreement=self.terms.hash, node=self.wire.number, run=self._run,
             manifest=self._manifest if self._manifest != self._run else "",
-            windows=tuple(w.index for w in windows), batch=self._batch, sequence=sequence, seconds=self._seconds,
-            suppressed=suppressed,
+            windows=tuple(w.index for w in windows), batch=self._link.batch, epoch=self._link.epoch,
+            sequence=sequence, seconds=self._seconds, suppressed=suppressed,
             released=cells - len(suppressed), alerts=alerts, kpis=tuple(p.kpi for p in plans) if windows else (),
         )
 

@@ -6,9 +6,10 @@ that were lost in between compare what they have (evaluation.desk): a run that a
 without computing again, any other is dropped. What is settled is sent and attested again after a restart, until
 that is known to be done: readers take the first of each.
 
-Files, each replaced at once, mode 0600: `ledger.json`, `prepared.json`, `linkage`, `linkage-next`, `alive`. None holds
-an identifier. A linkage lies under `linkage-next` until it is settled, so that a batch that is dropped leaves the
-linkage before in force.
+Files, each replaced at once, mode 0600: `ledger.json`, `prepared.json`, `linkage`, `linkage-next`, `linkage-ahead`,
+`alive`. None holds an identifier. A linkage lies under `linkage-next` until it is settled, so that a batch that is
+dropped leaves the linkage before in force. That of an epoch to come then lies under `linkage-ahead` until it is taken
+over.
 """
 
 import hashlib
@@ -34,7 +35,7 @@ MAX_NONCES = 4_096
 """Requests remembered, so that a copy is ignored; forgotten ones would be answered from the ledger, at no cost."""
 _LINKAGE = b"winnow node linkage 1\n"
 _HEAD = struct.Struct("<I")
-_IN_FORCE, _NEXT = "linkage", "linkage-next"
+_IN_FORCE, _NEXT, _AHEAD = "linkage", "linkage-next", "linkage-ahead"
 MODEL = TypeVar("MODEL", bound=BaseModel)
 
 
@@ -59,6 +60,8 @@ class Prepared(Stored):
     plans: tuple[str, ...]
     windows: tuple[int, ...]
     """Empty for linkage."""
+    ahead: bool = False
+    """Whether that is of the epoch to come."""
     done: Done
     attestation: str
     hashes: tuple[str, ...]
@@ -95,6 +98,8 @@ class Ledger(Stored):
     """The attempt that was settled last, linkage included."""
     linkage: str = ""
     """The attempt that linked, the last batch if there were several."""
+    renewal: str = ""
+    """The attempt that linked the epoch to come, or its last batch; empty if there is none."""
     sent: bool = True
     """Whether what it left was sent."""
     attestations: dict[str, Attestation] = {}
@@ -186,7 +191,8 @@ class NodeState:
         self.update(
             runs=(*ledger.runs, *ended), attempt=mine.attempt, sent=False,
             attestations={**ledger.attestations, mine.run: Attestation(value=mine.attestation, root=root)},
-            linkage=ledger.linkage if mine.windows else mine.attempt, used=used,
+            linkage=ledger.linkage if mine.windows or mine.ahead else mine.attempt,
+            renewal=self._renewal_after(mine), used=used,
             places=ledger.places + mine.spent, bound="" if mine.spent else ledger.bound,
             handled=max(ledger.handled, mine.handled), nonces=_latest({**ledger.nonces, **mine.nonces}),
             asked_last=mine.requester is not None if mine.windows else ledger.asked_last,
@@ -194,6 +200,22 @@ class NodeState:
         )
         self._put_linkage()
         self._index()
+
+    def _renewal_after(self, mine: Prepared) -> str:
+        """What is linked from the first batch on leaves nothing to come."""
+        if mine.windows:
+            return self.ledger.renewal
+        return mine.attempt if mine.ahead else self.ledger.renewal if mine.done.batch else ""
+
+    def take_over(self) -> None:
+        """Have the linkage of the epoch to come in force; the one before is given up."""
+        self.update(linkage=self.ledger.renewal, renewal="")
+        self._put_linkage()
+
+    def drop_renewal(self) -> None:
+        """Give up the epoch to come: the other nodes do not have it."""
+        self.update(renewal="")
+        self._put_linkage()
 
     def answered(self, through: int, nonces: Mapping[str, str]) -> None:
         """Requests of offsets below `through` need no run; `nonces` as in Ledger."""
@@ -224,12 +246,28 @@ class NodeState:
         Raises:
             ConfigError: the file is damaged or gone.
         """
-        prepared = None if self.settled else self.prepared
-        wanted = self.ledger.linkage if prepared is None or prepared.windows else prepared.attempt
+        mine = self._linking
+        return self._found(self.ledger.linkage if mine is None or mine.ahead else mine.attempt)
+
+    def renewal(self) -> tuple[str, dict[int, LinkedShard]]:
+        """The same, of the epoch to come.
+
+        Raises:
+            ConfigError: as `linkage`; it can be made again.
+        """
+        mine = self._linking
+        return self._found(mine.attempt if mine is not None and mine.ahead else self.ledger.renewal)
+
+    @property
+    def _linking(self) -> Prepared | None:
+        """A linkage that is prepared and may still be dropped."""
+        return None if self.settled or self.prepared is None or self.prepared.windows else self.prepared
+
+    def _found(self, wanted: str) -> tuple[str, dict[int, LinkedShard]]:
         if not wanted:
             return "", {}
         reason = "is gone"
-        for name in (_NEXT, _IN_FORCE):
+        for name in (_NEXT, _AHEAD, _IN_FORCE):
             path = self._folder / name
             try:
                 with path.open("rb") as file:
@@ -246,16 +284,22 @@ class NodeState:
         raise ConfigError(f"{path} {reason}, and this node's runs stand on it. Restore the folder of this node.")
 
     def _put_linkage(self) -> None:
-        """Have the linkage that was settled last in the place of the one before."""
-        path = self._folder / _NEXT
-        try:
-            with path.open("rb") as file:
-                attempt, _ = _linkage_head(file)
-        except (OSError, ValueError, KeyError, TypeError, struct.error):
-            return  # none, or one that `linkage` tells of if it is needed
-        if attempt == self.ledger.linkage:
-            path.replace(self._folder / _IN_FORCE)
-            self._sync()
+        """Have linkages that were settled in the place of those before, and nothing of an epoch that does not come."""
+        for name in (_AHEAD, _NEXT):
+            path = self._folder / name
+            try:
+                with path.open("rb") as file:
+                    attempt, _ = _linkage_head(file)
+            except (OSError, ValueError, KeyError, TypeError, struct.error):
+                continue  # none, or one that `linkage` tells of if it is needed
+            if attempt == self.ledger.linkage:
+                path.replace(self._folder / _IN_FORCE)
+                self._sync()
+            elif attempt == self.ledger.renewal and name == _NEXT:
+                path.replace(self._folder / _AHEAD)
+                self._sync()
+        if not self.ledger.renewal:
+            (self._folder / _AHEAD).unlink(missing_ok=True)
 
     def _index(self) -> None:
         self._pairs = {

@@ -8,9 +8,12 @@ to the last mark that all three have (`Stance.totals`). A node that was restarte
 
 Panes are aligned by the linkage of the batches that had opened by then (`Draft.batch_edges`), whenever they are added:
 a patient counts from the pane at which the last of the parties had an own row for the patient. Of panes before, rows
-that were linked later have zeros.
+that were linked later have zeros. Where several batches were linked together, nobody knows which rows these are: every
+party has a column of 1 in its slots of the batches that had opened, and what is aligned is multiplied, on shares, by
+the product of these columns. So totals are those of any other linkage of the same batches.
 """
 
+import asyncio
 import gc
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -23,7 +26,7 @@ import numpy as np
 from evaluation.growing import batches_before, stretches
 from mpc.engine import Engine
 from mpc.linkage import Columns, LinkedShard, align
-from mpc.share import Share
+from mpc.share import Share, public
 from mpc.statistics import VALUES_PER_STEP, ShardStatistics, StatisticsError
 from mpc.workers import ShardEngines, together
 from policy.agreement import Terms
@@ -89,11 +92,11 @@ class PaneTotals:
         """
         return tuple(mark.digest for mark in self._kept)
 
-    def left(self, linked: Mapping[int, LinkedShard], stop: int, last: int) -> list[Portion]:
-        """What is left to add of the editions 0..last for windows that end at `stop`; equal at all nodes."""
+    def left(self, linked: Mapping[int, LinkedShard], stops: Sequence[int]) -> list[Portion]:
+        """What is left to add for windows whose last ends at stops[e] in edition e; equal at all nodes."""
         largest = max(map(sum, (self._width(linked, shards) for shards in together(array_rows(linked)))), default=0)
         found = []
-        for edition in range(last + 1):
+        for edition, stop in enumerate(stops):
             first = min((each.next_pane for each in self.of(edition).values()), default=self._atoms[0][0])
             found += [Portion(edition, *step) for step in self._steps(first, stop, VALUES_AT_ONCE // max(largest, 1))]
         return found
@@ -179,13 +182,27 @@ class PaneTotals:
         return [linked[shard].rows[at] * len(names) for shard in shards for at, names in self._read.items()]
 
     def _columns(self, linked: LinkedShard, shard: int, panes: range, edition: int) -> list[list[Columns]]:
-        """What the store has of each party, in the order of `self._read`; for each stretch of panes between edges."""
+        """What the store has of each party, in the order of `self._read`; for each stretch of panes between edges.
+
+        Then, of a stretch that has not all batches which were linked together, each party's column of who had a row.
+        """
         found = []
         for stretch in stretches(self._edges, panes):
             batches = batches_before(self._edges, stretch.stop)
-            then = linked.until(batches)
-            found.append([Columns(then, at, self._stored(shard, at, stretch, edition, batches)) for at in self._read])
+            then, held = linked.until(batches), max(batches, linked.first)
+            stored = [Columns(then, at, self._stored(shard, at, stretch, edition, held)) for at in self._read]
+            if batches < held:
+                stored += [
+                    Columns(then, at, self._opened(shard, at, batches, then.slots(at)))
+                    for at in range(len(self._terms.draft.parties))
+                ]
+            found.append(stored)
         return found
+
+    def _opened(self, shard: int, position: int, batches: int, slots: int) -> Share:
+        """(1, slots) a public 1 for a party's slots of the first so many batches, else 0."""
+        opened = self._store.register_slots(self._terms.draft.parties[position].name, shard, batches)
+        return public((np.arange(slots) < opened).astype(np.uint64)[None])
 
     async def _add(
         self, statistics: ShardStatistics, columns: Sequence[Sequence[Columns]], first: int, at_once: int,
@@ -194,9 +211,13 @@ class PaneTotals:
         """One shard's program: bring panes into linked order and add them to its totals."""
         values = iter(await align(engine, [each for stretch in columns for each in stretch]))
         parts: dict[str, list[Share]] = {}
-        for _ in columns:
-            for names in self._read.values():
-                found = next(values)
+        for stretch in columns:
+            stored = [next(values) for _ in self._read]
+            there = [next(values) for _ in stretch[len(stored) :]]
+            if there:
+                everywhere = await _product(engine, there)
+                stored = await asyncio.gather(*(engine.multiply(each, everywhere) for each in stored))
+            for found, names in zip(stored, self._read.values(), strict=True):
                 rows = found.shape[1]
                 table = found.reshape(len(found) // len(names), len(names), rows)
                 if rows < statistics.linked:
@@ -227,6 +248,14 @@ class PaneTotals:
 def array_rows(linked: Mapping[int, LinkedShard]) -> dict[int, int]:
     """Shard → rows of its largest register, or linked ones if these are more: what bounds its arrays."""
     return {shard: max(found.linked, *found.rows) for shard, found in linked.items()}
+
+
+async def _product(engine: Engine, columns: Sequence[Share]) -> Share:
+    """(1, rows) each of them 1 or 0: 1 where all are."""
+    product, *others = columns
+    for each in others:
+        product = await engine.multiply(product, each)
+    return product
 
 
 def _close(shards: Mapping[int, ShardStatistics]) -> None:

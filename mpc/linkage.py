@@ -40,7 +40,7 @@ CELLS_PER_SHUFFLE = 1 << 21
 
 async def link(
     engine: Engine, keys: RoundKeys, registers: Sequence[Bits], dummies: int,
-    randbits: Callable[[int], int] = secrets.randbits, *, join: Join = "inner",
+    randbits: Callable[[int], int] = secrets.randbits, *, join: Join = "inner", batches: int = 1,
 ) -> LinkedShard:
     """Link one shard's registers.
 
@@ -53,6 +53,7 @@ async def link(
             average of fresh noise over many attempts would be the truth.
         join: `inner` links patients that every party has. `left` links every row of the first party's register, and
             has zeros in the columns of others that do not have the patient.
+        batches: how many of them the registers hold.
 
     Raises:
         LinkageError: number of parties or rows out of bounds, or a repeated link key.
@@ -62,7 +63,7 @@ async def link(
     parties = len(registers)
     if not MIN_PARTIES <= parties <= MAX_PARTIES:
         raise LinkageError(f"{parties} registers; {MIN_PARTIES} to {MAX_PARTIES} can be linked")
-    nobody = LinkedShard(join, keys.key, np.zeros((parties, 0), np.uint64), ())
+    nobody = LinkedShard(join, keys.key, np.zeros((parties, 0), np.uint64), (), batches)
     return await _grown(engine, keys, nobody, registers, dummies, randbits)
 
 
@@ -134,6 +135,7 @@ async def _grown(
     planted = np.concatenate([linked.planted, own], axis=1)
     found = LinkedShard(
         linked.join, linked.key, planted, (*kept, Segment(tuple(permutations), tuple(tables), added, order)),
+        linked.first,
     )
     if _complete(found) - _complete(linked) < _everywhere(planted) - _everywhere(linked.planted):
         error = IntegrityError(

@@ -1,7 +1,8 @@
 """What a node keeps of a shard's linkage, for as long as its epoch lasts.
 
 A linkage grows by segments: the registers that were linked first, then each batch of new blocks. A segment has
-permutations of its own and is never shuffled again; linked rows are only appended.
+permutations of its own and is never shuffled again; linked rows are only appended. A linkage that is made anew has all
+batches so far in its first segment.
 """
 
 import math
@@ -24,8 +25,8 @@ MAX_ROWS = 1 << 24
 MAX_SEGMENTS = 1 << 10
 """Of one linkage: a batch a day for two years, and more."""
 
-_MAGIC = b"winnow linked 2\n"
-_HEAD = struct.Struct("<BII32sQ")
+_MAGIC = b"winnow linked 3\n"
+_HEAD = struct.Struct("<BIII32sQ")
 _SEGMENT = struct.Struct("<QQ")
 _REGISTER = struct.Struct("<QQ")
 _JOINS: tuple[Join, ...] = get_args(Join)
@@ -60,6 +61,13 @@ class LinkedShard:
     planted: NDArray[np.uint64]
     """(parties, dummies) link keys of this node's own dummies, in all segments. Secret."""
     segments: tuple[Segment, ...]
+    first: int = 1
+    """Batches of the registers that the first segment holds; each later one holds one more."""
+
+    @property
+    def batches(self) -> int:
+        """Batches that are linked."""
+        return self.first + len(self.segments) - 1
 
     @cached_property
     def rows(self) -> tuple[int, ...]:
@@ -80,11 +88,14 @@ class LinkedShard:
         """(linked,) the party's row of each linked one, counted through the segments' shuffled rows, or NOWHERE."""
         return np.concatenate([segment.order[party] for segment in self.segments])
 
-    def until(self, segments: int) -> "LinkedShard":
-        """As it was with its first segments alone, to align columns of that time; linked rows of before come first."""
-        if segments >= len(self.segments):
+    def until(self, batches: int) -> "LinkedShard":
+        """As it was with so many batches, to align columns of that time; linked rows of before come first.
+
+        With fewer than the first segment holds: as that segment is.
+        """
+        if batches >= self.batches:
             return self
-        kept = self.segments[:segments]
+        kept = self.segments[: max(1, batches - self.first + 1)]
         rows = np.array([[sum(each.permutations[p].n for each in kept)] for p in range(len(self.planted))])
         return replace(self, segments=tuple(
             replace(each, order=np.where(each.order < rows, each.order, NOWHERE)) for each in kept
@@ -92,7 +103,8 @@ class LinkedShard:
 
     def to_bytes(self) -> bytes:
         """A stored form, versioned, little endian, without code. Secret: store it so."""
-        head = (_JOINS.index(self.join), len(self.planted), len(self.segments), self.key.parts, self.planted.shape[1])
+        parties, dummies = self.planted.shape
+        head = (_JOINS.index(self.join), parties, len(self.segments), self.first, self.key.parts, dummies)
         parts = [_MAGIC, _HEAD.pack(*head), self.planted.astype("<u8").tobytes()]
         for segment in self.segments:
             parts.append(_SEGMENT.pack(segment.dummies, segment.order.shape[1]))
@@ -126,12 +138,16 @@ class _Reader:
     def linked(self) -> LinkedShard:
         if bytes(self._take(len(_MAGIC))) != _MAGIC:
             raise ValueError(f"it does not start with {_MAGIC!r}")
-        join, parties, segments, key, dummies = self._fields(_HEAD)
+        join, parties, segments, first, key, dummies = self._fields(_HEAD)
         if join >= len(_JOINS) or not MIN_PARTIES <= parties <= MAX_PARTIES or not 1 <= segments <= MAX_SEGMENTS:
             raise ValueError(f"join {join} of {parties} parties in {segments} segments is out of bounds")
+        if not 1 <= first <= MAX_SEGMENTS:
+            raise ValueError(f"a first segment of {first} batches is out of bounds")
         planted = self._numbers("<u8", parties, dummies).astype(np.uint64)
         rows = [0] * parties
-        found = LinkedShard(_JOINS[join], SharedKey(key), planted, tuple(self._segment(rows) for _ in range(segments)))
+        found = LinkedShard(
+            _JOINS[join], SharedKey(key), planted, tuple(self._segment(rows) for _ in range(segments)), first,
+        )
         if self._at != len(self._stored):
             raise ValueError(f"{len(self._stored) - self._at} bytes follow its end")
         for party, count in enumerate(rows):

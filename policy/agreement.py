@@ -18,7 +18,7 @@ from policy.canonical import Anchored
 from policy.corrections import Corrections, check_corrections
 from policy.erasure import Erasure, check_erasure
 from policy.errors import AgreementError, PlanError
-from policy.growth import batch_edges, check_batches, check_dummies
+from policy.growth import MAX_BATCHES, batch_edges, check_batches, check_dummies, check_renewal
 from policy.kpi import Kpi, Text, compile_plan, load_kpi
 from policy.lattice import check_lattice
 from policy.maturity import Maturities
@@ -100,6 +100,8 @@ class Linkage(Frozen):
     """Registers take in new patients every so many panes (Draft.batch_edges). Without it they close once, and terms
     have the hash that they had without such a field.
     """
+    renew_batches: int | None = Field(default=None, ge=1, le=MAX_BATCHES, exclude_if=lambda agreed: agreed is None)
+    """All batches are linked anew, as one, when the linkage in force has more segments than this; without it never."""
 
 
 class Disclosure(Frozen):
@@ -183,6 +185,7 @@ class Draft(Frozen):
         check_corrections(self.corrections, graces, self.maturities, self.panes.shortest_days)
         check_erasure(self.erasure, self.disclosure.minimum_cohort, self.panes.count, self.linkage.block_slots)
         check_batches(self.linkage.batch_panes, self.panes, self.linkage.date, self.quota.runs)
+        check_renewal(self.linkage.renew_batches, len(self.batch_edges), self.quota.runs)
         check_dummies(self.linkage.dummies, len(names), grows=bool(self.batch_edges))
         return self
 

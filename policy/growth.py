@@ -48,6 +48,45 @@ def check_batches(every: int | None, panes: PaneGrid, first: date, runs: int) ->
         )
 
 
+def spare_links(renew: int | None, later: int) -> int:
+    """Most runs that link anew, or link a batch for an epoch to come: one for each batch after the first `renew`.
+
+    `later`: batches beside the first.
+    """
+    return 0 if renew is None else max(0, 1 + later - renew)
+
+
+def check_renewal(renew: int | None, later: int, runs: int) -> None:
+    """Refuse a renewal that never comes, and more of them than there are runs.
+
+    Args:
+        renew: segments of a linkage after which everything is linked anew; None: never.
+        later: batches beside the first.
+        runs: most runs of the agreement.
+
+    Raises:
+        ValueError: says what to change.
+    """
+    if renew is None:
+        return
+    if not later:
+        raise ValueError(
+            f"linkage.renew_batches {renew} without linkage.batch_panes: registers that do not grow are linked once. "
+            "Leave it out"
+        )
+    spare = spare_links(renew, later)
+    if not spare:
+        raise ValueError(
+            f"linkage.renew_batches {renew}: of {1 + later} batches nothing would be linked anew. Agree on less "
+            "than that, or leave it out"
+        )
+    if runs < 1 + later + spare:
+        raise ValueError(
+            f"quota.runs {runs} has no room to link {1 + later} batches and up to {spare} of them anew, a run each. "
+            "Agree on more runs"
+        )
+
+
 def check_dummies(dummies: int, parties: int, *, grows: bool) -> None:
     """Refuse so few dummies that they would look like noise and be none.
 

@@ -76,6 +76,9 @@ class GrowingShares:
         assert batch < self.batches_complete
         return self._registers[party, batch]
 
+    def register_slots(self, party, shard, batches):
+        return batches * BATCH_SLOTS
+
     def panes(self, party, shard, panes, columns, edition=0, batches=1):
         held = {**self._panes, **self._late} if edition else self._panes
         return np.stack([held[c][:, panes.start : panes.stop, : batches * BATCH_SLOTS] for c in columns], axis=2)

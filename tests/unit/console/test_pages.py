@@ -308,6 +308,14 @@ async def test_a_linkage_of_new_patients_says_which_batch(lang, said):
         assert said in (await http.get(f"/runs?lang={lang}")).text
 
 
+@pytest.mark.parametrize(("lang", "said"), [
+    ("nl", "koppeling, 4 aanvullingen opnieuw gekoppeld, geen venster"), ("en", "linkage, 4 batches linked anew, no window"),
+])
+async def test_what_was_linked_anew_says_so(lang, said):
+    async with client(Document(runs=(Run(id="ab" * 32, outcome="linked", batch=3, epoch=4),))) as http:
+        assert said in (await http.get(f"/runs?lang={lang}")).text
+
+
 async def test_runs_and_events():
     async with client() as http:
         runs, events = (await http.get("/runs?lang=nl")).text, (await http.get("/events?lang=nl")).text

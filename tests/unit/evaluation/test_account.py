@@ -216,15 +216,22 @@ def test_a_run_that_linked_is_told_with_its_batch_as_two_nodes_have_it(terms):
     later = [done(terms, j, "later", ()).model_copy(update={"batch": 2, "sequence": 2}) for j in range(2)]
     feed(account, [done(terms, 2, "later", ()).model_copy(update={"batch": 1, "sequence": 2}), *later, *first])
     assert [(r.id, r.outcome, r.batch) for r in account.document().runs] == [("first", "linked", 0), ("later", "linked", 2)]
+    feed(account, [
+        done(terms, j, "anew", ()).model_copy(update={"batch": 2, "epoch": 3 - j // 2, "sequence": 3}) for j in range(3)
+    ])
+    assert [(r.id, r.batch, r.epoch) for r in account.document().runs][2:] == [("anew", 2, 3)]
 
 
 def test_all_linkages_of_registers_that_grow_are_believed_of_a_node(terms):
-    """One for every batch, beside a run of every KPI for every window; only more would be a flood."""
-    linkage = terms.draft.linkage.model_copy(update={"batch_panes": 1})
+    """One for every batch, and one that links it for an epoch to come, beside a run of every KPI for every window; only more would be a flood."""
+    linkage = terms.draft.linkage.model_copy(update={"batch_panes": 1, "renew_batches": 1})
     terms = terms.model_copy(update={"draft": terms.draft.model_copy(update={"linkage": linkage})})
     batches, windows = 1 + len(terms.draft.batch_edges), len(terms.draft.lattice.scheduled)
     account, runs = Account(terms, "innovation-team"), []
     runs += [{"run": f"linked {batch}", "windows": (), "batch": batch} for batch in range(batches)]
+    runs += [
+        {"run": f"linked anew {batch}", "windows": (), "batch": batch, "epoch": min(batch + 1, 3)} for batch in range(1, batches)
+    ]
     runs += [{"run": f"{plan.kpi} {w}", "windows": (w,), "kpis": (plan.kpi,)} for plan in terms.plans for w in range(windows)]
     for place, run in enumerate(runs):
         feed(account, [done(terms, j, "", ()).model_copy(update={**run, "sequence": place}) for j in range(3)])

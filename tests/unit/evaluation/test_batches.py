@@ -7,7 +7,7 @@ import pytest
 
 from evaluation import totals
 from evaluation.errors import ConfigError
-from evaluation.growing import batches_before, panes_of, stretches
+from evaluation.growing import Link, batches_before, panes_of, stretches
 from evaluation.records import Done
 from evaluation.run import RunRefused
 from evaluation.state import NodeState
@@ -253,15 +253,15 @@ async def test_a_batch_with_which_a_plan_leaves_its_bounds_is_not_settled(monkey
 async def test_each_batch_is_a_run_over_all_registers_up_to_it():
     nodes = three()
     computation = nodes.computations[1]
-    digests = [computation.manifest((), batch) for batch in range(3)]
-    assert len({batches for batches, _ in digests}) == 3
+    digests = [computation.manifest((), what) for what in (Link(), Link(1), Link(2), Link(1, 2), Link(2, 2), Link(2, 3))]
+    assert len({batches for batches, _ in digests}) == 6
     await nodes.work_on()
     linkages = {r.batch: r.run for r in nodes.nodes[0].records if isinstance(r, Done) and not r.windows}
     assert sorted(linkages) == [0, 1, 2]
     assert len(set(linkages.values())) == 3
 
 
-@pytest.mark.parametrize(("field", "other"), [("batch", 2), ("batch", 0), ("linkage", "f" * 64)])
+@pytest.mark.parametrize(("field", "other"), [("batch", 2), ("batch", 0), ("epoch", 2), ("linkage", "f" * 64)])
 async def test_nodes_that_would_link_something_else_refuse(monkeypatch, field, other):
     monkeypatch.setattr("evaluation.run.SAME_BLOCK_SECONDS", 0.05)
     nodes = three()

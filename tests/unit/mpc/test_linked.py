@@ -1,5 +1,7 @@
 """What is kept of a linkage comes back whole, or not at all."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -103,6 +105,19 @@ def test_a_left_join_in_another_order_is_refused():
         LinkedShard.from_bytes(with_segments(made("left"), swapped).to_bytes())
 
 
+@pytest.mark.parametrize("first", [1, 2, 7])
+def test_batches_of_the_first_segment_are_kept(first):
+    found = LinkedShard.from_bytes(replace(made(segments=3), first=first).to_bytes())
+    assert (found.first, found.batches) == (first, first + 2)
+    assert [len(found.until(batches).segments) for batches in range(1, first + 4)] == [1] * first + [2, 3, 3]
+
+
+@pytest.mark.parametrize("first", [0, 2**10 + 1])
+def test_a_first_segment_out_of_bounds_is_refused(first):
+    with pytest.raises(LinkageError, match=f"a first segment of {first} batches"):
+        LinkedShard.from_bytes(replace(made(), first=first).to_bytes())
+
+
 def test_a_stored_linkage_survives_only_whole():
     stored = made().to_bytes()
     for size in (0, 10, 16, 40, 80, len(stored) // 2, len(stored) - 1):
@@ -112,19 +127,21 @@ def test_a_stored_linkage_survives_only_whole():
         LinkedShard.from_bytes(stored + b"\0")
 
 
-@pytest.mark.parametrize("version", [b"winnow linked 1\n", b"winnow linked 3\n"])
+@pytest.mark.parametrize("version", [b"winnow linked 2\n", b"winnow linked 4\n"])
 def test_another_version_is_refused(version):
     stored = made().to_bytes()
-    with pytest.raises(LinkageError, match="does not start with b'winnow linked 2"):
+    with pytest.raises(LinkageError, match="does not start with b'winnow linked 3"):
         LinkedShard.from_bytes(version + stored[len(version):])
 
 
 @pytest.mark.parametrize("place", range(16, 65))
 def test_no_number_of_the_head_makes_room_before_it_is_checked(place):
-    """Joins, parties, segments and dummies beyond all bounds: refused, or of the key and read."""
+    """Joins, parties, segments and dummies beyond all bounds: refused; or of the key, or a possible number, and read."""
     stored = bytearray(made().to_bytes())
     stored[place] ^= 0xFF
-    if 25 <= place < 57:
+    if place == 25:
+        assert LinkedShard.from_bytes(bytes(stored)).first == 0xFE
+    elif 29 <= place < 61:
         assert LinkedShard.from_bytes(bytes(stored)).key.parts != bytes(range(32))
     else:
         with pytest.raises(LinkageError, match="Link this shard again"):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy.agreement import Draft
+from policy.growth import spare_links
 from streams.growth import Ends, Growth
 from streams.people import NOBODY
 from streams.pseudonym import Pseudonyms, encrypted
@@ -50,7 +51,10 @@ def test_without_the_field_there_is_one_batch_and_the_hash_is_as_before():
     assert draft.batch_edges == ()
     assert Growth(draft).batches == 1
     assert "batch_panes" not in draft.model_dump(mode="json")["linkage"]
-    assert growing().model_dump(mode="json")["linkage"]["batch_panes"] == 4
+    dumped = growing().model_dump(mode="json")["linkage"]
+    assert dumped["batch_panes"] == 4
+    assert "renew_batches" not in dumped
+    assert [spare_links(renew, 3) for renew in (None, 1, 2, 3, 4, 9)] == [0, 3, 2, 1, 0, 0]
 
 
 @pytest.mark.parametrize(("linkage", "changes", "message"), [
@@ -59,6 +63,10 @@ def test_without_the_field_there_is_one_batch_and_the_hash_is_as_before():
     ({"batch_panes": 1}, {"panes": {"zone": "UTC", "unit": "day", "start": "2024-01-01", "count": 126}},
      "makes 126 batches with the first; at most 120 are linked. Agree on at least 2 panes"),
     ({"batch_panes": 4}, {"quota": {"runs": 2}}, "quota.runs 2 has no room to link 3 batches"),
+    ({"renew_batches": 2}, {}, "renew_batches 2 without linkage.batch_panes"),
+    ({"batch_panes": 4, "renew_batches": 3}, {}, "of 3 batches nothing would be linked anew"),
+    ({"batch_panes": 4, "renew_batches": 0}, {}, "greater than or equal to 1"),
+    ({"batch_panes": 4, "renew_batches": 1}, {"quota": {"runs": 4}}, "no room to link 3 batches and up to 2 of them anew"),
     ({"batch_panes": 4, "dummies": 15}, {}, "do not hide the 8 overlaps of 3 parties.*at least 16"),
 ])
 def test_growth_that_makes_no_sense_is_refused(linkage, changes, message):
