@@ -252,16 +252,15 @@ class Register:
             self.slot_of[: len(before)] = before
         self.slot_of[by_name] = order[:people]
 
-    def vacant(self, batches: int = 1) -> Int64s:
-        """(slots − people,) slots of the first so many batches where nobody is, in an order that is pseudorandom under
-        the party's key and another one for every number of batches.
+    def vacant(self, batch: int = 0) -> Int64s:
+        """(slots − people,) slots of a batch where nobody is, in an order that is pseudorandom under the party's key.
 
         Raises:
-            ValueError: not all of them are open.
+            ValueError: the batch is not open.
         """
-        slots = self._of(batches)
-        vacant = np.setdiff1d(np.arange(self.slots_of(batches)), slots)
-        return vacant[np.argsort(self._words(_VACANT, batches - 1, len(vacant)), kind="stable")]
+        slots = self._of(batch + 1)
+        vacant = np.setdiff1d(np.arange(self.slots_of(batch), self.slots_of(batch + 1)), slots)
+        return vacant[np.argsort(self._words(_VACANT, batch, len(vacant)), kind="stable")]
 
     def link_column(self, link_key: Callable[[str], int], batch: int = 0) -> NDArray[np.uint64]:
         """(1, slots of the batch) link keys; unused slots hold pseudorandom ones, which match nobody's.
