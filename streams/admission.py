@@ -5,6 +5,8 @@ So does the first batch of the register that a patient may enter, and with it th
 that batch has enough people is known only when it opens; what then belongs to panes before theirs is counted.
 """
 
+from collections import Counter
+
 import numpy as np
 
 from policy.agreement import Draft
@@ -63,10 +65,11 @@ class Admission:
 
     def _edges(self, person: Int64s) -> Int64s:
         """(n,) the same of n people; 0 for nobody."""
-        if self.growth.batches == 1:
-            return np.zeros(len(person), dtype=np.int64)
-        some, of = np.unique(person, return_inverse=True)
-        return np.array([self._edge(who) if who >= 0 else 0 for who in some.tolist()], dtype=np.int64)[of]
+        found = np.zeros(len(person), dtype=np.int64)
+        if self.growth.batches > 1:
+            some = np.flatnonzero(person >= 0)
+            found[some] = self.growth.edges[self.register.firsts_of(person[some])]
+        return found
 
     def _admits(self, person: int, first: int, last: int) -> bool:
         """Whether what changes panes of a person's from `first` to `last` still does; counted if it is late."""
@@ -85,12 +88,24 @@ class Admission:
         else:
             self.late_pending += events
 
-    def _await(self, person: int, last: int, events: int = 1) -> None:
-        """Note events that are not late, unless their person's batch opens after the last pane that they change."""
+    def _await(self, person: int, last: int) -> None:
+        """Note an event that is not late, unless its person's batch opens after the last pane that it changes."""
         if self.register.first(person) == 0:
             return
         batch = self.register.batch(person)
         if last < self.growth.edge(self.register.opened if batch == WAITS else batch):
-            self.late_pending += events
+            self.late_pending += 1
         elif batch == WAITS:
-            self._awaited.add(person, last, events)
+            self._awaited.add(person, last)
+
+    def _await_all(self, person: Int64s, last: Int64s) -> None:
+        """The same of n events that are not late."""
+        mine = self.register.firsts_of(person) > 0
+        person, last = person[mine], last[mine]
+        batch = self.register.batches_of(person)
+        opens = np.where(batch == WAITS, self.register.opened, batch)
+        passed = last < self.growth.edges[opens]
+        self.late_pending += int(passed.sum())
+        waits = (batch == WAITS) & ~passed
+        for (who, pane), events in Counter(zip(person[waits].tolist(), last[waits].tolist(), strict=True)).items():
+            self._awaited.add(who, pane, events)

@@ -154,9 +154,7 @@ class ShardPanes(Admission):
         kept = np.flatnonzero(known & ~over)
         if self.growth.batches > 1:
             on_time = kept[~late[kept]]
-            events = Counter(zip(person[on_time].tolist(), lines.pane[on_time].tolist(), strict=True))
-            for (who, pane), number in events.items():
-                self._await(who, pane, number)
+            self._await_all(person[on_time], lines.pane[on_time])
         self._said.events.add_debits(
             lines.pane[kept], person[kept], lines.care[kept], lines.care_types, lines.cents[kept], self._told
         )
@@ -175,8 +173,7 @@ class ShardPanes(Admission):
         """Take in enrolments at `rows`, all accepted, of new ids, and just found to be on time."""
         said, person = self._said, persons(lines, rows, self.register.numbers(self._batch))
         if self.growth.batches > 1:
-            for who, events in Counter(person[rows].tolist()).items():
-                self._await(who, self._count, events)
+            self._await_all(person[rows], np.full(len(rows), self._count))
         for name, mine in lines.by_programme(rows):
             if name != REGISTERED:
                 put_all(said.programmes[name], lines, mine, person[mine], said.origin, said.zone, self._told)

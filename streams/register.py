@@ -11,7 +11,7 @@ same ones from the same events, and its snapshots are the same, byte for byte.
 
 import hmac
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -178,7 +178,8 @@ class Register:
         """(n,) numbers of n pseudonyms (32 bytes, encrypted); NOBODY for who is not known, OUT for who never enters."""
         found = self._people.find_all(patients)
         if self._batches > 1:
-            found[[number >= 0 and self._batch[number] == OUT for number in found.tolist()]] = OUT
+            known = np.flatnonzero(found >= 0)
+            found[known[self.batches_of(found[known]) == OUT]] = OUT
         return found
 
     def numbers(self, batch: int) -> Callable[[Sequence[bytes]], Int64s]:
@@ -187,7 +188,7 @@ class Register:
 
         def found(patients: Sequence[bytes]) -> Int64s:
             if batch < self._batches:
-                self._hear(self._people.add_all(patients).tolist(), batch)
+                self._hear(self._people.add_all(patients), batch)
             return self.find_all(patients)
 
         return found
@@ -200,6 +201,14 @@ class Register:
         """A person's batch, WAITS or OUT."""
         return self._batch[number]
 
+    def firsts_of(self, numbers: Int64s) -> Int64s:
+        """(n,) what `first` says of n people."""
+        return np.frombuffer(self._first, dtype=np.int8)[numbers].astype(np.int64)
+
+    def batches_of(self, numbers: Int64s) -> Int64s:
+        """(n,) what `batch` says of n people."""
+        return np.frombuffer(self._batch, dtype=np.int8)[numbers].astype(np.int64)
+
     def leave(self, number: int, batch: int) -> None:
         """A person withdraws while `batch` is the first that who is heard of now may enter: they enter neither that one
         nor any after it.
@@ -207,14 +216,14 @@ class Register:
         if self._first[number] > 0 and self._batch[number] == WAITS:
             self._left[number] = min(max(batch, self.opened), self._left.get(number, self._batches))
 
-    def _hear(self, numbers: Iterable[int], batch: int) -> None:
+    def _hear(self, numbers: Sequence[int] | Int64s, batch: int) -> None:
         new = len(self._people) - len(self._first)
         self._first.extend([batch] * new)
         self._batch.extend([WAITS] * new)
         if self._batches > 1:
             # Of a patient who comes in several source partitions the earliest word counts, whichever is read first.
-            for number in numbers:
-                self._first[number] = min(batch, self._first[number])
+            first, heard = np.frombuffer(self._first, dtype=np.int8), np.asarray(numbers, dtype=np.int64)
+            first[heard] = np.minimum(first[heard], batch)
 
     def close(self) -> None:
         """Open the first batch, of a register that has no other one."""
