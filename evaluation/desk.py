@@ -166,7 +166,8 @@ class Desk:
         known = self.computation.batches if linked else 0
         due = tuple(w for w in due if w.stop <= self._panes_of(known))
         batch = None if due else self._next_batch(known, here)
-        if queue and not (linked and (due or batch is not None) and any(r.asked_last for r in ready)):
+        asked = bool(queue) and not (due and self._needs_batch(queue[0], known))
+        if asked and not (linked and (due or batch is not None) and any(r.asked_last for r in ready)):
             return await self._serve(run, queue, panes, known)
         if not all(r.open for r in ready):
             await self._look_why()
@@ -252,6 +253,13 @@ class Desk:
             return None
         left = (*self.terms.draft.lattice.scheduled[self.expected.following() :], *self._revisable())
         return linked if not linked or any(w.stop > self._panes_of(linked) for w in left) else None
+
+    def _needs_batch(self, asked: Asked, linked: int) -> bool:
+        """Whether more batches must be linked for a request. What can do without them goes first: nodes end at one that
+        cannot be linked.
+        """
+        window = demanded_window(self.terms, asked.demand)
+        return window is not None and window.stop > self._panes_of(linked)
 
     @property
     def _erases(self) -> bool:
