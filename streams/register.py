@@ -152,7 +152,7 @@ class Register:
     def restore(self, people: Sequence[str], *, closed: bool) -> None:
         """The same for a register of one batch, of those who are in it."""
         self._people = People(map(encrypted, people))
-        self._hear((), 0)
+        self._take_in(0)
         if closed:
             self.close()
 
@@ -167,7 +167,8 @@ class Register:
         number = self._people.add(name) if batch < self._batches else self._people.find(name)
         if number is None:
             return None
-        self._hear((number,), batch)
+        self._take_in(batch)
+        self._first[number] = min(batch, self._first[number])
         return None if self._batch[number] == OUT else number
 
     def known(self, patient: str) -> int | None:
@@ -188,7 +189,10 @@ class Register:
 
         def found(patients: Sequence[bytes]) -> Int64s:
             if batch < self._batches:
-                self._hear(self._people.add_all(patients), batch)
+                heard = self._people.add_all(patients)
+                self._take_in(batch)
+                first = np.frombuffer(self._first, dtype=np.int8)
+                first[heard] = np.minimum(first[heard], batch)
             return self.find_all(patients)
 
         return found
@@ -216,14 +220,13 @@ class Register:
         if self._first[number] > 0 and self._batch[number] == WAITS:
             self._left[number] = min(max(batch, self.opened), self._left.get(number, self._batches))
 
-    def _hear(self, numbers: Sequence[int] | Int64s, batch: int) -> None:
+    def _take_in(self, batch: int) -> None:
+        """Note who is new. Who is not, and comes in an earlier word of another source partition, is the caller's to see
+        to: the earliest word counts, whichever is read first.
+        """
         new = len(self._people) - len(self._first)
         self._first.extend([batch] * new)
         self._batch.extend([WAITS] * new)
-        if self._batches > 1:
-            # Of a patient who comes in several source partitions the earliest word counts, whichever is read first.
-            first, heard = np.frombuffer(self._first, dtype=np.int8), np.asarray(numbers, dtype=np.int64)
-            first[heard] = np.minimum(first[heard], batch)
 
     def close(self) -> None:
         """Open the first batch, of a register that has no other one."""
