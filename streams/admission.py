@@ -27,7 +27,8 @@ class Admission:
         self.register = Register(
             draft.linkage.block_slots, seed, self.growth.batches, draft.disclosure.minimum_cohort
         )
-        self._awaited = Awaited()
+        self._awaited, self._overdue = Awaited(), Awaited()
+        """Of who waits for a batch: events that are not late, and those that came after the last maturity."""
         self._cuts = self._told = 0
         """Cuts taken; and those that had passed for what comes now."""
         self._since, self._batch = NEVER, 0
@@ -54,9 +55,10 @@ class Admission:
         """Open the register's next batch: of some who wait it is decided now whether they were known too late."""
         entered, out = opened = self.register.open()
         self._awaited.entered(entered)
+        self._too_late(self._overdue.gone(entered))
         if self.register.opened < self.growth.batches:
             self.late_pending += self._awaited.passed(self.growth.edge(self.register.opened))
-        self.late_pending += self._awaited.gone(out)
+        self.late_pending += self._awaited.gone(out) + self._overdue.gone(out)
         return opened
 
     def _edge(self, person: int) -> int:
@@ -74,13 +76,22 @@ class Admission:
     def _admits(self, person: int, first: int, last: int) -> bool:
         """Whether what changes panes of a person's from `first` to `last` still does; counted if it is late."""
         if first < self.passing.over(self._told):
-            self._too_late(1)
+            self._is_over(person)
             return False
         if first < self.passing.sealed(self._told):
             self.late_pending += 1
         else:
             self._await(person, last)
         return True
+
+    def _is_over(self, person: int, events: int = 1) -> None:
+        """Count events of a person that came after the last maturity; of who waits, once it is known whether they enter
+        a batch. If not, it is one more event about somebody who was known too late, whenever that is known.
+        """
+        if self.register.first(person) > 0 and self.register.batch(person) == WAITS:
+            self._overdue.add(person, self.growth.edge(self.growth.batches - 1), events)
+        else:
+            self._too_late(events)
 
     def _too_late(self, events: int) -> None:
         if self.passing.last:

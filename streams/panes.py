@@ -150,7 +150,8 @@ class ShardPanes(Admission):
         over = lines.pane < self.passing.over(self._told)
         late = known & ~over & (lines.pane < self.passing.sealed(self._told))
         self.late_pending += int((entered & ~known).sum() + late.sum())
-        self._too_late(int((known & over).sum()))
+        for who, events in Counter(person[known & over].tolist()).items():
+            self._is_over(who, events)
         kept = np.flatnonzero(known & ~over)
         if self.growth.batches > 1:
             on_time = kept[~late[kept]]
@@ -194,7 +195,7 @@ class ShardPanes(Admission):
         cancels = event.payload.cancels
         if cancels and not gone:
             # What it takes back was too late itself.
-            self._too_late(1)
+            self._is_over(person)
             return
         answer, places, edge = None, [], self._edge(person)
         for moment, key in moments(event):
@@ -273,7 +274,7 @@ class ShardPanes(Admission):
             **self._said.dump(),
             **dump_standing(self._standing),
             **dict(self.withdrawn.dump()),
-            **({"awaited": self._awaited.dump()} if self.growth.batches > 1 else {}),
+            **({"awaited": self._awaited.dump(), "overdue": self._overdue.dump()} if self.growth.batches > 1 else {}),
         }
 
     def load(self, progress: Progress, tables: Tables) -> None:
@@ -290,6 +291,7 @@ class ShardPanes(Admission):
         self.withdrawn.load(tables, self.register)
         if self.growth.batches > 1:
             self._awaited.load(tables, "awaited")
+            self._overdue.load(tables, "overdue")
 
     @property
     def watermark(self) -> int:

@@ -298,6 +298,24 @@ def test_everything_about_who_enters_no_batch_is_late():
     assert all(tables[name].num_rows == 0 for name in ("programmes", "events", "standing", "awaited", "withdrawn"))
 
 
+@pytest.mark.parametrize("others", [(), (2, 3)])
+def test_what_comes_after_the_last_maturity_counts_alike_before_and_after_the_batch_opens(others):
+    """Of who waits it is known only then whether they enter; how far another partition was read must not show."""
+    mine = [enrolled(1, 8), *(enrolled(who, 9) for who in others), encounter(1, "new", 70), encounter(1, "old", 22, recorded=75)]
+    logs = log_of([*mine, Heartbeat(source="ehr")], []), log_of([Heartbeat(source="ehr")], [], 1)
+    found = []
+    for log in (logs[0] + logs[1], logs[1] + logs[0]):
+        shard = new(agreed(maturities={"days": [3, 20]}), 2)
+        for stop in range(len(log)):
+            shared(shard, log[: stop + 1], stop)
+            again = new(agreed(maturities={"days": [3, 20]}), 2)
+            again.load(KEY, shard.dump(KEY))
+            shard = again
+        found.append(counts(shard))
+    assert found[0] == found[1]
+    assert found[0][2:4] == ((0, 1) if others else (3, 0))
+
+
 def test_who_withdraws_before_the_batch_opens_is_not_in_it():
     panes = waiting(8, 8, 8, 8)
     panes.add(withdrawal(4, "w", 12))
