@@ -175,7 +175,8 @@ class Desk:
         known = self.computation.batches if linked else 0
         due = tuple(w for w in due if w.stop <= self.agenda.panes_of(known))
         batch = None if due else self.agenda.next_batch(known, here)
-        if queue and not (linked and (due or batch is not None) and any(r.asked_last for r in ready)):
+        asked = bool(queue) and not (due and self._needs_batch(queue[0], known))
+        if asked and not (linked and (due or batch is not None) and any(r.asked_last for r in ready)):
             return await self._serve(run, queue, panes, known)
         if not all(r.open for r in ready):
             await self._look_why()
@@ -254,6 +255,13 @@ class Desk:
         except RunRefused as error:
             await self._stop(error)
         return True
+
+    def _needs_batch(self, asked: Asked, linked: int) -> bool:
+        """Whether more batches must be linked for a request. What can do without them goes first: nodes end at one that
+        cannot be linked.
+        """
+        window = demanded_window(self.terms, asked.demand)
+        return window is not None and window.stop > self.agenda.panes_of(linked)
 
     @property
     def _erases(self) -> bool:

@@ -3,6 +3,8 @@
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 
+import numpy as np
+
 from policy.agreement import Draft
 
 
@@ -64,6 +66,8 @@ class Growth:
         self._edges = (0, *draft.batch_edges)
         self.batches = len(self._edges)
         """All of them; 1 if registers close once."""
+        self.edges = np.array(self._edges, dtype=np.int64)
+        """(batches,) what `edge` says of each."""
 
     def edge(self, batch: int) -> int:
         """The first pane that is shared of a batch's blocks, 0 ≤ batch < batches."""

@@ -150,13 +150,12 @@ class ShardPanes(Admission):
         over = lines.pane < self.passing.over(self._told)
         late = known & ~over & (lines.pane < self.passing.sealed(self._told))
         self.late_pending += int((entered & ~known).sum() + late.sum())
-        self._too_late(int((known & over).sum()))
+        for who, events in Counter(person[known & over].tolist()).items():
+            self._is_over(who, events)
         kept = np.flatnonzero(known & ~over)
         if self.growth.batches > 1:
             on_time = kept[~late[kept]]
-            events = Counter(zip(person[on_time].tolist(), lines.pane[on_time].tolist(), strict=True))
-            for (who, pane), number in events.items():
-                self._await(who, pane, number)
+            self._await_all(person[on_time], lines.pane[on_time])
         self._said.events.add_debits(
             lines.pane[kept], person[kept], lines.care[kept], lines.care_types, lines.cents[kept], self._told
         )
@@ -175,8 +174,7 @@ class ShardPanes(Admission):
         """Take in enrolments at `rows`, all accepted, of new ids, and just found to be on time."""
         said, person = self._said, persons(lines, rows, self.register.numbers(self._batch))
         if self.growth.batches > 1:
-            for who, events in Counter(person[rows].tolist()).items():
-                self._await(who, self._count, events)
+            self._await_all(person[rows], np.full(len(rows), self._count))
         for name, mine in lines.by_programme(rows):
             if name != REGISTERED:
                 put_all(said.programmes[name], lines, mine, person[mine], said.origin, said.zone, self._told)
@@ -197,7 +195,7 @@ class ShardPanes(Admission):
         cancels = event.payload.cancels
         if cancels and not gone:
             # What it takes back was too late itself.
-            self._too_late(1)
+            self._is_over(person)
             return
         answer, places, edge = None, [], self._edge(person)
         for moment, key in moments(event):
@@ -276,7 +274,7 @@ class ShardPanes(Admission):
             **self._said.dump(),
             **dump_standing(self._standing),
             **dict(self.withdrawn.dump()),
-            **({"awaited": self._awaited.dump()} if self.growth.batches > 1 else {}),
+            **({"awaited": self._awaited.dump(), "overdue": self._overdue.dump()} if self.growth.batches > 1 else {}),
         }
 
     def load(self, progress: Progress, tables: Tables) -> None:
@@ -293,6 +291,7 @@ class ShardPanes(Admission):
         self.withdrawn.load(tables, self.register)
         if self.growth.batches > 1:
             self._awaited.load(tables, "awaited")
+            self._overdue.load(tables, "overdue")
 
     @property
     def watermark(self) -> int:

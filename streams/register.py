@@ -11,7 +11,7 @@ same ones from the same events, and its snapshots are the same, byte for byte.
 
 import hmac
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -152,7 +152,7 @@ class Register:
     def restore(self, people: Sequence[str], *, closed: bool) -> None:
         """The same for a register of one batch, of those who are in it."""
         self._people = People(map(encrypted, people))
-        self._hear((), 0)
+        self._take_in(0)
         if closed:
             self.close()
 
@@ -167,7 +167,8 @@ class Register:
         number = self._people.add(name) if batch < self._batches else self._people.find(name)
         if number is None:
             return None
-        self._hear((number,), batch)
+        self._take_in(batch)
+        self._first[number] = min(batch, self._first[number])
         return None if self._batch[number] == OUT else number
 
     def known(self, patient: str) -> int | None:
@@ -185,9 +186,11 @@ class Register:
         def found(patients: Sequence[bytes]) -> Int64s:
             if batch == self._batches:
                 return self.find_all(patients)
-            numbers = self._people.add_all(patients)
-            self._hear(numbers.tolist(), batch)
-            return self._barred(numbers)
+            heard = self._people.add_all(patients)
+            self._take_in(batch)
+            first = np.frombuffer(self._first, dtype=np.int8)
+            first[heard] = np.minimum(first[heard], batch)
+            return self._barred(heard)
 
         return found
 
@@ -199,6 +202,14 @@ class Register:
         """A person's batch, WAITS or OUT."""
         return self._batch[number]
 
+    def firsts_of(self, numbers: Int64s) -> Int64s:
+        """(n,) what `first` says of n people."""
+        return np.frombuffer(self._first, dtype=np.int8)[numbers].astype(np.int64)
+
+    def batches_of(self, numbers: Int64s) -> Int64s:
+        """(n,) what `batch` says of n people."""
+        return np.frombuffer(self._batch, dtype=np.int8)[numbers].astype(np.int64)
+
     def leave(self, number: int, batch: int) -> None:
         """A person withdraws while `batch` is the first that who is heard of now may enter: they enter neither that one
         nor any after it.
@@ -209,17 +220,17 @@ class Register:
     def _barred(self, numbers: Int64s) -> Int64s:
         """The same, in place, with OUT for those who never enter."""
         if self._batches > 1:
-            numbers[[number >= 0 and self._batch[number] == OUT for number in numbers.tolist()]] = OUT
+            known = np.flatnonzero(numbers >= 0)
+            numbers[known[self.batches_of(numbers[known]) == OUT]] = OUT
         return numbers
 
-    def _hear(self, numbers: Iterable[int], batch: int) -> None:
+    def _take_in(self, batch: int) -> None:
+        """Note who is new. Who is not, and comes in an earlier word of another source partition, is the caller's to see
+        to: the earliest word counts, whichever is read first.
+        """
         new = len(self._people) - len(self._first)
         self._first.extend([batch] * new)
         self._batch.extend([WAITS] * new)
-        if self._batches > 1:
-            # Of a patient who comes in several source partitions the earliest word counts, whichever is read first.
-            for number in numbers:
-                self._first[number] = min(batch, self._first[number])
 
     def close(self) -> None:
         """Open the first batch, of a register that has no other one."""
@@ -257,16 +268,15 @@ class Register:
             self.slot_of[: len(before)] = before
         self.slot_of[by_name] = order[:people]
 
-    def vacant(self, batches: int = 1) -> Int64s:
-        """(slots − people,) slots of the first so many batches where nobody is, in an order that is pseudorandom under
-        the party's key and another one for every number of batches.
+    def vacant(self, batch: int = 0) -> Int64s:
+        """(slots − people,) slots of a batch where nobody is, in an order that is pseudorandom under the party's key.
 
         Raises:
-            ValueError: not all of them are open.
+            ValueError: the batch is not open.
         """
-        slots = self._of(batches)
-        vacant = np.setdiff1d(np.arange(self.slots_of(batches)), slots)
-        return vacant[np.argsort(self._words(_VACANT, batches - 1, len(vacant)), kind="stable")]
+        slots = self._of(batch + 1)
+        vacant = np.setdiff1d(np.arange(self.slots_of(batch), self.slots_of(batch + 1)), slots)
+        return vacant[np.argsort(self._words(_VACANT, batch, len(vacant)), kind="stable")]
 
     def link_column(self, link_key: Callable[[str], int], batch: int = 0) -> NDArray[np.uint64]:
         """(1, slots of the batch) link keys; unused slots hold pseudorandom ones, which match nobody's.

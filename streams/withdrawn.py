@@ -1,8 +1,9 @@
 """Who of one shard's register has withdrawn, and whose rows the nodes were asked to erase (ADR 22).
 
-A list names `batch_slots` slots: of patients who withdrew, and slots where nobody is, so that it tells nobody who or
-how many they are. It follows from the shard's log like everything else: who is on it, from what withdrew before its
-boundary; the padding, from the party's key. Who cannot be hidden among enough padding waits for others.
+A list names `batch_slots` slots, of one batch where the register grows: of patients who withdrew, and slots where
+nobody is, so that it tells nobody who or how many they are. It follows from the shard's log like everything else: who
+is on it, from what withdrew before its boundary; the padding, from the party's key. Who cannot be hidden among enough
+padding waits for others.
 """
 
 from collections.abc import Iterable, Iterator
@@ -83,31 +84,32 @@ class Withdrawals:
             boundary: all panes before it are sealed. Who withdrew before it came, in their source partition, before
                 the last of these panes had passed there: so however partitions come together, they are known by now.
             register: with at least the first so many batches open.
-            batches: those of which panes before the boundary are shared. People and padding are of these.
+            batches: those of which panes before the boundary are shared. A list has people and padding of one of them:
+                how full each is can be guessed, and where nearly nobody or nearly everybody is a row would stand out.
         """
         if self._erasure is None or register.slot_of is None:
             return [], set()
-        slot_of, slots, size = register.slot_of, register.slots_of(batches), self._erasure.batch_slots
+        slot_of, size = register.slot_of, self._erasure.batch_slots
         # Who waits longest comes first. By slot, not by arrival: how partitions came together must not show.
         found = [(first, p) for p, first in self._first.items() if first < boundary and p not in self._listed]
-        placed = [(first, int(slot_of[p]), p) for first, p in found if p < len(slot_of)]
-        left = sorted(each for each in placed if 0 <= each[1] < slots)
-        vacant = np.empty(0, dtype=np.int64)
-        if left:
-            # In one order of all that are open: newer rows must not stand out as those of patients.
-            vacant = register.vacant(batches)
-            vacant = vacant[~np.isin(vacant, self._padding)]
+        placed = sorted((first, int(slot_of[p]), p) for first, p in found if p < len(slot_of))
         made: list[Listed] = []
         people: set[int] = set()
-        while left and size - len(left[:size]) <= len(vacant):
-            mine, left = left[:size], left[size:]
-            padding, vacant = np.split(vacant, [size - len(mine)])
-            self._padding += padding.tolist()
-            named = sorted([*(slot for _, slot, _ in mine), *padding.tolist()])
-            made.append(Listed(self._lists, boundary, tuple(named)))
-            self._listed.update((person, self._lists) for _, _, person in mine)
-            people.update(person for _, _, person in mine)
-            self._lists += 1
+        for batch in range(batches):
+            start, stop = register.slots_of(batch), register.slots_of(batch + 1)
+            left, vacant = [each for each in placed if start <= each[1] < stop], np.empty(0, dtype=np.int64)
+            if left:
+                vacant = register.vacant(batch)
+                vacant = vacant[~np.isin(vacant, self._padding)]
+            while left and size - len(left[:size]) <= len(vacant):
+                mine, left = left[:size], left[size:]
+                padding, vacant = np.split(vacant, [size - len(mine)])
+                self._padding += padding.tolist()
+                named = sorted([*(slot for _, slot, _ in mine), *padding.tolist()])
+                made.append(Listed(self._lists, boundary, tuple(named)))
+                self._listed.update((person, self._lists) for _, _, person in mine)
+                people.update(person for _, _, person in mine)
+                self._lists += 1
         return made, people
 
     def dump(self) -> Iterator[tuple[str, pa.RecordBatch]]:

@@ -6,9 +6,10 @@ cancelled meanwhile leaves the lock taken for good, and no request of the proces
 ends. This provider has a session of its own and needs no lock.
 """
 
+from http import HTTPStatus
 from typing import Any
 
-from aiohttp import ClientSession, ClientTimeout, TCPConnector
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from web3.providers.async_base import AsyncJSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
@@ -33,7 +34,7 @@ class HttpProvider(AsyncJSONBaseProvider):
 
         Raises:
             TimeoutError: no answer in time.
-            aiohttp.ClientError: no connection, or another HTTP status than success.
+            aiohttp.ClientError: no connection, or another HTTP status than 200.
             ValueError: an answer of more than `MAX_ANSWER_BYTES`, or no JSON.
         """
         if self._session is None:
@@ -42,6 +43,8 @@ class HttpProvider(AsyncJSONBaseProvider):
             )
         asked = self.encode_rpc_request(method, params)
         async with self._session.post(self._url, data=asked, raise_for_status=True, allow_redirects=False) as answer:
+            if answer.status != HTTPStatus.OK:  # what is moved elsewhere does not raise by itself
+                raise ClientError(f"HTTP status {answer.status} to {method}")
             parts, size = [], 0
             async for part in answer.content.iter_any():
                 parts.append(part)

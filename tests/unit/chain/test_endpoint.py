@@ -46,7 +46,8 @@ def failure(**error):
 @pytest.mark.parametrize(("body", "status"), [
     (b"", "200 OK"), (b"not json", "200 OK"), (b"[]", "200 OK"), (b"null", "200 OK"), (b'"text"', "200 OK"),
     (b"{}", "200 OK"), (b"\xff\xfe", "200 OK"), (result("0x1"), "500 Internal Server Error"),
-    (result("0x1"), "401 Unauthorized"), (failure(code=-32601, message="no such method"), "200 OK"),
+    (result("0x1"), "401 Unauthorized"), (result("0x1"), "302 Found\r\nLocation: http://127.0.0.1/"),
+    (result("0x1"), "304 Not Modified"), (failure(code=-32601, message="no such method"), "200 OK"),
     (b'{"error": "text"}', "200 OK"), (b'{"error": ["list"]}', "200 OK"),
 ])
 async def test_answers_that_are_no_result_are_unreachable_and_hide_the_access_key(body, status):

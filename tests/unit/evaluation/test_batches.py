@@ -328,8 +328,24 @@ async def test_a_request_for_a_window_links_the_batches_that_it_needs_first():
     await asking.all_hear()
     await nodes.work_on()
     assert [r.outcome for r in asking.answers()[digest]] == ["run"]
-    assert done(nodes) == [0, 1, 2, (window.index,), (0, 1)]
+    assert done(nodes) == [0, 1, (0,), 2, (window.index,), (1,)]
     assert released(nodes) == by_hand(asking.terms, windows=[*asking.terms.draft.lattice.scheduled[:2], window])
+
+
+async def test_a_batch_that_cannot_be_linked_for_a_request_keeps_no_window_that_can_do_without_it():
+    """Nodes end whenever they come to that batch; what is due is not behind it, also after every restart."""
+    asking = Asking(requesters=1, linkage=LINKAGE)
+    nodes = growing(asking.nodes, twice=("insurer", 1))
+    asking.ask(asking.demand(2, 4))
+    await asking.all_hear()
+    for _ in range(4):
+        ended = await nodes.work(stall_seconds=2.0)
+        for node in nodes.nodes:
+            node.restart()
+        asking.heard = [0, 0, 0]
+        await asking.all_hear()
+    assert [type(e) for e in ended] == [LinkageError] * 3
+    assert {window for _, window, _ in released(nodes)} == {0}
 
 
 async def test_a_request_for_a_window_whose_batch_is_not_here_is_refused_as_not_sealed():

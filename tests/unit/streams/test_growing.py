@@ -298,6 +298,24 @@ def test_everything_about_who_enters_no_batch_is_late():
     assert all(tables[name].num_rows == 0 for name in ("programmes", "events", "standing", "awaited", "withdrawn"))
 
 
+@pytest.mark.parametrize("others", [(), (2, 3)])
+def test_what_comes_after_the_last_maturity_counts_alike_before_and_after_the_batch_opens(others):
+    """Of who waits it is known only then whether they enter; how far another partition was read must not show."""
+    mine = [enrolled(1, 8), *(enrolled(who, 9) for who in others), encounter(1, "new", 70), encounter(1, "old", 22, recorded=75)]
+    logs = log_of([*mine, Heartbeat(source="ehr")], []), log_of([Heartbeat(source="ehr")], [], 1)
+    found = []
+    for log in (logs[0] + logs[1], logs[1] + logs[0]):
+        shard = new(agreed(maturities={"days": [3, 20]}), 2)
+        for stop in range(len(log)):
+            shared(shard, log[: stop + 1], stop)
+            again = new(agreed(maturities={"days": [3, 20]}), 2)
+            again.load(KEY, shard.dump(KEY))
+            shard = again
+        found.append(counts(shard))
+    assert found[0] == found[1]
+    assert found[0][2:4] == ((0, 1) if others else (3, 0))
+
+
 def test_who_withdraws_before_the_batch_opens_is_not_in_it():
     panes = waiting(8, 8, 8, 8)
     panes.add(withdrawal(4, "w", 12))
@@ -340,36 +358,48 @@ def test_a_worker_that_stops_between_two_batches_goes_on():
 # Lists of rows to be erased.
 
 
-def test_a_list_names_rows_of_the_batches_that_were_open_by_then():
+def rows_of(shard, people):
+    register = shard.panes.register
+    return {who: int(register.slot_of[register.known(NAMES.patient(person(who)))]) for who in people}
+
+
+def lists_of(shard, events):
+    return [made for name, made in shared(shard, log_of(events, [])).items() if name[0] == "list"]
+
+
+def test_a_list_names_rows_of_one_batch_that_was_open_by_then():
     events = [enrolled(who, 3) for who in range(8)] + [enrolled(who, 8 + who / 10) for who in range(8, 16)]
     events += [
         encounter(1, "a", 21.5), withdrawal(0, "w0", 22), withdrawal(8, "w8", 23), encounter(1, "b", 49),
         withdrawal(9, "w9", 50), Heartbeat(source="ehr"),
     ]
-    shard = new(agreed(erasure=ERASURE))
-    found = [made for name, made in shared(shard, log_of(events, [])).items() if name[0] == "list"]
-    assert [made.boundary for made in found] == [4, 8]
-    register = shard.panes.register
-    slots = {who: int(register.slot_of[register.known(NAMES.patient(person(who)))]) for who in range(16)}
-    assert {slots[0], slots[8]} <= set(found[0].slots)
-    assert slots[9] in found[1].slots
-    nobody = set(range(register.slots)) - set(slots.values())
-    assert set(found[0].slots) - {slots[0], slots[8]} <= nobody & set(range(register.slots_of(2)))
-    assert set(found[1].slots) - {slots[9]} <= nobody & set(range(register.slots_of(3)))
-    assert not set(found[0].slots) & set(found[1].slots)
+    shard = new(agreed(erasure=ERASURE | {"batch_slots": 4}))
+    found = lists_of(shard, events)
+    assert [(made.number, made.boundary) for made in found] == [(0, 4), (1, 4), (2, 8)]
+    slots = rows_of(shard, range(16))
+    nobody = set(range(shard.panes.register.slots)) - set(slots.values())
+    for made, who, batch in zip(found, (0, 8, 9), (0, 1, 1), strict=True):
+        of = range(SLOTS * batch, SLOTS * (batch + 1))
+        assert set(made.slots) - {slots[who]} <= nobody & set(of)
+        assert slots[who] in made.slots
+    assert len({slot for made in found for slot in made.slots}) == 12, "padding is used once"
     assert shard.panes.withdrawn.waiting == 0
 
 
-def test_padding_is_of_every_batch_that_is_open():
-    """Else a row of a later batch would be a patient's."""
-    later = Counter()
-    for seed in range(40):
-        events = [enrolled(who, 3) for who in range(8)] + [enrolled(who, 8) for who in range(8, 16)]
-        events += [encounter(1, "a", 21.5), withdrawal(0, "w", 22), Heartbeat(source="ehr")]
-        shard = Shard(agreed(erasure=ERASURE), "hospital", 0, bytes([seed]) * 32, 1)
-        (listed,) = [made for name, made in shared(shard, log_of(events, [])).items() if name[0] == "list"]
-        later[sum(slot >= SLOTS for slot in listed.slots)] += 1
-    assert sum(times * count for times, count in later.items()) > 60, "of 200 padded rows half are of batch 1"
+@pytest.mark.parametrize("gone", [0, SLOTS])
+def test_among_padding_of_another_batch_nobody_is_hidden(gone):
+    """How full a batch is can be guessed: a row of a full one is a patient's if padding is of an empty one."""
+    people = range(SLOTS + 3)
+    events = [enrolled(who, 3 if who < SLOTS else 8) for who in people]
+    events += [encounter(1, "a", 21.5), withdrawal(gone, "w", 22), Heartbeat(source="ehr")]
+    shard = new(agreed(erasure=ERASURE))
+    found = lists_of(shard, events)
+    assert batches_of(shard.panes, people) == {who: int(who >= SLOTS) for who in people}
+    if gone < SLOTS:
+        assert found == [], "every slot of the first batch has somebody"
+        assert shard.panes.withdrawn.waiting == 1
+    else:
+        assert [{slot // SLOTS for slot in made.slots} for made in found] == [{1}]
 
 
 def test_a_state_says_nothing_of_batches_where_there_is_one():
