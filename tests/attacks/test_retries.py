@@ -38,9 +38,9 @@ async def test_no_two_attempts_link_in_the_same_order():
     """If permutations or tags came back, a change of data between attempts would show whose data changed."""
     nodes = ThreeNodes()
     await nodes.attempt()
-    before, = nodes.computations[0]._linked[0].segments
+    before, = nodes.computations[0].linked[0].segments
     await nodes.attempt()
-    after, = nodes.computations[0]._linked[0].segments
+    after, = nodes.computations[0].linked[0].segments
     for old, new in zip(before.permutations, after.permutations, strict=True):
         for mine, later in zip(old.pieces, new.pieces, strict=True):
             assert mine is None or (mine == later).mean() < 0.2

@@ -44,10 +44,14 @@ ATTEMPTS = 20
 STALL_SECONDS = 2.0
 
 
-@cache
 def terms():
     """The agreement, with keys that this process holds."""
-    made = keyed_terms(**load_draft(AGREEMENT).model_dump(mode="json", exclude_none=True))
+    return _terms(AGREEMENT)
+
+
+@cache
+def _terms(agreement):
+    made = keyed_terms(**load_draft(agreement).model_dump(mode="json", exclude_none=True))
     sealing = RECIPIENT_KEY.public_key().public_bytes_raw().hex()
     return made.model_copy(update={
         "plans": tuple(plan.model_copy(update={"outputs": ("sums",)}) for plan in made.plans),
