@@ -104,6 +104,10 @@ class MadeUpStore:
         """(2, rows) components of the link keys."""
         return held(self._patients(party), self._number, f"{party} register", xor=True)
 
+    def register_slots(self, _party: str, _shard: int, batches: int) -> int:
+        """Of the first so many batches; there is one."""
+        return batches * self._rows
+
     def panes(
         self, party: str, _shard: int, panes: range, columns: Sequence[str], _edition: int, _batches: int
     ) -> Words:

@@ -66,12 +66,8 @@ class Epoch:
             MpcError: see mpc.errors.
         """
         key = await self._key(engines, what)
-        slots = {
-            shard: sum(register.parts.shape[1] for register in self._registers(shard, what))
-            for shard in range(self._terms.draft.shards)
-        }
         linked: dict[int, LinkedShard] = {}
-        for shards in together(slots):
+        for shards in together({shard: self._slots(shard, what) for shard in range(self._terms.draft.shards)}):
             linked |= await engines.each({shard: partial(self._link, shard, what, key) for shard in shards})
         patients = _patients(linked)
         for plan in self._plans:
@@ -102,6 +98,14 @@ class Epoch:
         if what.epoch == 1:
             return name + (f" {what.batch}" if what.batch else "")
         return f"{name} anew {what.epoch} " + (self._store.erased_digest if what.begins else f"batch {what.batch}")
+
+    def _slots(self, shard: int, what: Link) -> int:
+        """How many are linked, of all parties together."""
+        parties = [party.name for party in self._terms.draft.parties]
+        slots = sum(self._store.register_slots(party, shard, what.batch + 1) for party in parties)
+        if what.begins:
+            return slots
+        return slots - sum(self._store.register_slots(party, shard, what.batch) for party in parties)
 
     def _registers(self, shard: int, what: Link) -> list[Bits]:
         """Of each party the link keys of the slots that are linked."""

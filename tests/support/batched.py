@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.support import runs
 from tests.support.dealing import deal, deal_bits
-from tests.support.runs import PANES, run_terms
+from tests.support.runs import PANES, released, run_terms
 
 BATCH_SLOTS = 80
 EDGES = (2, 4)
@@ -131,3 +131,11 @@ def by_hand(terms, late=(), windows=None):
                     for arm, mask in arms.items() for part, value in (("time", 7), ("outcome", amount))
                 }
     return found
+
+
+def is_right(nodes, done, late=()):
+    """Every window once and right, one authorisation for every run, the same at all nodes; `done`: what node 0 said."""
+    assert released(nodes) == by_hand(nodes.terms, late)
+    assert len({node.state.digest for node in nodes.nodes}) == 1
+    assert linked(nodes) == [3] * 3
+    assert len(nodes.chain.runs) == len(done) == len(set(map(str, done)))

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import tempfile
 import weakref
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from evaluation.results import combine, open_result
 from evaluation.run import NodeRun
 from evaluation.state import NodeState
 from evaluation.status import StatusLine
+from evaluation.totals import PaneTotals
 from mpc.errors import MpcError
 from policy.chain.model import AgreementView, Block, Deployment
 from streams.store import ShareStore
@@ -90,6 +92,9 @@ class Shares:
 
     def register(self, party, shard, batch=0):
         return self._registers[party]
+
+    def register_slots(self, party, shard, batches):
+        return batches * SLOTS
 
     def panes(self, party, shard, panes, columns, edition=0, batches=1):
         held = {**self._panes, **self._late} if edition else self._panes
@@ -302,4 +307,16 @@ def released(nodes):
             key = (cell.kpi, cell.window, tuple(cell.cell.items()))
             assert key not in found, f"{key} was released twice"
             found[key] = cell.result.sums
+    return found
+
+
+def portions_counted(monkeypatch):
+    """Of each portion of panes, (edition, first pane), how often it counted from now on, over all nodes."""
+    found, count = Counter(), PaneTotals._count
+
+    def counting(self, attempt, portion):
+        count(self, attempt, portion)
+        found[portion.edition, portion.first] += 1
+
+    monkeypatch.setattr(PaneTotals, "_count", counting)
     return found

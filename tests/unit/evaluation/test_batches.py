@@ -1,6 +1,5 @@
 """Registers that grow, at three nodes: batches linked in runs of their own, and windows that count who is linked."""
 
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,15 +10,14 @@ from evaluation.growing import Link, batches_before, panes_of, stretches
 from evaluation.records import Done
 from evaluation.run import RunRefused
 from evaluation.state import NodeState
-from evaluation.totals import PaneTotals
 from mpc.errors import LinkageError, PeerLost
 from policy.errors import PlanError
 from policy.plan import Plan
 from tests.attacks.test_resume import until_idle
 from tests.attacks.test_runs import rewrite
 from tests.support.asking import Asking
-from tests.support.batched import LINKAGE, PEOPLE, arrived, by_hand, growing, growing_terms, linked
-from tests.support.runs import PANES, Killed, ThreeNodes, released
+from tests.support.batched import LINKAGE, PEOPLE, arrived, by_hand, growing, growing_terms, is_right, linked
+from tests.support.runs import PANES, Killed, ThreeNodes, portions_counted, released
 
 
 def done(nodes, number=0):
@@ -33,26 +31,11 @@ def three():
     return growing(ThreeNodes(growing_terms()))
 
 
-def is_right(nodes, late=()):
-    """Every window once and right, one authorisation for every run, the same at all nodes."""
-    assert released(nodes) == by_hand(nodes.terms, late)
-    assert len({node.state.digest for node in nodes.nodes}) == 1
-    assert linked(nodes) == [3] * 3
-    assert len(nodes.chain.runs) == len(done(nodes)) == len(set(map(str, done(nodes))))
-
-
 @pytest.fixture
 def added(monkeypatch):
     """Of each portion, how often it counted, over all nodes; a portion is a pane."""
     monkeypatch.setattr(totals, "VALUES_AT_ONCE", 1)
-    found, count = Counter(), PaneTotals._count
-
-    def counting(self, attempt, portion):
-        count(self, attempt, portion)
-        found[portion.edition, portion.first] += 1
-
-    monkeypatch.setattr(PaneTotals, "_count", counting)
-    return found
+    return portions_counted(monkeypatch)
 
 
 def test_which_panes_have_which_batches():
@@ -69,7 +52,7 @@ async def test_batches_and_windows_take_turns_in_the_order_of_panes(added):
     nodes = three()
     await nodes.work_on()
     assert done(nodes) == [0, (0,), 1, (1, 2), 2, (3, 4)]
-    is_right(nodes)
+    is_right(nodes, done(nodes))
     assert added == {(0, pane): 3 for pane in range(PANES)}
 
 
@@ -83,7 +66,7 @@ async def test_windows_wait_for_the_batch_that_they_need():
     assert done(nodes) == [0, (0,), 1, (1, 2)]
     arrived(nodes, 3, PANES)
     await nodes.work_on()
-    is_right(nodes)
+    is_right(nodes, done(nodes))
 
 
 @pytest.mark.parametrize("first", [1, 2, 3])
@@ -101,7 +84,7 @@ async def test_what_comes_out_does_not_depend_on_when_a_batch_is_linked(first, r
             node.restart()
     arrived(nodes, 3, PANES)
     await nodes.work_on()
-    is_right(nodes)
+    is_right(nodes, done(nodes))
 
 
 async def test_a_batch_that_one_node_has_not_waits_for_it():
@@ -118,7 +101,7 @@ async def test_full_editions_count_the_same_people(people, added):
     terms = growing_terms(maturities={"days": [7], "release": "both", "revisions": 10})
     nodes = growing(ThreeNodes(terms), late)
     await nodes.work_on(most=40)
-    is_right(nodes, late)
+    is_right(nodes, done(nodes), late)
     assert added == {(edition, pane): 3 for edition in (0, 1) for pane in range(PANES)}
 
 
@@ -160,7 +143,7 @@ async def test_killed_at_any_step_of_the_end_of_a_batch(monkeypatch, victim, ste
         if number == victim or others:
             node.restart()
     await until_idle(nodes)
-    is_right(nodes)
+    is_right(nodes, done(nodes))
 
 
 async def cut_batch(nodes, monkeypatch, name):
@@ -195,7 +178,7 @@ async def test_a_batch_that_is_dropped_leaves_the_linkage_before_in_force_and_th
     assert linked(nodes) == [1] * 3
     arrived(nodes, 3, PANES)
     await until_idle(nodes)
-    is_right(nodes)
+    is_right(nodes, done(nodes))
     # The node that was restarted has no totals, so all three begin again, once.
     assert added == {(0, pane): 6 if pane < 2 else 3 for pane in range(PANES)}
 
@@ -209,7 +192,7 @@ async def test_a_batch_is_counted_once_however_often_it_is_attempted(monkeypatch
         await cut_batch(nodes, monkeypatch, "keep_linkage")
     assert len(nodes.chain.runs) == 3
     await until_idle(nodes)
-    is_right(nodes)
+    is_right(nodes, done(nodes))
 
 
 @pytest.mark.parametrize("batch", [0, 1, 2])
@@ -302,7 +285,7 @@ async def test_a_batch_beside_the_linkage_that_cannot_be_read_is_no_hindrance(mo
     nodes.nodes[1].restart()
     arrived(nodes, 3, PANES)
     await until_idle(nodes)
-    is_right(nodes)
+    is_right(nodes, done(nodes))
 
 
 async def test_nodes_whose_schedule_needs_no_further_batch_link_none():
@@ -374,4 +357,4 @@ async def test_a_settled_batch_takes_its_place_before_the_next_one_is_kept(monke
     assert linked(nodes) == [2] * 3
     arrived(nodes, 3, PANES)
     await until_idle(nodes)
-    is_right(nodes)
+    is_right(nodes, done(nodes))

@@ -1,6 +1,5 @@
 """Running totals in portions: over several attempts, with nodes lost in between, and to the same results."""
 
-from collections import Counter
 
 import pytest
 
@@ -11,7 +10,7 @@ from mpc.errors import PeerLost, ProtocolError
 from tests.attacks.test_editions import nodes_with, visits
 from tests.attacks.test_resume import is_right, until_idle
 from tests.attacks.test_runs import rewrite
-from tests.support.runs import PANES, PATIENTS, ThreeNodes, released
+from tests.support.runs import PANES, PATIENTS, ThreeNodes, portions_counted, released
 
 
 @pytest.fixture
@@ -23,14 +22,7 @@ def one_by_one(monkeypatch):
 @pytest.fixture
 def added(monkeypatch):
     """Of each portion, how often it counted, over all nodes."""
-    found, count = Counter(), PaneTotals._count
-
-    def counting(self, attempt, portion):
-        count(self, attempt, portion)
-        found[portion.edition, portion.first] += 1
-
-    monkeypatch.setattr(PaneTotals, "_count", counting)
-    return found
+    return portions_counted(monkeypatch)
 
 
 def hurried(nodes, number):
