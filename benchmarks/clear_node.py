@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.cohort import Cell, Z
 from benchmarks.plaintext import Aggregator, follow
-from evaluation.compute import FIRST, Computation, ReleaseBits
+from evaluation.compute import FIRST, Computation, Shown
 from evaluation.config import NodeSettings, load_settings, load_terms
 from evaluation.epoch import Epoch
 from evaluation.growing import Link
@@ -78,7 +78,7 @@ class ClearComputation(Computation):
         self.now, self.coming = ClearEpoch(), ClearEpoch()
         self._cells: dict[int, dict[tuple[str, int], Cell]] = {}
         """Window → its released cells."""
-        self._bits = ReleaseBits(np.zeros((0, 0, 2), np.bool_))
+        self._shown = Shown(np.zeros((0, 0), np.int64))
 
     def manifest(self, windows: Sequence[Window], what: Link = FIRST) -> tuple[str, dict[int, str]]:
         read = hashlib.sha256(repr([(w.start, w.stop) for w in windows]).encode()).hexdigest()
@@ -98,23 +98,23 @@ class ClearComputation(Computation):
         for window in windows:
             if window.index not in self._cells:
                 self._cells[window.index] = self._aggregator.cells(window)
-        self._bits = ReleaseBits(np.array([
-            [[(plan.kpi, 0) in self._cells[w.index], (plan.kpi, 1) in self._cells[w.index]] for w in windows]
+        self._shown = Shown(np.array([
+            [sum((plan.kpi, place) in self._cells[w.index] for place in range(len(plan.strata))) for w in windows]
             for plan in plans
         ]))
-        return Share(np.zeros((2, *self._bits.bits.shape), np.uint64))
+        return Share(np.zeros((2, *self._shown.strata.shape), np.uint64))
 
-    async def opened(self, engines: ShardEngines, judged: Share) -> ReleaseBits:
-        return self._bits
+    async def opened(self, engines: ShardEngines, judged: Share) -> Shown:
+        return self._shown
 
     async def estimate(
-        self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits
+        self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window], released: Shown
     ) -> tuple[KpiShares, ...]:
         found = []
         for position, plan in enumerate(plans):
             places = [
                 ReleasedCell(window=w.index, stratum=s)
-                for at, w in enumerate(windows) for s in released.strata(position, at, len(plan.strata))
+                for at, w in enumerate(windows) for s in released.positions(position, at)
             ]
             rows = [_outputs(plan, self._cells[place.window][plan.kpi, place.stratum]) for place in places]
             found.append(KpiShares(plan=plan.hash, cells=tuple(places), outputs={
@@ -123,7 +123,7 @@ class ClearComputation(Computation):
         return tuple(found)
 
     async def alerts(
-        self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits, shown: int
+        self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window], released: Shown, shown: int
     ) -> tuple[AlertShares, ...]:
         found = []
         for alert in self._terms.draft.alerts:

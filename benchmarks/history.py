@@ -18,7 +18,7 @@ from benchmarks.report import case
 from benchmarks.revealed import revealed
 from benchmarks.rows import held
 from benchmarks.trio import Case, Contender, measure
-from mpc.disclosure import atom_ranges, judge, opened
+from mpc.disclosure import Findings, atom_ranges, judge, opened
 from mpc.engine import Engine
 from mpc.moments import cell_statistics
 from mpc.share import Share
@@ -116,8 +116,8 @@ class HistoryNode:
         async with self._links.attempt(b"run %d" % self._runs, engine.STALL_SECONDS) as wire:
             node = Engine(wire)
             ranges = atom_ranges([window], [(number, number + 1) for number in range(PANES)])
-            bits = await opened(node, await judge(node, [statistics.contributors(PLAN)], ranges, MINIMUM))
-            if not bits.all():
+            findings = [Findings(PLAN, statistics.contributors(PLAN))]
+            if not (await opened(node, await judge(node, findings, ranges, MINIMUM))).all():
                 raise RuntimeError("the window was not released")
             sums, gram = node.zeros((1, len(PLAN.totals))), node.zeros((1, *2 * (len(PLAN.totals),)))
             for _, totals in statistics.windows(PLAN, [(window.start, window.stop)]):

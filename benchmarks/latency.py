@@ -49,7 +49,8 @@ from evaluation.document import DateWindow
 from evaluation.keys import read_secret
 from infra.local.chain import LIVE_BLOCK_SECONDS, REPLAY_BLOCK_SECONDS
 from infra.local.children import spawn_tied, stop
-from policy.agreement import NODES, Draft, load_draft, load_kpis
+from policy.agreement import NODES, Draft, load_draft
+from policy.compilation import load_kpis
 from policy.window import Window
 from streams import topics
 from streams.batch import snapshot
@@ -109,7 +110,7 @@ def measure_latency(patients: int, runs: int) -> list[dict[str, Any]]:
 
 
 async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> list[dict[str, Any]]:
-    draft = _draft(folder, setting, runs)
+    draft = agreed(folder, setting, runs)
     kpis, data = load_kpis(draft, folder), {p.name: folder for p in draft.parties}
     seconds: dict[str, list[float]] = {"winnow": [], "plaintext": [], GATED: [], UNGATED: []}
 
@@ -125,7 +126,7 @@ async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> 
         system = await stack.enter_async_context(
             LocalSystem(draft, kpis, data, folder / "secret", block_seconds=setting.block_seconds)
         )
-        parties = await _parties(stack, system, Parties, patients)
+        parties = await fed(stack, system, Parties, patients)
         one = await _one_process(stack, folder, system, parties)
         for number, window in enumerate(draft.lattice.scheduled):
             taken = {"winnow": await parties.evaluate(window), **await one.evaluate(window)}
@@ -134,7 +135,7 @@ async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> 
         system = await stack.enter_async_context(
             ClearSystem(draft, kpis, data, folder / "clear", block_seconds=setting.block_seconds)
         )
-        parties = await _parties(stack, system, ClearParties, patients)
+        parties = await fed(stack, system, ClearParties, patients)
         for number, window in enumerate(draft.lattice.scheduled):
             # The next run's place is on the chain, and final, by then; the other system has that time anyway.
             await asyncio.sleep(PLACE_BLOCKS * setting.block_seconds)
@@ -157,7 +158,7 @@ class ClearSystem(LocalSystem):
         ]
 
 
-async def _parties(stack: AsyncExitStack, system: LocalSystem, kind: "type[Parties]", patients: int) -> "Parties":
+async def fed(stack: AsyncExitStack, system: LocalSystem, kind: "type[Parties]", patients: int) -> "Parties":
     """Start nodes and recipients, and feed them until they have linked."""
     work, broker, draft = system.work, Broker(system.broker), system.work.terms.draft
     system.start(*(r.name for r in draft.recipients), *(f"node-{j}" for j in range(NODES)))
@@ -184,7 +185,7 @@ async def _one_process(stack: AsyncExitStack, folder: Path, system: LocalSystem,
     return one
 
 
-def _draft(folder: Path, setting: Setting, runs: int) -> Draft:
+def agreed(folder: Path, setting: Setting, runs: int) -> Draft:
     """The demonstration's agreement with as many windows as are measured; with eight measures if `small`."""
     path = folder / "agreement.toml"
     path.write_text(demo_agreement() + (SMALL_STRATA if setting.small else ""), encoding="utf-8")
@@ -262,6 +263,13 @@ class Parties:
         return next((r.seconds for r in runs if len(r.windows) == 1 and r.windows[0] == DateWindow.of_panes(
             self._draft.panes, window.start, window.stop
         )), {})
+
+    async def told(self, window: Window) -> dict[str, float]:
+        """The same, when all three nodes have said it."""
+        return await self._reader.wait(
+            lambda: self.phases(window) if self._reader.account.progress[0] > window.index else None, RESULT_SECONDS,
+            lambda: f"no record of window {window.index}",
+        )
 
     def blocks(self, party: str, pane: int) -> Blocks:
         """A pane of a party; its register for −1."""

@@ -22,7 +22,8 @@ from evaluation.results import KpiShares
 from mpc.engine import Engine
 from mpc.transport import NodeLinks
 from mpc.wire import Wire
-from policy.agreement import Draft, Terms, compile_plans
+from policy.agreement import Draft, Terms
+from policy.compilation import compile_plans
 from policy.kpi import load_kpi
 from policy.plan import Plan
 from streams.store import ShareStore

@@ -134,7 +134,8 @@ class Governed:
         terms, agreement = self.aggregator.terms, self.chain.agreement_id
         request = RunRequest(tuple(p.hash for p in terms.plans), ((window.start, window.stop),))
         run = self._run(window.index)
-        _go_on(before(terms, await read_facts(self.registry, self.chain, terms, "finalized"), request))
+        facts = await read_facts(self.registry, self.chain, terms, "finalized")
+        _go_on(before(terms, facts, request))
         if await self.registry.authorisation(agreement, run) is None:
             await self.registry.authorise(agreement, [run])
             await self.registry.wait_authorised(agreement, [run])
@@ -142,7 +143,8 @@ class Governed:
         record = self.aggregator.record(window)
         _go_on(during(terms, await read_facts(self.registry, self.chain, terms, "latest"), request))
         sent = asyncio.Event()
-        group.create_task(self.registry.attest(agreement, run, hashlib.sha256(record).hexdigest(), sent.set))
+        transcript = hashlib.sha256(record).hexdigest()
+        group.create_task(self.registry.attest(agreement, run, facts.block_hash, transcript, sent.set))
         await sent.wait()
         await self.producer.send(GATED, 0, [(None, record)])
         # As the nodes do: the next run finds its authorisation there.

@@ -32,7 +32,8 @@ from console.request import Requester, ask
 from console.requested import Outcome
 from console.system import LocalSystem
 from infra.local.chain import LIVE_BLOCK_SECONDS
-from policy.agreement import load_draft, load_kpis
+from policy.agreement import load_draft
+from policy.compilation import load_kpis
 from policy.request import new_demand
 from streams.broker import Producer
 from tests.support.oracle import Expected, expect

@@ -21,7 +21,7 @@ from benchmarks.history import PLAN
 from benchmarks.revealed import revealed
 from benchmarks.rows import held
 from benchmarks.trio import Case, Contender, measure
-from mpc.disclosure import judge, opened
+from mpc.disclosure import Findings, judge, opened
 from mpc.engine import Engine
 from mpc.share import Share
 from mpc.tail import CellBatch, Equations, estimate, solve
@@ -100,8 +100,8 @@ class TailNode:
 
         async def work(wire: Wire) -> Outputs:
             node = Engine(wire)
-            bits = await opened(node, await judge(node, [contributors], windows, MINIMUM))
-            if not bits.all():
+            findings = [Findings(PLAN, contributors)]
+            if not (await opened(node, await judge(node, findings, windows, MINIMUM))).all():
                 raise RuntimeError("a cell was not released")
             (outputs,) = await estimate(wire, [batch], PATIENTS, PANES, TAIL_SECONDS)
             return outputs

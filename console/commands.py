@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from console.agreement.on_chain import agreement
+from console.audit.commands import audit
 from console.drill import Drill
 from console.output import standard_output
 
@@ -23,6 +25,8 @@ source = App(name="source", help="Look at a party's data files.")
 app.command(source)
 alert = App(name="alert", help="Messages about alerts.")
 app.command(alert)
+app.command(agreement)
+app.command(audit)
 
 
 @app.command
@@ -70,6 +74,7 @@ def demo(
     out: Path | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
     serve: Annotated[bool, Parameter(negative=())] = False,
+    work: Path | None = None,
     notify: Path | None = None,
     kafka: Literal[0, 1, 3] = 0,
 ) -> int:
@@ -82,12 +87,14 @@ def demo(
         out: keep the three parties' files and the agreement in this folder, which must be new or empty.
         json: print one JSON document on standard output instead of tables.
         serve: keep the pages up until Ctrl-C.
+        work: folder for throw-away keys, stores and logs; by default a temporary one that is removed.
         notify: send the agreement's alerts to the addresses in this file (one a line, mode 600); see docs/alerts.md.
         kafka: run on Apache Kafka with 1 or 3 brokers (needs Java and Maven); 0: on the embedded broker.
     """
     from console.evaluate import Options, evaluate_demo
 
-    return evaluate_demo(out, patients, weeks, seed, Options(json=json, serve=serve, notify=notify, kafka=kafka))
+    options = Options(json=json, serve=serve, work=work, notify=notify, kafka=kafka)
+    return evaluate_demo(out, patients, weeks, seed, options)
 
 
 @app.command

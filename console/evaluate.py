@@ -33,7 +33,8 @@ from evaluation.errors import (
 )
 from evaluation.rows import RowSeal
 from infra.local.errors import LocalError
-from policy.agreement import Draft, load_draft, load_kpis
+from policy.agreement import Draft, load_draft
+from policy.compilation import load_kpis
 from policy.errors import ChainError, PolicyError
 from policy.kpi import Kpi
 from streams.errors import BrokerError, StreamsError
@@ -222,8 +223,20 @@ async def _run(
                     sys.stderr.write(f"The pages of {recipient.name} are at {line['facts']['url']}\n")
                 sys.stderr.write(f"The pages are at {evaluation.page} — Ctrl-C ends.\n")
                 sys.stderr.write(how_to_ask(evaluation.work))
+            if options.serve or options.work is not None:
+                sys.stderr.write(how_to_audit(evaluation.work, served=options.serve))
+            if options.serve:
                 await evaluation.stay()
     return exit_code(document.status)
+
+
+def how_to_audit(work: WorkDir, *, served: bool) -> str:
+    """The command that verifies what a node noted; the chain is there as long as the system is."""
+    config = shlex.quote(str(work.configuration("node-0")))
+    return (
+        "To see what the nodes noted of it, and whether that holds:\n"
+        f"    winnow audit --config {config} --verify{'' if served else ' --offline'}\n"
+    )
 
 
 def how_to_ask(work: WorkDir) -> str:

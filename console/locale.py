@@ -1,5 +1,6 @@
 """Numbers, dates and windows as Dutch and English readers write them."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Final, Literal
 
@@ -24,6 +25,12 @@ def preferred(query: str | None, header: str) -> Lang:
             if wanted.split(";")[0].strip().lower().split("-")[0] == lang:
                 return lang
     return "en"
+
+
+def spoken(environment: Mapping[str, str]) -> Lang:
+    """A terminal's language, by the first of LC_ALL, LC_MESSAGES and LANG that is set; English if we do not know it."""
+    said = next((value for key in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := environment.get(key))), "")
+    return preferred(said.replace("_", "-").split(".")[0], "")
 
 
 def number(value: float, lang: Lang, decimals: int = DECIMALS) -> str:

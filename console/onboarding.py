@@ -1,4 +1,4 @@
-"""The agreement's way onto the embedded chain: deploy, propose, and let every party sign what it itself computed."""
+"""The agreement's way onto the embedded chain: every party signs what it itself computed, then it comes into force."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ class Onboarded:
 
 
 async def onboard(work: WorkDir, url: str, leave_out: str | None) -> Onboarded:
-    """Deploy the registry, propose the terms, and sign as every party except `leave_out`.
+    """Deploy the registry, propose the terms, sign as every party except `leave_out`, and activate if all signed.
 
     Raises:
         policy.errors.ChainError: see policy.chain.
@@ -44,16 +44,17 @@ async def onboard(work: WorkDir, url: str, leave_out: str | None) -> Onboarded:
     contents = proposal(terms)
     expected = agreement_id(deployment, contents)
     async with Registry(url, deployment, operator) as registry:
-        proposed = await registry.propose(
-            contents.terms_hash, contents.parties, contents.attestors, contents.valid_from, contents.valid_until,
-            contents.run_quota,
-        )
+        proposed = await registry.propose(contents)
         if proposed != expected:
             raise Tampered(f"the chain names the agreement {proposed[:16]}, its contents give {expected[:16]}")
         for party in terms.parties:
             if party.name != leave_out:
                 signature = sign_agreement(deployment, contents, read_secret(work.keys(party.name) / CHAIN))
                 await registry.relay(proposed, party.address, signature)
+        if leave_out is None:
+            key = read_secret(work.keys(terms.parties[0].name) / CHAIN)
+            async with Registry(url, deployment, key) as first:
+                await first.activate(proposed)
         await registry.wait_state(proposed, "proposed" if leave_out else "active")
     return Onboarded(url, deployment, proposed)
 

@@ -16,9 +16,9 @@ from console.pages.app import create_app
 from console.pages.server import serve
 from console.pages.store import MemoryStore
 from console.reader import AccountReader
+from evaluation.calendar import local_today
 from evaluation.config import RecipientSettings, load_kpis, load_settings, load_terms, recipient_identity
 from evaluation.process import run_process
-from evaluation.schedule import local_today
 from evaluation.status import StatusLine
 
 NEWS_WAIT_MS = 100

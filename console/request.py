@@ -12,6 +12,7 @@ from typing import Any
 from console.asking import cells_asked, panes_between, plans_asked, window_dates
 from console.errors import ConsoleError
 from console.output import standard_output
+from console.passphrase import passphrase
 from console.reader import AccountReader
 from console.requested import Outcome, Verdict, present_outcome, present_verdicts
 from console.workdir import CHAIN
@@ -21,7 +22,7 @@ from evaluation.answers import Answer
 from evaluation.config import RequesterSettings, load_kpis, load_settings, load_terms
 from evaluation.document import DateWindow
 from evaluation.errors import EXIT_ENDED, EXIT_REFUSED, EXIT_SUPPRESSED, ConfigError, EvaluationError
-from evaluation.keys import read_secret
+from evaluation.keystore import read_chain_key
 from evaluation.process import exit_code
 from evaluation.records import BELIEVED
 from evaluation.requests import open_request, seal_request
@@ -74,7 +75,7 @@ class Requester:
         if settings.requester not in names:
             known = ", ".join(names) or "nobody"
             raise ConfigError(f"configuration {config}: {settings.requester} may not ask; the agreement names {known}.")
-        kpis, secret = load_kpis(settings.kpis), read_secret(settings.keys / CHAIN)
+        kpis, secret = load_kpis(settings.kpis), read_chain_key(settings.keys / CHAIN, passphrase)
         return cls(settings, terms, kpis, secret, names[settings.requester])
 
     def reader(self) -> AccountReader:

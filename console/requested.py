@@ -93,15 +93,32 @@ def present_outcome(outcome: Outcome, kpis: Iterable[Kpi], console: Console | No
 def present_verdicts(verdicts: Iterable[Verdict], console: Console | None = None) -> None:
     """Print what every rule says; nothing was sent."""
     console = console or Output()
-    refused = 0
-    for verdict in verdicts:
-        refused += not verdict.passes
-        _verdict(verdict, console)
+    refused = _refusals(verdicts, console)
     said = "Nothing was sent. " + (
         f"{refused} rule{'s refuse' if refused > 1 else ' refuses'} this request." if refused
         else "No rule refuses this request, as far as the chain and the nodes' records tell."
     )
     console.print(Text(said, style="bold red" if refused else "bold green"))
+
+
+def present_checks(verdicts: Iterable[Verdict], block: int, console: Console | None = None) -> None:
+    """Print what every rule of the gate says of a run at a block."""
+    console = console or Output()
+    refused = _refusals(verdicts, console)
+    said = f"At block {block} " + (
+        f"{refused} rule{'s refuse' if refused > 1 else ' refuses'} such a run." if refused
+        else "no rule refuses such a run."
+    )
+    console.print(Text(said, style="bold red" if refused else "bold green"))
+
+
+def _refusals(verdicts: Iterable[Verdict], console: Console) -> int:
+    """Print every verdict; how many refuse."""
+    refused = 0
+    for verdict in verdicts:
+        refused += not verdict.passes
+        _verdict(verdict, console)
+    return refused
 
 
 def _verdict(verdict: Verdict, console: Console) -> None:

@@ -16,9 +16,10 @@ from console.locale import day, period
 from console.output import standard_output
 from console.request import Requester, run_command
 from console.requested import Output
+from evaluation.awaited import Awaited
+from evaluation.calendar import local_today
 from evaluation.document import ScheduleRow
 from evaluation.errors import EXIT_ENDED
-from evaluation.schedule import local_today
 
 STATES: Final = {
     "ran": ("ran", "green"),
@@ -40,16 +41,18 @@ async def _schedule(config: Path, *, as_json: bool) -> int:
     async with requester.reader() as reader:
         await reader.catch_up()
         rows = reader.account.document(local_today(requester.terms.draft, datetime.now(UTC))).schedule
-        sealed = reader.account.sealed_until()
+        sealed, awaited = reader.account.sealed_until(), reader.account.awaited()
     with standard_output():
         if as_json:
             sys.stdout.write(json.dumps({
                 "schedule": [r.model_dump(mode="json") for r in rows],
                 "sealed_until": {party: until and until.isoformat() for party, until in sealed.items()},
+                "awaited": [row.model_dump(mode="json") for row in awaited],
             }, indent=1) + "\n")
         else:
             present_schedule(rows, Output())
             present_sealed(sealed, Output())
+            present_awaited(awaited, Output())
     return EXIT_ENDED
 
 
@@ -76,6 +79,18 @@ def present_sealed(sealed: Mapping[str, date | None], console: Output) -> None:
     """Print until when each party has sealed its panes."""
     said = ", ".join(f"{party} {'unknown' if until is None else day(until, 'en')}" for party, until in sealed.items())
     console.print(Text(f"Sealed until: {said}."))
+
+
+def present_awaited(awaited: Sequence[Awaited], console: Output) -> None:
+    """Print what each node waits for, and what to do about it; nothing if no node waits."""
+    for row in awaited:
+        console.print(Text(
+            f"Node{'s' if len(row.nodes) > 1 else ''} {', '.join(map(str, row.nodes))} "
+            f"wait{'' if len(row.nodes) > 1 else 's'} for {row.what}: expected {day(row.expected, 'en')}, "
+            f"needed for {period(row.window, 'en')}.", style="yellow",
+        ))
+    if awaited:
+        console.print(Text("Ask these parties whether their workers run and what they wait for: winnow figures."))
 
 
 def why(row: ScheduleRow) -> str:

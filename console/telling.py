@@ -65,7 +65,12 @@ def interval(release: Release, kpi: Kpi, lang: Lang) -> str:
 
 
 def reading(release: Release, shown: Series, lang: Lang) -> str:
-    """What the value and its interval say, in a sentence or two."""
+    """What the value and its interval say, in a sentence or two, and whether noise was added."""
+    said, t = _compared(release, shown, lang), translator(lang)
+    return said if release.noise is None else f"{said} " + t(f"noise_{release.noise}")
+
+
+def _compared(release: Release, shown: Series, lang: Lang) -> str:
     t, reference, unit = translator(lang), shown.reference, shown.kpi.value_unit
     if reference is None:
         return t(f"{shown.kpi.estimator}_reading", value=quantity(release.value, unit, lang))

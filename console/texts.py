@@ -116,6 +116,14 @@ TEXTS: Final[dict[str, Text]] = {
         en="The interval includes {reference}: this window alone shows no clear difference.",
         nl="Het interval bevat {reference}: dit venster toont op zichzelf geen duidelijk verschil.",
     ),
+    "noise_in-interval": Text(
+        en="Noise was added for privacy; the interval allows for it.",
+        nl="Er is ruis toegevoegd voor de privacy; het interval houdt daar rekening mee.",
+    ),
+    "noise_unsaid": Text(
+        en="Noise was added for privacy; the figure does not say how much.",
+        nl="Er is ruis toegevoegd voor de privacy; het cijfer zegt niet hoeveel.",
+    ),
     "better_lower": Text(en="Lower is better", nl="Lager is beter"),
     "better_higher": Text(en="Higher is better", nl="Hoger is beter"),
     # KPI page

@@ -16,8 +16,10 @@ RULES: Final[dict[str, Text]] = {
            "vrijgave, minder patiënten beschrijven dan is afgesproken",
     ),
     "disclosure": Text(
-        en="an output rule that depends on the data",
-        nl="een uitvoerregel die van de gegevens afhangt",
+        en="too few patients, or one or two of them make up too much: some period that this window consists of, alone "
+           "or with an earlier release, would tell more about them than agreed",
+        nl="te weinig patiënten, of één of twee van hen maken er te veel van uit: een periode waaruit dit venster "
+           "bestaat zou, alleen of met een eerdere vrijgave, meer over hen zeggen dan is afgesproken",
     ),
     "agreement-active": Text(
         en="the agreement is not signed by every party, or no longer in force",
@@ -69,6 +71,10 @@ RULES: Final[dict[str, Text]] = {
         en="rows of patients who withdrew were erased in the window's period, so nothing new is made of it",
         nl="in de periode van dit venster zijn rijen gewist van patiënten die zich terugtrokken; er wordt niets nieuws "
            "van gemaakt",
+    ),
+    "same-evidence": Text(
+        en="the nodes noted different runs: one node's evidence was changed",
+        nl="de knooppunten noteerden verschillende runs: het bewijs van één ervan is gewijzigd",
     ),
     "quota": Text(en="the agreed number of runs is used up", nl="het afgesproken aantal runs is op"),
 }

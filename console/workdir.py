@@ -14,16 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from evaluation.keys import new_secret, private_folder, sealing_public, signing_public, write_secret
 from mpc.identity import create_identity
-from policy.agreement import (
-    NODES,
-    Draft,
-    NodeIdentity,
-    PartyIdentity,
-    RecipientIdentity,
-    RequesterIdentity,
-    Terms,
-    compile_plans,
-)
+from policy.agreement import NODES, Draft, NodeIdentity, PartyIdentity, RecipientIdentity, RequesterIdentity, Terms
+from policy.compilation import compile_plans
 from policy.errors import AgreementError
 from policy.kpi import Kpi
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Literal
 
 from evaluation.answers import Answer, Answers
+from evaluation.awaited import Awaited
 from evaluation.document import AlertRow, DateWindow, Document, Refusal, Release, Run, Status, settled
 from evaluation.document import Events as EventsRow
 from evaluation.errors import Tampered
@@ -14,6 +15,7 @@ from evaluation.records import (
     BELIEVED,
     Answered,
     AnyRecord,
+    Awaiting,
     Closed,
     Done,
     Erased,
@@ -100,7 +102,7 @@ class Account:
                 self._events[record.party] = record
             case Closed():
                 self._closed[record.node] = max(record.panes, self._closed[record.node])
-            case Failed() | Missed() | Skipped() | PanesSealed() | Erased():
+            case Awaiting() | Failed() | Missed() | Skipped() | PanesSealed() | Erased():
                 pass  # these change nothing of what came out or will not; the topic keeps them
 
     def add_result(self, shares: ResultShares) -> None:
@@ -204,6 +206,10 @@ class Account:
     def sealed_until(self) -> dict[str, date | None]:
         """Party → the first local day that it has not sealed in all its shards; None: unknown."""
         return self._timetable.sealed_until()
+
+    def awaited(self) -> tuple[Awaited, ...]:
+        """What nodes wait for, each as it said last."""
+        return self._timetable.awaited()
 
     def document(self, today: date | None = None) -> Document:
         """The account so far; `today` (local) tells which windows the calendar makes due."""
@@ -325,9 +331,12 @@ class Account:
                 if result.value is not None:
                     rows.append((order, release(
                         output="value", value=result.value, low=result.low, high=result.high, unit=cell.unit,
+                        noise=cell.noise(interval=True),
                     )))
                 rows += [
-                    (order, release(output=f"sums.{name}", value=value, unit=self._unit(cell.kpi, name)))
+                    (order, release(
+                        output=f"sums.{name}", value=value, unit=self._unit(cell.kpi, name), noise=cell.noise(),
+                    ))
                     for name, value in result.sums.items()
                 ]
         return tuple(release for _, release in sorted(rows, key=lambda row: row[0]))

@@ -8,7 +8,7 @@ did before.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,11 +41,14 @@ class Advance:
     """Of the node."""
     registry: "Registry"
     state: NodeState
+    given_up: Collection[str] = ()
+    """Runs and places that one of the nodes gave up, as all three heard last."""
 
     @property
     def run(self) -> str:
         """Id of the next place."""
-        return place(self.agreement, self.state.ledger.places)
+        gone = {*self.given_up, *self.state.ledger.given_up}
+        return renamed(place(self.agreement, self.state.ledger.places), gone)
 
     @property
     def mine(self) -> bool:
@@ -88,21 +91,24 @@ class Advance:
             )
             self.state.update(places=furthest, bound="")
 
-    def bind(self, manifest: str) -> None:
-        """Note, durably, which run has the place: before anything of it is opened."""
-        if self.state.ledger.bound != manifest:
-            self.state.update(bound=manifest)
 
-
-def taken(stances: list[Stance], manifest: str) -> tuple[str, bool]:
+def taken(stances: list[Stance], manifest: str, given_up: Collection[str]) -> tuple[str, bool]:
     """The run's id, and whether the next place is spent by it.
 
-    All three nodes have the same stances, and so decide the same: the place is taken if all three see it reserved and
-    none has bound it to another manifest. One that is bound to another is spent all the same.
+    All three nodes have the same stances and know of the same runs that a node gave up, and so decide the same: the
+    place is taken if all three see it reserved, none has bound it to another manifest, and none has given it up. One
+    that is bound to another, or given up, is spent all the same.
     """
     places = {s.place for s in stances}
-    if len(places) != 1 or places == {""}:
-        return manifest, False
-    if {s.bound for s in stances} <= {"", manifest}:
-        return stances[0].place, True
-    return manifest, True
+    reserved = len(places) == 1 and places != {""}
+    place_ = stances[0].place
+    if reserved and place_ not in given_up and {s.bound for s in stances} <= {"", manifest}:
+        return place_, True
+    return renamed(manifest, given_up), reserved
+
+
+def renamed(run: str, given_up: Collection[str]) -> str:
+    """The id instead of one that a node gave up: nothing can be attested under that."""
+    while run in given_up:
+        run = hashlib.sha256(canonical_bytes({"given_up": run})).hexdigest()
+    return run

@@ -62,6 +62,12 @@ class Agenda:
         """The first pane of all windows that could run now; `due`: those that would come next."""
         return min((w.start for w in (*due, *(self._together(self.revisable(), mature) if due else ()))), default=None)
 
+    def used_up(self, windows: Sequence[int]) -> tuple[int, ...]:
+        """Scheduled ones of a run's windows, if it left nothing of them."""
+        lattice = self.terms.draft.lattice
+        found = tuple(w for w in windows if (window := lattice.window(w)) is not None and lattice.is_scheduled(window))
+        return found if all(map(self.expected.ended, found)) else ()
+
     def unrevised(self) -> tuple[Window, ...]:
         """Full editions that have not ended and still can, in order."""
         closed = self.state.ledger.closed

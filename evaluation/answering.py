@@ -10,12 +10,13 @@ from typing import Literal, Protocol
 import structlog
 
 from evaluation.intake import Asked, Intake, NotAsked, nonce_key
+from evaluation.noting import Evidence
+from evaluation.outcome import RunRefused
 from evaluation.records import Answered, Record, Refused
-from evaluation.run import RunRefused
 from evaluation.state import NodeState
 from evaluation.status import StatusLine
 from policy.agreement import Terms
-from policy.gate import AgreementFacts, DemandFacts, Refusal, verdicts
+from policy.gate import AgreementFacts, DemandFacts, Refusal, admission
 from policy.plan import Plan
 from policy.request import Pair, demanded_plans, demanded_window, missing_plans
 from policy.window import Window
@@ -26,6 +27,9 @@ class Outlets(Protocol):
 
     async def attest(self, run: str) -> None:
         """Return when the run's attestation is sent to the chain, or is there."""
+
+    def give_up(self, run: str) -> None:
+        """State on the chain that nothing of the run was opened here, and never will be; see NodeState.gives_up."""
 
     async def send(self, recipient: str, sealed: bytes) -> None:
         """Send a sealed result."""
@@ -63,6 +67,7 @@ class Answering:
     intake: Intake
     outlets: Outlets
     status: StatusLine
+    evidence: Evidence
 
     async def hear(self, offset: int, message: bytes) -> bool:
         """Take a message of the requests' topic; whether it is a request to answer."""
@@ -71,7 +76,7 @@ class Answering:
         except NotAsked as reason:
             structlog.get_logger().warning("request ignored", reason=str(reason), offset=offset)
             if reason.refusal is not None and reason.digest is not None:
-                await self.outlets.say(self.refused(reason.refusal, (), None, reason.digest))
+                await self.outlets.say(self.refused(RunRefused(reason.refusal, None, "request"), (), reason.digest))
             return False
         return True
 
@@ -85,7 +90,7 @@ class Answering:
             needs_run=bool(missing_plans(self.terms, asked.demand, covered)),
             runs_used=ledger.used.get(asked.demand.requester, 0), erased_panes=ledger.closed,
         )
-        return next((r for _, r in verdicts(self.terms, facts, asked.demand, known) if r is not None), None)
+        return admission(self.terms, facts, asked.demand, known)
 
     def join(
         self, extras: Extras, queue: Sequence[Asked], facts: AgreementFacts, plans: Sequence[Plan],
@@ -114,15 +119,15 @@ class Answering:
 
     async def released(self, asked: Asked, window: Window) -> None:
         """Everything asked for has ended before."""
-        await self.outlets.say(self.answer(asked, window, "released"))
+        answer = self.answer(asked, window, "released")
+        self.evidence.answered(asked, window, answer.run)
+        await self.outlets.say(answer)
         self.state.answered(asked.offset + 1, {nonce_key(asked.demand): asked.digest})
         self.status.say("request", request=asked.digest, outcome="released")
 
     async def refuse(self, asked: Asked, window: Window | None, error: RunRefused) -> None:
         """A rule refuses it."""
-        await self.outlets.say(self.refused(
-            error.refusal, () if window is None else (window.index,), error.run, asked.digest
-        ))
+        await self.outlets.say(self.refused(error, () if window is None else (window.index,), asked.digest, asked))
         key = nonce_key(asked.demand)
         # A nonce stays with the request that used it first; a copy of this one is to be known, too.
         self.state.answered(asked.offset + 1, {asked.digest if key in self.state.ledger.nonces else key: asked.digest})
@@ -142,10 +147,12 @@ class Answering:
             self.state.answered(handled, {})
 
     def refused(
-        self, refusal: Refusal, windows: tuple[int, ...], run: str | None, request: str | None
+        self, error: RunRefused, windows: tuple[int, ...], request: str | None = None, asked: Asked | None = None
     ) -> Refused:
-        """A refusal as a record."""
+        """Note a refusal as evidence; returns it as a record."""
+        refusal = error.refusal
+        self.evidence.refused(error, windows, request, asked)
         return Refused(
-            agreement=self.terms.hash, node=self.number, run=run, windows=windows, rule=refusal.rule,
+            agreement=self.terms.hash, node=self.number, run=error.run, windows=windows, rule=refusal.rule,
             found=refusal.found, required=refusal.required, next_step=refusal.next_step, request=request,
         )

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.dominating import over_changes, over_windows
 from evaluation.epoch import Epoch
 from evaluation.growing import Link
+from evaluation.noising import Noising, group_sums
 from evaluation.results import AlertShares, KpiShares, ReleasedCell
 from evaluation.totals import PaneTotals, Portion, array_rows
 from mpc.changes import changed
-from mpc.disclosure import atom_ranges, judge, opened
+from mpc.disclosure import Findings, atom_ranges, judge, opened
 from mpc.engine import Engine
 from mpc.linkage import LinkedShard
 from mpc.moments import capped, cell_statistics, incomplete
@@ -33,6 +35,8 @@ from policy.window import Window
 from streams.store import ShareStore
 
 TAIL_SECONDS = 120.0
+ALERT_NOISE_CHANNEL = 7
+"""Alerts go on beside estimates, so that the order of what both did on one engine would differ between nodes."""
 FIRST = Link()
 
 ShardProgram = Callable[[int, int, Engine], Coroutine[Any, Any, tuple[Words, ...]]]
@@ -40,24 +44,23 @@ ShardProgram = Callable[[int, int, Engine], Coroutine[Any, Any, tuple[Words, ...
 
 
 @dataclass(frozen=True)
-class ReleaseBits:
-    """Which parts of a run come out: (plans, windows, 2), the last axis total, table."""
+class Shown:
+    """Which parts of a run come out: (plans, windows) how many strata, the total first."""
 
-    bits: NDArray[np.bool_]
+    strata: NDArray[np.int64]
 
-    def strata(self, plan: int, window: int, strata: int) -> tuple[int, ...]:
-        """Positions of the strata of a plan that come out for a window, the total first."""
-        total, table = self.bits[plan, window]
-        return (*((0,) if total else ()), *(range(1, strata) if table else ()))
+    def positions(self, plan: int, window: int) -> range:
+        """Of the strata of a plan that come out for a window."""
+        return range(int(self.strata[plan, window]))
 
     def of(self, plan: int, stratum: int) -> NDArray[np.bool_]:
         """(windows,) whether a stratum comes out."""
-        found: NDArray[np.bool_] = self.bits[plan, :, 1 if stratum else 0]
+        found: NDArray[np.bool_] = self.strata[plan] > stratum
         return found
 
-    def after(self, windows: int) -> "ReleaseBits":
+    def after(self, windows: int) -> "Shown":
         """Without the first windows."""
-        return ReleaseBits(self.bits[:, windows:])
+        return Shown(self.strata[:, windows:])
 
 
 class Computation:
@@ -74,13 +77,14 @@ class Computation:
             plans: that may be asked for.
             store: this node's shares.
             number: of this node.
-            noise_key: 32 secret bytes of this node, from which its dummy patients follow.
+            noise_key: 32 secret bytes of this node, from which its dummy patients and its noise follow.
             folder: where running totals have room (mpc.totals).
             workers: threads that compute for shards; None: everything is done where it is asked for.
         """
         self._terms, self._plans, self._store, self._number = terms, tuple(plans), store, number
         self._workers = workers or Workers()
         self._atoms = terms.draft.lattice.atoms
+        self._noise = Noising(terms, noise_key)
         self._epoch = partial(Epoch, terms, self._plans, store, noise_key, folder)
         self.now = self._epoch()
         """The epoch in force."""
@@ -184,31 +188,59 @@ class Computation:
         """Of the windows of one run, which is the same for all of them."""
         return max(self._terms.draft.lattice.edition(w.index) for w in windows)
 
-    async def opened(self, engines: ShardEngines, judged: Share) -> ReleaseBits:
+    async def opened(self, engines: ShardEngines, judged: Share) -> Shown:
         """Open what `judge` decided."""
-        return ReleaseBits(await opened(engines.main, judged))
+        return Shown(await opened(engines.main, judged))
 
     async def judge(self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window]) -> Share:
-        """Decide on shares what may come out of the run's plans and windows: (plans, windows, 2), opened by nobody."""
+        """Decide on shares what may come out of the run's plans and windows: (plans, windows), opened by nobody."""
         draft, edition = self._terms.draft, self._edition(windows)
-        counts = [
-            _total([statistics.contributors(plan) for statistics in self._totals.of(edition).values()])
+        ranges, shards = atom_ranges(windows, self._atoms), self._totals.of(edition)
+        findings = [
+            Findings(
+                plan, _total([statistics.contributors(plan) for statistics in shards.values()]),
+                over_windows=await self._incomplete(engines, plan, windows) if plan.estimator == "completion" else None,
+                changes=await self._changes(engines, plan, ranges) if edition else None,
+                dominance=await self._dominance(engines, plan, ranges, edition),
+                dominance_over_windows=await self._dominance_over_windows(engines, plan, windows),
+            )
             for plan in plans
         ]
-        cancelling = {
-            position: await self._incomplete(engines, plan, windows)
-            for position, plan in enumerate(plans) if plan.estimator == "completion"
-        }
-        ranges = atom_ranges(windows, self._atoms)
-        changes = [await self._changes(engines, plan, ranges) for plan in plans] if edition else []
-        return await judge(engines.main, counts, ranges, draft.disclosure.minimum_cohort, cancelling, changes)
+        return await judge(engines.main, findings, ranges, draft.disclosure.minimum_cohort)
+
+    async def _dominance(
+        self, engines: ShardEngines, plan: Plan, ranges: Sequence[tuple[int, int]], edition: int
+    ) -> Share | None:
+        """(atoms, counted cells, arms) of a plan without a cap, where a rule applies: of its sums, and, in the ranges,
+        of what the last edition says more than the first.
+        """
+        rules, by_atom = self._terms.draft.disclosure.dominance, self._totals.dominance(edition, plan)
+        if rules is None or by_atom is None or not edition:
+            return by_atom
+        atoms = _atoms_in(ranges)
+        judged = await over_changes(
+            engines.main, plan, self._totals.of(0), self._totals.of(edition), [self._atoms[a] for a in atoms], rules
+        )
+        found = by_atom.parts.copy()
+        found[:, atoms] += judged.parts
+        return Share(found)
+
+    async def _dominance_over_windows(
+        self, engines: ShardEngines, plan: Plan, windows: Sequence[Window]
+    ) -> Share | None:
+        """(windows, counted cells, arms) of a plan with a cap; None: no rule applies."""
+        rules = self._terms.draft.disclosure.dominance
+        if rules is None or plan.cap is None:
+            return None
+        shards, spans = self._totals.of(self._edition(windows)), [(w.start, w.stop) for w in windows]
+        return await over_windows(engines.main, plan, shards, spans, rules)
 
     async def _changes(self, engines: ShardEngines, plan: Plan, ranges: Sequence[tuple[int, int]]) -> Share:
         """(atoms, counted cells, arms, sums) patients of all shards whom the last edition tells more of than the first.
 
         Atoms in none of the ranges have zeros.
         """
-        atoms = sorted({atom for first, last in ranges for atom in range(first, last)})
+        atoms = _atoms_in(ranges)
         spans = [self._atoms[atom] for atom in atoms]
 
         async def program(shard: int, at_once: int, engine: Engine) -> tuple[Words]:
@@ -229,7 +261,7 @@ class Computation:
         async def program(shard: int, at_once: int, engine: Engine) -> tuple[Words]:
             found = np.zeros((2, len(windows), plan.counted_cells, 1, 1), np.uint64)
             for place, totals in statistics[shard].windows(plan, spans, at_once):
-                found[:, place] += (await incomplete(engine, totals)).parts
+                found[:, place] += (await incomplete(engine, plan, totals)).parts
             return (found,)
 
         (total,) = await self._added(engines, program)
@@ -245,16 +277,20 @@ class Computation:
         return tuple(np.sum(parts, axis=0, dtype=np.uint64) for parts in zip(*found, strict=True))
 
     async def estimate(
-        self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits
+        self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window], released: Shown
     ) -> tuple[KpiShares, ...]:
         """This node's shares of the outputs of every released cell; `released`: of these plans and windows."""
         batches, cells = [], []
         for position, plan in enumerate(plans):
             kept = [
-                (w, s) for w in range(len(windows)) for s in released.strata(position, w, len(plan.strata))
+                (w, s) for w in range(len(windows)) for s in released.positions(position, w)
             ]
             cells.append(tuple(ReleasedCell(window=windows[w].index, stratum=s) for w, s in kept))
-            sums, gram = await self._moments(engines, plan, windows, kept)
+            if plan.noise:
+                gram = await self._groups(engines, plan, windows, kept)
+                sums = gram.sum(axis=2, dtype=np.uint64)
+            else:
+                sums, gram = await self._moments(engines, plan, windows, kept)
             batches.append(CellBatch(plan, sums, gram))
         await engines.main.verify()
         wire, largest = engines.main.wire, self._terms.draft.lattice.largest
@@ -266,7 +302,7 @@ class Computation:
         )
 
     async def alerts(
-        self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window], released: ReleaseBits, shown: int
+        self, engines: ShardEngines, plans: Sequence[Plan], windows: Sequence[Window], released: Shown, shown: int
     ) -> tuple[AlertShares, ...]:
         """This node's shares of the states, after the last `shown` windows, of all alerts about these plans.
 
@@ -276,10 +312,10 @@ class Computation:
             engines: of the attempt.
             plans: the run's.
             windows: the scheduled windows so far, in order.
-            released: their release bits.
+            released: what came out of them.
             shown: how many at the end are the run's own.
         """
-        batches, rows = [], []
+        engine, batches, rows = Engine(engines.main.wire.channel(ALERT_NOISE_CHANNEL)), [], []
         for alert in self._terms.draft.alerts:
             position = next((i for i, plan in enumerate(plans) if plan.kpi == alert.kpi), None)
             if position is None:
@@ -288,9 +324,11 @@ class Computation:
             stratum = alert.stratum(plan)
             known = released.of(position, stratum)
             own = {w.index: bool(bit) for w, bit in zip(windows[-shown:], known[-shown:], strict=True)}
-            sums = self._sums(plan, stratum, [w for w, bit in zip(windows, known, strict=True) if bit])
+            sums = await self._sums(engine, plan, stratum, [w for w, bit in zip(windows, known, strict=True) if bit])
             batches.append(AlertBatch(alert, plan, sums, sum(own.values())))
             rows.append((alert.id, own))
+        if any(batch.plan.noise for batch in batches):
+            await engine.verify()
         states = await alert_states(
             engines.main.wire, batches, self.patients, self._terms.draft.lattice.longest_scheduled, TAIL_SECONDS
         )
@@ -301,15 +339,29 @@ class Computation:
             for (alert, own), values in zip(rows, states, strict=True)
         )
 
-    def _sums(self, plan: Plan, stratum: int, windows: Sequence[Window]) -> NDArray[np.uint64]:
-        """(2, windows, q) sums over the patients of all shards."""
+    async def _sums(self, engine: Engine, plan: Plan, stratum: int, windows: Sequence[Window]) -> Words:
+        """(2, windows, q) sums over the patients of all shards, with the noise with which they come out."""
         panes = [(w.start, w.stop) for w in windows]
-        return _total([each.sums(plan, stratum, panes) for each in self._totals.of(0).values()]).parts
+        sums = _total([each.sums(plan, stratum, panes) for each in self._totals.of(0).values()])
+        return (await self._noise.added(engine, plan, windows, stratum, sums) if plan.noise else sums).parts
 
     @property
     def patients(self) -> int:
         """Most patients that any sum runs over: the linked rows of all shards, at least 1."""
         return self.now.patients
+
+    async def _groups(
+        self, engines: ShardEngines, plan: Plan, windows: Sequence[Window], kept: Sequence[tuple[int, int]]
+    ) -> Words:
+        """(2, cells, groups, q) sums with noise of the released cells by group of patients, all shards together."""
+        edition = self._edition(windows)
+        statistics, cells = self._totals.of(edition), [(windows[w], s) for w, s in kept]
+
+        async def program(shard: int, at_once: int, engine: Engine) -> tuple[Words]:
+            return (await group_sums(engine, plan, statistics[shard], cells, at_once),)
+
+        (sums,) = await self._added(engines, program)
+        return (Share(sums) + await self._noise.of(engines.main, plan, edition, cells)).parts
 
     async def _moments(
         self, engines: ShardEngines, plan: Plan, windows: Sequence[Window], kept: Sequence[tuple[int, int]]
@@ -335,6 +387,10 @@ class Computation:
             return sums, gram
 
         return await self._added(engines, program)
+
+
+def _atoms_in(ranges: Sequence[tuple[int, int]]) -> list[int]:
+    return sorted({atom for first, last in ranges for atom in range(first, last)})
 
 
 def _total(shares: Sequence[Share]) -> Share:

@@ -4,13 +4,24 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
 from evaluation.errors import ConfigError
 from policy.agreement import NODES, RecipientIdentity, Terms
+from policy.chain.finality import CLIENTS_OWN, Finality
 from policy.chain.model import Deployment
 from policy.kpi import Kpi
 from policy.plan import Plan
+from policy.privacy import Rho
 from streams.cluster import PROFILES, Broker
 from streams.errors import ConfigurationError
 from streams.security import read_login
@@ -77,6 +88,44 @@ class ChainSettings(Settings):
     url: str
     deployment: Deployment
     agreement_id: str
+    finality: Finality = CLIENTS_OWN
+    """By which block this organisation's process permits."""
+
+
+class AgreedSettings(BaseModel):
+    """What every process's configuration says of its agreement; all else is left aside."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    terms: Path
+    chain: ChainSettings
+
+
+class AuditedSettings(AgreedSettings):
+    """The same, and where evidence lies if it is a node's."""
+
+    number: int | None = Field(default=None, ge=0, lt=NODES)
+    """Of the node."""
+    state: Path | None = None
+
+
+class Budget(Settings):
+    """What an owner allows of a data set; the same for all agreements (evaluation.dataset)."""
+
+    account: Path
+    """The data set's file; made by the first agreement."""
+    rho: Rho
+    """What all agreements together may spend."""
+
+    @field_validator("account")
+    @classmethod
+    def _one_place(cls, account: Path) -> Path:
+        if not account.is_absolute():
+            raise ValueError(
+                f"account = {str(account)!r} depends on the folder in which a process is started, so that each "
+                "agreement could have an account of its own; expected a path from the root"
+            )
+        return account
 
 
 class PartySettings(Settings):
@@ -91,6 +140,8 @@ class PartySettings(Settings):
     chain: ChainSettings
     state: Path | None = None
     """Folder for local copies of shards' states: a start on this machine is quicker with one."""
+    budget: Budget | None = None
+    """Of the data set, over all agreements; without it each agreement is for itself."""
 
 
 class NodeSettings(Settings):

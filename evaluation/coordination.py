@@ -12,6 +12,9 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from evaluation.errors import Apart
+from evaluation.evidence import BEGIN
+from evaluation.ledger import MAX_RUNS_KEPT
 from evaluation.totals import MARKS, PaneTotals
 from mpc.errors import ProtocolError
 from mpc.wire import Wire
@@ -36,6 +39,8 @@ class Message(BaseModel):
 class Ready(Message):
     """What this node could do next. All three see the same three messages, and so take the same decision."""
 
+    agreement: Hex32
+    """Hash of the terms, of one version, under which it works."""
     head: int
     """Its newest finalised block."""
     attempt: Attempted = ""
@@ -44,6 +49,10 @@ class Ready(Message):
     """Whether that attempt is settled here."""
     ledger: Hex32
     """A digest of the runs that are settled here."""
+    evidence: Hex32 = BEGIN
+    """Head of what it noted of all runs that ended (evaluation.noting)."""
+    noted: int = Field(default=0, ge=0)
+    """How many these are."""
     linkage: Attempted = ""
     """The attempt that linked, the last batch if there were several."""
     renewal: Attempted = ""
@@ -64,6 +73,8 @@ class Ready(Message):
     """Requests of lower offsets are answered here."""
     asked_last: bool
     """Whether the latest run was for a request: a scheduled one comes first then."""
+    given_up: tuple[Hex32, ...] = Field(default=(), max_length=MAX_RUNS_KEPT)
+    """Runs that it gave up: it attests to nothing under these ids."""
     places: int = Field(default=0, ge=0, lt=2**53)
     """Places that are spent, as this node counts (evaluation.advance)."""
     lists: tuple[tuple[Number, Number, Number, Number, Number], ...] = Field(default=(), max_length=MAX_SIDES)
@@ -81,6 +92,8 @@ class Stance(Message):
 
     windows: tuple[int, ...]
     plans: tuple[str, ...]
+    requester: str = Field(default="", max_length=40)
+    """On whose demand; empty: on schedule."""
     batches: str
     components: dict[int, str]
     """Component → digest, for the two components that this node holds."""
@@ -190,11 +203,26 @@ class Council:
                 raise PeerRefused(node, verdict.rule)
 
 
+def same_agreement(ready: list[Ready]) -> None:
+    """All three nodes work under one version of one agreement.
+
+    Raises:
+        Apart: they do not. It may end by itself, where a new version is being installed at one node after another.
+    """
+    if len({r.agreement for r in ready}) == 1:
+        return
+    found = ", ".join(f"{r.agreement[:16]} at node {node}" for node, r in enumerate(ready))
+    raise Apart(
+        f"same-agreement: found {found}, required the same at all three nodes. Next: install the terms in force, which "
+        "winnow agreement history names."
+    )
+
+
 def disagreement(stances: list[Stance]) -> tuple[str, str, str] | None:
     """The first thing on which three stances differ: (rule, found, required), or None."""
     for rule, values in (
         ("same-windows", [s.windows for s in stances]),
-        ("same-plans", [s.plans for s in stances]),
+        ("same-plans", [(s.plans, s.requester) for s in stances]),
         ("same-batches", [s.batches for s in stances]),
         ("same-linkage", [(s.linkage, s.batch, s.epoch) for s in stances]),
         ("heads-agree", [(s.block_number, s.block_hash) for s in stances]),
@@ -226,10 +254,14 @@ async def go_back(council: Council, totals: PaneTotals, mark: str) -> None:
 
 
 def run_id(agreement: str, stances: list[Stance]) -> str:
-    """H(agreement, plans, windows, manifest): 64 hexadecimal digits, the same at all three nodes."""
+    """H(agreement, plans, windows, manifest, who asked): 64 hexadecimal digits, the same at all three nodes.
+
+    The chain counts a run against its requester, so what one asks for is not what another does.
+    """
     first = stances[0]
     digests = {c: d for s in stances for c, d in s.components.items()}
     return hashlib.sha256(canonical_bytes({
         "agreement": agreement, "plans": list(first.plans), "windows": list(first.windows),
         "batches": first.batches, "components": [digests[c] for c in range(NODES)],
+        **({"requester": first.requester} if first.requester else {}),
     })).hexdigest()

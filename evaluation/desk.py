@@ -15,26 +15,30 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from evaluation.advance import Advance
 from evaluation.agenda import Agenda
-from evaluation.agreement import read_facts
+from evaluation.agreement import in_force, read_facts
 from evaluation.answering import Answering, Extras, Outlets
 from evaluation.compute import FIRST, Computation
 from evaluation.config import ChainSettings
-from evaluation.coordination import Council, Ready, Sealed
+from evaluation.coordination import Council, Ready, same_agreement
 from evaluation.erasing import Erasing
 from evaluation.errors import Apart
 from evaluation.expected import Expected
+from evaluation.giving_up import GivingUp
 from evaluation.growing import Link
 from evaluation.intake import Asked, Intake
-from evaluation.merkle import merkle_root
+from evaluation.ledger import Prepared
+from evaluation.noting import Evidence
+from evaluation.outcome import Outcome, RunRefused
 from evaluation.records import Skipped
 from evaluation.renewal import Renewal
-from evaluation.run import ADDING_SECONDS, NodeRun, Outcome, RunRefused
-from evaluation.state import NodeState, Prepared
+from evaluation.run import ADDING_SECONDS, NodeRun
+from evaluation.settling import settle
+from evaluation.spending import all_series
+from evaluation.state import NodeState
 from evaluation.status import StatusLine
-from mpc.errors import ProtocolError
 from mpc.wire import Wire
 from policy.agreement import Terms
-from policy.gate import RunRequest, during, revisions_left
+from policy.gate import AGREEMENT_ACTIVE, RunRequest, during, revisions_left
 from policy.plan import Plan
 from policy.request import demanded_window, missing_plans
 from policy.window import Window
@@ -85,14 +89,20 @@ class Desk:
     """Why scheduled windows run no longer."""
     adding_seconds: float = ADDING_SECONDS
     """After so long an attempt begins no further portion of panes."""
+    suspended: bool = False
+    """Whether that may end by itself."""
 
     def __post_init__(self) -> None:
-        self.answering = Answering(self.terms, self.number, self.state, self.intake, self.outlets, self.status)
+        self.evidence = Evidence(self.terms, self.chain.agreement_id, self.number, self.signing_key, self.state)
+        self.answering = Answering(
+            self.terms, self.number, self.state, self.intake, self.outlets, self.status, self.evidence
+        )
         self.agenda = Agenda(self.terms, self.plans, self.state, self.expected, self.most_windows)
         self.renewal = Renewal(self.terms, self.computation, self.state, self.status)
         self.advance = Advance(
             self.terms.hash, self.chain.agreement_id, self.number, self.registry, self.state
         ) if self.ahead else None
+        self.giving_up = GivingUp(self.state, self.outlets, self.advance, kept=all_series(self.terms))
 
     def resume(self) -> None:
         """Go on with the linkage that was kept.
@@ -131,12 +141,13 @@ class Desk:
         """One attempt; returns whether it got anything done.
 
         Raises:
-            Apart: the nodes' ledgers differ.
+            Apart: the nodes' ledgers or agreements differ.
             MpcError, ChainError: see there; the next attempt sorts out how far this one came.
         """
         council = Council(wire)
         head = (await self.registry.block("finalized")).number
         ready = await council.exchange(self._ready(head))
+        same_agreement(ready)
         if len({r.requests for r in ready}) != 1:
             # Give the node that is behind a moment to read: else this attempt would be for nothing.
             await self.intake.reach(max(r.requests for r in ready), HEAR_SECONDS)
@@ -144,9 +155,10 @@ class Desk:
         head = min(r.head for r in ready)
         if len({r.attempt for r in ready}) == 1:
             if not all(r.settled for r in ready):
-                await self._settle(council)
+                await settle(council, self.state, self.evidence, self.number)
                 return True
-        elif not self.state.settled:
+        elif not self.state.settled and self.state.prepared is not None:
+            self.evidence.dropped(self.state.prepared)
             self.state.drop()
         if self.computation.linkage != self.state.ledger.linkage:
             # What an attempt linked that was dropped, or failed before it prepared anything.
@@ -155,13 +167,15 @@ class Desk:
             raise Apart(
                 "the nodes remember different runs: one lost its state folder or has another's. Restore that folder."
             )
+        self.evidence.compare(ready)
         if self.advance is not None:
             self.advance.level([r.places for r in ready])
-        linkages, renewed = self.renewal.level(ready)
+        linkages, renewed = self.renewal.level(ready, over=not self.agenda.left())
         linked = linkages[0] != "" and len(set(linkages)) == 1
+        given_up = self.giving_up.hear(ready)
         run = NodeRun(
             self.terms, self.chain, self.registry, self.computation, self.signing_key, self.status, wire, council, head,
-            self.advance, self.state.ledger.closed, self.adding_seconds,
+            self.state, given_up, self.advance, self.state.ledger.closed, self.adding_seconds,
         )
         here = min(r.batches for r in ready)
         panes, mature = (
@@ -201,8 +215,13 @@ class Desk:
         )
         for answer in mine.answers:
             self.status.say("request", request=answer.request, outcome=answer.outcome)
-        if mine.requester is not None:
-            await self._skip(mine)
+        if mine.requester is not None and (used := self.agenda.used_up(mine.windows)):
+            await self.outlets.say(Skipped(
+                agreement=self.terms.hash, node=self.number, windows=used,
+                reason=f"released on demand, in run {mine.run[:16]}",
+            ))
+        if self.over:
+            self.giving_up.everything()
         self.state.update(sent=True)
         if mine.windows:
             self.status.say("windows", self.expected.following(), len(self.terms.draft.lattice.scheduled))
@@ -219,21 +238,28 @@ class Desk:
         return self.advance.run if self.advance.mine else None
 
     async def look(self) -> None:
-        """Stop the schedule if the newest block says so."""
+        """Stop the schedule if the newest block says so; take it up again when a suspension is over."""
         if self.stopped is None:
             await self._look_why()
+        elif self.suspended:
+            found = await in_force(self.registry, self.chain.agreement_id)
+            self.suspended = found is False
+            if found:
+                self.stopped = None
+                self.status.say("schedule", self.expected.following(), len(self.terms.draft.lattice.scheduled))
 
     def _ready(self, head: int) -> Ready:
         state, ledger = self.state, self.state.ledger
         renewal, renewed = self.renewal.stand()
         return Ready(
-            head=head, attempt=ledger.attempt if state.prepared is None else state.prepared.attempt,
-            settled=state.settled, ledger=state.digest, linkage=ledger.linkage,
-            renewal=renewal, renewed=renewed,
+            agreement=self.terms.hash, head=head,
+            attempt=ledger.attempt if state.prepared is None else state.prepared.attempt, settled=state.settled,
+            ledger=state.digest, evidence=self.evidence.same, noted=self.evidence.runs,
+            linkage=ledger.linkage, renewal=renewal, renewed=renewed,
             batches=self.inputs.batches_complete, panes=self.inputs.complete_panes,
             mature=self.inputs.mature_panes, open=self.stopped is None,
             requests=self.intake.read, handled=ledger.handled, asked_last=ledger.asked_last,
-            places=ledger.places, lists=() if self.erasing is None else self.erasing.stands(),
+            given_up=ledger.given_up, places=ledger.places, lists=() if self.erasing is None else self.erasing.stands(),
         )
 
     def _link(self, batch: int) -> Link:
@@ -242,8 +268,8 @@ class Desk:
 
     @property
     def _renews(self) -> bool:
-        """Whether there is something to do for the epoch to come."""
-        return self.renewal.waiting and bool(self.agenda.left())
+        """Whether there is something to do for the epoch to come, be it to give it up because no window is left."""
+        return self.renewal.waiting if self.agenda.left() else self.renewal.pending
 
     async def _ahead(self, run: NodeRun) -> bool:
         """One step towards the epoch to come; a refusal ends the schedule."""
@@ -275,17 +301,7 @@ class Desk:
         refusal = revisions_left(self.terms, self.state.revisions(lattice))
         left = tuple(w.index for w in self.agenda.unrevised())
         if refusal is not None and left:
-            await self.outlets.say(self.answering.refused(refusal, left, None, None))
-
-    async def _settle(self, council: Council) -> None:
-        """Tell that the outcome is durable here; count it once all three have told so."""
-        mine = self.state.prepared
-        assert mine is not None
-        answers = await council.exchange(Sealed(hashes=mine.hashes))
-        if len({len(answer.hashes) for answer in answers}) != 1:
-            raise ProtocolError(f"the nodes sealed {[len(a.hashes) for a in answers]} results; expected as many")
-        hashes = [bytes.fromhex(h) for answer in answers for h in answer.hashes]
-        self.state.settle(merkle_root(hashes).hex() if hashes and self.number == 0 else None)
+            await self.outlets.say(self.answering.refused(RunRefused(refusal, None), left))
 
     async def perform(
         self, run: NodeRun, plans: Sequence[Plan], windows: Sequence[Window], extras: Extras, what: Link = FIRST
@@ -299,8 +315,13 @@ class Desk:
             RunRefused: by a rule.
             MpcError, ChainError: see there; what is prepared here by then stays.
         """
-        attempt = run.wire.attempt.hex()
-        outcome = await (run.windows(plans, windows) if windows else run.link(plans, what))
+        attempt, self.giving_up.begun = run.wire.attempt.hex(), run
+        try:
+            with self.evidence.watching(run):
+                outcome = await (run.windows(plans, windows, extras.requester) if windows else run.link(plans, what))
+        except RunRefused:
+            self.giving_up.run()
+            raise
         if outcome is None:
             return None
         if not windows:
@@ -310,12 +331,14 @@ class Desk:
             attempt=attempt, run=outcome.done.run, plans=tuple(p.hash for p in plans),
             windows=tuple(w.index for w in windows), ahead=not windows and what.ahead,
             done=outcome.done.model_copy(update={"due_at": due_at, "late": late, "ended_at": datetime.now(UTC)}),
-            attestation=outcome.attestation, hashes=outcome.hashes,
+            block=outcome.block, attestation=outcome.attestation, hashes=outcome.hashes,
             sealed={name: sealed.hex() for name, sealed in outcome.sealed.items()}, requester=extras.requester,
             answers=tuple(a.model_copy(update={"run": a.run or outcome.done.run}) for a in extras.answers),
             handled=extras.handled, nonces=extras.nonces, spent=outcome.spent,
+            transcript=outcome.transcript, permitted=outcome.permitted,
         ))
-        await self._settle(run.council)
+        await settle(run.council, self.state, self.evidence, self.number)
+        self.giving_up.begun = None
         return outcome
 
     async def _scheduled(
@@ -357,20 +380,6 @@ class Desk:
             await self.answering.refuse(asked, window, error)
         return True
 
-    async def _skip(self, mine: Prepared) -> None:
-        """Scheduled windows that a request left nothing of."""
-        done = tuple(w for w in mine.windows if self.terms.draft.lattice.is_scheduled(self._window(w)))
-        if done and all(map(self.expected.ended, done)):
-            await self.outlets.say(Skipped(
-                agreement=self.terms.hash, node=self.number, windows=done,
-                reason=f"released on demand, in run {mine.run[:16]}",
-            ))
-
-    def _window(self, index: int) -> Window:
-        window = self.terms.draft.lattice.window(index)
-        assert window is not None
-        return window
-
     async def _look_why(self) -> None:
         facts = await read_facts(self.registry, self.chain, self.terms, "latest")
         refusal = next(iter(during(self.terms, facts, RunRequest(plan_hashes=(), windows=()))), None)
@@ -381,7 +390,8 @@ class Desk:
         """A rule refuses the scheduled windows that are left; requests are still answered."""
         every = self.terms.draft.lattice.scheduled
         following = self.expected.following()
-        self.stopped = error
+        self.stopped, self.suspended = error, error.refusal.rule == AGREEMENT_ACTIVE
+        self.giving_up.everything()
         left = tuple(w.index for w in (*every[following:], *self.agenda.unrevised()))
-        await self.outlets.say(self.answering.refused(error.refusal, left, error.run, None))
+        await self.outlets.say(self.answering.refused(error, left))
         self.status.say("stopped", following, len(every), error.refusal.rule)

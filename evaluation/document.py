@@ -84,6 +84,8 @@ class Release(Frozen):
     unit: str
     on_demand: bool = False
     """Whether the window is one that only runs when somebody asks for it."""
+    noise: Literal["in-interval", "unsaid"] | None = Field(default=None, exclude_if=lambda noise: noise is None)
+    """What was added for privacy: the interval allows for it, or nothing here says how much it is. Without it, none."""
 
     @model_validator(mode="after")
     def _interval(self) -> "Release":

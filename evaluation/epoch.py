@@ -72,10 +72,18 @@ class Epoch:
         patients = _patients(linked)
         for plan in self._plans:
             plan.check_bounds(patients, self._terms.draft.lattice.largest)
+            self._check_dominance(plan, patients)
         for alert in self._terms.draft.alerts:
             plan = next(p for p in self._terms.plans if p.kpi == alert.kpi)
             alert.check_bounds(plan, patients, self._terms.draft.lattice.longest_scheduled)
         self.resume(engines.main.wire.attempt.hex(), linked)
+
+    def _check_dominance(self, plan: Plan, patients: int) -> None:
+        rules, lattice = self._terms.draft.disclosure.dominance, self._terms.draft.lattice
+        panes = lattice.largest if plan.cap is not None else max(stop - start for start, stop in lattice.atoms)
+        bound = plan.contribution_bound(panes)
+        if rules is not None and bound is not None:
+            rules.check(plan.kpi, bound, patients)
 
     async def _key(self, engines: ShardEngines, what: Link) -> RoundKeys:
         key = draw_key(engines.main) if what.begins else self.linked[0].key

@@ -1,6 +1,8 @@
 """Key files: one secret a file, 32 bytes as hexadecimal, mode 0600 in folders of mode 0700."""
 
+import hmac
 import os
+import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -33,15 +35,36 @@ def read_secret(path: Path) -> bytes:
         ConfigError: missing, readable by others, or not 64 hexadecimal digits.
     """
     try:
-        mode, text = path.stat().st_mode, path.read_text(encoding="ascii").strip()
-        secret = bytes.fromhex(text)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"key file {path}: {error}. Expected 64 hexadecimal digits.") from error
+        check_mode(path)
+        text = path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        found = error.strerror if isinstance(error, OSError) else "no text"
+        raise ConfigError(f"key file {path}: {found}. Expected 64 hexadecimal digits.") from error
+    return secret_of(text, f"key file {path}")
+
+
+def check_mode(path: Path) -> None:
+    """Refuse a file of secrets that others than its owner can read.
+
+    Raises:
+        ConfigError: they can.
+        OSError: there is none.
+    """
+    mode = path.stat().st_mode & 0o777
     if mode & 0o077:
-        raise ConfigError(f"key file {path} has mode {mode & 0o777:o}, expected 600. Run chmod 600 on it.")
-    if len(secret) != KEY_BYTES:
-        raise ConfigError(f"key file {path} holds {len(secret)} bytes, expected {KEY_BYTES}.")
-    return secret
+        raise ConfigError(f"key file {path} has mode {mode:o}, expected 600. Run chmod 600 on it.")
+
+
+def secret_of(text: str, name: str) -> bytes:
+    """A 32-byte secret from its 64 hexadecimal digits; `name`: of what they are from, for the message.
+
+    Raises:
+        ConfigError: something else.
+    """
+    text = text.strip()
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise ConfigError(f"{name} holds {len(text)} characters, expected 64 hexadecimal digits.")
+    return bytes.fromhex(text)
 
 
 def agreed_secret(path: Path, public: Callable[[bytes], str], agreed: str) -> bytes:
@@ -79,3 +102,14 @@ def sealing_public(secret: bytes) -> str:
 def signing_public(secret: bytes) -> str:
     """The Ed25519 public key of a secret, 64 hexadecimal digits."""
     return Ed25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw().hex()
+
+
+def noise_key(secret: bytes, agreement: str) -> bytes:
+    """32 bytes from which a node's dummy patients and noise follow.
+
+    Args:
+        secret: of this node alone.
+        agreement: its id on the chain, in which contract and chain are. Where the same terms are tried out on another
+            chain, with made-up data say, whoever knows these data learns the noise; it is not that of this chain.
+    """
+    return hmac.digest(secret, b"winnow noise " + agreement.encode(), "sha256")

@@ -7,8 +7,6 @@ of three components of everything and can open nothing alone.
 """
 
 import asyncio
-import hashlib
-import hmac
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -27,12 +25,15 @@ from evaluation.erasing import Erasing
 from evaluation.errors import Apart, Refused, Unreachable
 from evaluation.expected import Expected
 from evaluation.intake import Intake
-from evaluation.keys import agreed_secret, read_secret, sealing_public, signing_public
+from evaluation.keys import agreed_secret, noise_key, sealing_public, signing_public
+from evaluation.keystore import chain_key_of_a_process
+from evaluation.outcome import RunRefused
 from evaluation.outlets import NodeOutlets
 from evaluation.process import run_process
 from evaluation.records import Failed
 from evaluation.state import NodeState
 from evaluation.status import StatusLine
+from evaluation.waits import Waits
 from evaluation.wake import Bell
 from mpc.errors import PeerLost, PeerTimeout
 from mpc.identity import load_identity
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from policy.chain.registry import Registry
 
 WAKE_SECONDS = 1.0
+LABEL = b"winnow work"
+"""Of every attempt, whatever the agreement: nodes that work under different ones tell each other so."""
 MOST_ATTEMPTS = 5
 """Attempts that fail one after another before a node that waits for nobody gives up and says so."""
 RETRY_SECONDS = 1.0
@@ -63,7 +66,7 @@ REQUEST_WAIT_MS = 40
 """A request may lie this long on the embedded broker."""
 FULL_SECONDS = 0.05
 HOLDING_SECONDS = 5.0
-"""Between two words to a party about what is here of its batches."""
+"""Between two looks at what is here of parties' batches, and two words to a party about it."""
 
 
 class Node:
@@ -82,16 +85,15 @@ class Node:
         self._store = ShareStore(settings.store, terms, settings.number)
         self._inputs: Inputs = self._store
         self._workers = Workers(settings.workers)
-        noise_key = hmac.digest(records, b"winnow noise", "sha256")
         self._computation = Computation(
-            terms, self._plans, self._store, settings.number, noise_key, settings.state, self._workers,
+            terms, self._plans, self._store, settings.number, noise_key(records, settings.chain.agreement_id),
+            settings.state, self._workers,
         )
         self._broker = settings.broker
         self._state = NodeState(settings.state, terms.hash)
         self._expected = Expected(terms, self._state, settings.number)
         self._intake = Intake(terms, settings.chain, self._state)
         self._bell = Bell(WAKE_SECONDS)
-        self._label = hashlib.sha256(f"winnow {terms.hash} work".encode()).digest()
         self._failures = 0
         self._over = False
         self._waiting_since: float | None = None
@@ -109,7 +111,7 @@ class Node:
             await self._run()
 
     async def _run(self) -> None:
-        chain_key = read_secret(self._settings.keys / "chain")
+        chain_key = chain_key_of_a_process(self._settings.keys / "chain")
         async with (
             open_registry(self._settings.chain, self._terms, chain_key) as registry,
             Producer(self._broker) as producer,
@@ -137,7 +139,7 @@ class Node:
                 self._resume(group)
                 for task in (
                     watch(self._broker), self._receive(), self._tell_parties(producer), self._take_requests(),
-                    self._beat(links),
+                    self._beat(links), self._tell_waits(),
                     self._work(links, group),
                 ):
                     group.create_task(task)
@@ -149,7 +151,7 @@ class Node:
         request = RunRequest(plan_hashes=tuple(p.hash for p in self._plans), windows=(), already_authorised=True)
         refusals = before(self._terms, facts, request)
         for refusal in refusals:
-            await self._outlets.say(self._desk.answering.refused(refusal, (), None, None))
+            await self._outlets.say(self._desk.answering.refused(RunRefused(refusal, None, "start"), ()))
         if refusals:
             raise Refused(in_words(refusals[0]))
 
@@ -159,6 +161,7 @@ class Node:
         last, now = self._state.last_alive(), datetime.now(UTC)
         self._expected.was("this node was down" if last else "this node had not started", last, now)
         self._expected.note(self._inputs.complete_panes, {})
+        self._waits = Waits(self._terms, self._number, self._store, self._status, resumed=last is not None)
         if last is not None:
             ledger = self._state.ledger
             self._status.say(
@@ -220,15 +223,25 @@ class Node:
                 self._status.say("missed", windows=list(missed.windows), reason=missed.reason)
             await asyncio.sleep(WAKE_SECONDS)
 
+    async def _tell_waits(self) -> None:
+        """Tell whom windows wait for, whenever that changed."""
+        while True:
+            await asyncio.sleep(HOLDING_SECONDS)
+            left = () if self._desk.stopped is not None else self._desk.agenda.left()
+            if (word := self._waits.due(left, datetime.now(UTC))) is not None:
+                await self._outlets.say(word)
+
     async def _work(self, links: NodeLinks, group: asyncio.TaskGroup) -> None:
         """Send what is left to send, do what can be done, wait for news."""
         reserved: str | None = None
         while True:
+            if self._desk.suspended:
+                await self._desk.look()
             await self._desk.publish()
             if (place := self._desk.place) not in {None, reserved} and self._desk.advance is not None:
                 reserved = place
                 group.create_task(self._desk.advance.reserve())
-            if self._desk.has_work or links.invited(self._label):
+            if self._desk.has_work or links.invited(LABEL):
                 if await self._attempt(links):
                     continue
             else:
@@ -251,7 +264,7 @@ class Node:
         try:
             async with (
                 asyncio.timeout(self._settings.attempt_seconds),
-                links.attempt(self._label, self._settings.stall_seconds) as wire,
+                links.attempt(LABEL, self._settings.stall_seconds) as wire,
             ):
                 worked = await self._desk.attempt(wire)
         except (PeerLost, PeerTimeout, TimeoutError, ChainRefusal, Apart) as error:

@@ -1,10 +1,12 @@
 """A data party's process: `python -m evaluation.party CONFIG.toml`.
 
-It shares nothing until the agreement is active at a finalised block, then replays its files through its own
-topics, and tells the `runs` topic how many events it read, accepted and rejected. Keys, one file each:
-link, pseudonym, sharing, batch, rejects.
+It shares nothing until the agreement is active at a finalised block and the owner's privacy budget for the data set, if
+there is one, has room for it (evaluation.dataset). Then it replays its files through its own topics, and tells the
+`runs` topic how many events it read, accepted and rejected. Keys, one file each: link, pseudonym, sharing, batch,
+rejects.
 """
 
+import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from evaluation.agreement import admission
 from evaluation.config import PartySettings, load_settings, load_terms
+from evaluation.dataset import reserve
 from evaluation.figures import Reporter
 from evaluation.keys import read_secret
 from evaluation.process import run_process
@@ -30,11 +33,14 @@ async def party(settings: PartySettings, status: StatusLine) -> None:
     """Run one party to the end of its files.
 
     Raises:
-        evaluation.errors.Refused: the agreement is not active.
+        evaluation.errors.Refused: the agreement is not active, or may spend more of the data set than its owner allows.
         streams.errors.StreamsError, policy.errors.ChainError: see there.
     """
     terms = load_terms(settings.terms)
-    await admission(settings.chain, terms, status)
+    facts = await admission(settings.chain, terms, status)
+    if settings.budget is not None:
+        agreement, spent = settings.chain.agreement_id, facts.budget_spent
+        await asyncio.to_thread(reserve, settings.budget, terms, agreement, settings.party, spent)
     broker, batch_key = settings.broker, read_secret(settings.keys / "batch")
     link_secret, signing = read_secret(settings.keys / "link"), Ed25519PrivateKey.from_private_bytes(batch_key)
     structlog.get_logger().info(

@@ -1,9 +1,9 @@
 """What nodes and parties say in the open: signed records on the `runs` topic.
 
 A record says that a run was done, refused or failed and why, which cells were suppressed, which windows were missed or
-skipped, how a request was answered, which panes are closed, how far a party has sealed, or how many events it read. It
-holds no share, no result and nothing about a patient. Its fields have the bounds of the result document's, so that a
-signer who writes nonsense is ignored and cannot end a reader.
+skipped, how a request was answered, what a node waits for, which panes are closed, how far a party has sealed, or how
+many events it read. It holds no share, no result and nothing about a patient. Its fields have the bounds of the result
+document's, so that a signer who writes nonsense is ignored and cannot end a reader.
 """
 
 from typing import Annotated, Literal
@@ -14,9 +14,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 
 from evaluation.document import Code, Count
 from evaluation.errors import Tampered
+from mpc.linked import MAX_PARTIES
 from policy.agreement import MAX_SHARDS, Terms
 from policy.alert import MAX_ALERTS
 from policy.growth import MAX_BATCHES
+from policy.maturity import MAX_MATURITIES
 from policy.window import MAX_PANES
 
 MAX_RECORD_BYTES = 1 << 20
@@ -172,6 +174,36 @@ class PanesSealed(Record):
     """Shard → panes."""
 
 
+class Lacking(BaseModel):
+    """What a node lacks first of one party's shard: a batch of the register, or a pane at a revision."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    party: Code
+    shard: Annotated[int, Field(ge=0, lt=MAX_SHARDS)]
+    batch: Annotated[int, Field(ge=0, lt=MAX_BATCHES)] | None = None
+    pane: Annotated[int, Field(ge=0, lt=MAX_PANES)] | None = None
+    revision: Annotated[int, Field(ge=0, le=MAX_MATURITIES)] = 0
+    window: Count
+    """The first one that needs it."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "Lacking":
+        if (self.batch is None) == (self.pane is None) or (self.revision and self.pane is None):
+            raise ValueError("expected a batch of the register, or a pane and its revision")
+        return self
+
+
+class Awaiting(Record):
+    """What a node waits for, though the calendar says that it could be here; a later word replaces an earlier one."""
+
+    kind: Literal["awaiting"] = "awaiting"
+    node: int
+    said_at: AwareDatetime
+    lacking: tuple[Lacking, ...] = Field(max_length=MAX_PARTIES * MAX_SHARDS)
+    """One at most of each party's shard; empty: it waits for nothing any more."""
+
+
 class Erased(Record):
     """A node's receipt: the rows of a list are erased in all that it holds of the panes before a boundary."""
 
@@ -195,7 +227,9 @@ class Closed(Record):
     panes: Annotated[int, Field(ge=1, le=MAX_PANES)]
 
 
-AnyRecord = Closed | Erased | Refused | Done | Failed | Answered | Missed | Skipped | Events | PanesSealed
+AnyRecord = (
+    Awaiting | Closed | Erased | Refused | Done | Failed | Answered | Missed | Skipped | Events | PanesSealed
+)
 _ADAPTER: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="kind")])
 
 

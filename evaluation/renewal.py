@@ -5,6 +5,9 @@ meanwhile, and running totals of its own, a portion an attempt; all of it when n
 the epoch in force. Once all three nodes have told, at the beginning of an attempt, that they have the same totals, as
 far as those in force, each takes the new epoch over by itself. A node that was killed before it could finds that
 another one has, and follows: that one had heard that all three could.
+
+What is not whole when no window is left is given up, by all three in one attempt: else one that gives it up alone could
+miss that another one has taken it over.
 """
 
 import hashlib
@@ -52,8 +55,12 @@ class Renewal:
     @property
     def waiting(self) -> bool:
         """Whether there is something to do."""
-        renewal = self.state.ledger.renewal
-        return bool(renewal) or self.computation.coming.linkage != renewal or self.next_link is not None
+        return self.pending or bool(self.computation.coming.linkage) or self.next_link is not None
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is an epoch to come."""
+        return bool(self.state.ledger.renewal)
 
     @property
     def next_link(self) -> Link | None:
@@ -78,8 +85,12 @@ class Renewal:
                     stops[edition] = max(stops[edition], window.stop)
         return coming.totals.left(coming.linked, [max(stops[edition:]) for edition in range(len(stops))])
 
-    def level(self, ready: Sequence[Ready]) -> tuple[list[str], bool]:
+    def level(self, ready: Sequence[Ready], *, over: bool) -> tuple[list[str], bool]:
         """Take over, follow, or give up, as the three nodes' words say.
+
+        Args:
+            ready: their words.
+            over: whether no window is left, so that nobody will take over what is not whole.
 
         Returns:
             The linkages that are then in force, and whether one of them was taken over.
@@ -98,7 +109,7 @@ class Renewal:
                 self.state.take_over()
                 self.computation.take_over()
                 self.status.say("renewed", detail=f"{self.computation.batches} batches of the registers, linked anew")
-        elif len({r.renewal for r in ready}) != 1 and self.state.ledger.renewal:
+        elif self.pending and (over or len({r.renewal for r in ready}) != 1):
             self._drop()
         return [taken if taken and r.renewal == taken else r.linkage for r in ready], bool(taken)
 

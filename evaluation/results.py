@@ -6,7 +6,7 @@ No node learns a result: a share alone is a uniformly random residue. Messages a
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hpke
@@ -104,6 +104,14 @@ class Released(BaseModel):
     cell: dict[str, str]
     unit: str
     result: CellResult
+    private: bool = False
+    """Whether it has noise."""
+
+    def noise(self, *, interval: bool = False) -> Literal["in-interval", "unsaid"] | None:
+        """What a release says of it: a sum, or the value with its interval if it has one."""
+        if not self.private:
+            return None
+        return "in-interval" if interval and self.result.low is not None else "unsaid"
 
 
 def seal_result(shares: ResultShares, recipient_key: str, signing_key: Ed25519PrivateKey) -> bytes:
@@ -162,6 +170,7 @@ def combine(shares: Sequence[ResultShares], plans: Sequence[Plan]) -> list[Relea
         for cell, result in zip(kpi.cells, decode(plan, outputs), strict=True):
             released.append(Released(
                 kpi=plan.kpi, window=cell.window, cell=plan.strata[cell.stratum].cell, unit=plan.unit, result=result,
+                private=plan.privacy is not None,
             ))
     return released
 

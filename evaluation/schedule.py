@@ -9,11 +9,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
-from zoneinfo import ZoneInfo
 
+from evaluation.awaited import Awaited, waits
+from evaluation.calendar import expected_on
 from evaluation.document import DateWindow, ScheduleRow
-from evaluation.records import BELIEVED, AnyRecord, Done, Events, Missed, PanesSealed, Refused, Skipped
-from policy.agreement import NODES, Draft, Terms
+from evaluation.records import (
+    BELIEVED,
+    AnyRecord,
+    Awaiting,
+    Done,
+    Events,
+    Missed,
+    PanesSealed,
+    Refused,
+    Skipped,
+)
+from policy.agreement import NODES, Terms
 from policy.window import Window
 
 _Said = Literal["ran", "skipped", "refused", "missed"]
@@ -57,6 +68,8 @@ class Timetable:
         self._final: set[str] = set()
         self._sealed: dict[str, dict[int, int]] = {p.name: {} for p in terms.draft.parties}
         """Party → shard → panes, as its workers said."""
+        self._awaiting: dict[int, Awaiting] = {}
+        """Node → its last word."""
 
     def add(self, record: AnyRecord) -> None:
         """Take a record whose signature was checked; repeats change nothing."""
@@ -85,6 +98,10 @@ class Timetable:
                 for shard, panes in record.sealed.items():
                     # A worker that was replaced may speak after its successor; what is sealed stays so.
                     known[shard] = max(known.get(shard, 0), panes)
+            case Awaiting():
+                last = self._awaiting.get(record.node)
+                if last is None or last.said_at < record.said_at:
+                    self._awaiting[record.node] = record
             case _:
                 pass  # failed attempts and answers to requests say nothing of the schedule
 
@@ -104,6 +121,10 @@ class Timetable:
             else draft.panes.first_day(min(draft.panes.count, *(known[shard] for shard in range(draft.shards))))
             for party, known in self._sealed.items()
         }
+
+    def awaited(self) -> tuple[Awaited, ...]:
+        """What nodes wait for, each as it said last."""
+        return waits(self._terms.draft, self._awaiting.values())
 
     def _of(self, node: int, windows: Iterable[int]) -> Iterable[_Window]:
         for index in windows:
@@ -142,25 +163,6 @@ def timetable(terms: Terms, records: Iterable[AnyRecord], today: date | None = N
     for record in records:
         table.add(record)
     return table.rows(today)
-
-
-def local_today(draft: Draft, now: datetime) -> date:
-    """The date of `now` (with a zone) in the agreement's zone."""
-    return now.astimezone(ZoneInfo(draft.panes.zone)).date()
-
-
-def expected_on(draft: Draft, window: Window) -> date:
-    """The first local day on which all inputs of a window's first edition can be complete: its end, grace and bound of
-    the slowest, and the days until panes are mature, where results wait for that.
-    """
-    grace = max(p.grace_panes for p in draft.parties)
-    late = max(s.bound_days for p in draft.parties for s in p.sources)
-    late += (0, *draft.maturities.days)[draft.maturities.editions[0]]
-    try:
-        beyond = draft.panes.model_copy(update={"count": window.stop + grace})
-        return date.fromordinal(beyond.first_day(window.stop + grace).toordinal() + late)
-    except (ValueError, OverflowError):
-        return date.max
 
 
 def _middle(values: Iterable[datetime | None]) -> datetime | None:

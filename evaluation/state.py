@@ -7,119 +7,40 @@ without computing again, any other is dropped. What is settled is sent and attes
 that is known to be done: readers take the first of each.
 
 Files, each replaced at once, mode 0600: `ledger.json`, `prepared.json`, `linkage`, `linkage-next`, `linkage-ahead`,
-`alive`. None holds an identifier. A linkage lies under `linkage-next` until it is settled, so that a batch that is
-dropped leaves the linkage before in force. That of an epoch to come then lies under `linkage-ahead` until it is taken
-over.
+`alive`; and beside them the evidence (evaluation.journal). None holds an identifier. A linkage lies under
+`linkage-next` until it is settled, so that a batch that is dropped leaves the linkage before in force. That of an epoch
+to come then lies under `linkage-ahead` until it is taken over.
 """
 
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from evaluation.errors import ConfigError
 from evaluation.keys import private_folder
-from evaluation.records import Answered, Done
+from evaluation.ledger import MAX_NONCES, MAX_RUNS_KEPT, Attestation, Ended, Ledger, Prepared
 from mpc.linkage import LinkageError, LinkedShard
+from mpc.linked import CHECKSUM_BYTES, checksum
 from policy.canonical import canonical_bytes
 from policy.request import Pair
 from policy.window import Lattice
+from streams.durable import force_folder, replace_file
 
-MAX_NONCES = 4_096
-"""Requests remembered, so that a copy is ignored; forgotten ones would be answered from the ledger, at no cost."""
-_LINKAGE = b"winnow node linkage 1\n"
-_HEAD = struct.Struct("<I")
+_LINKAGE = b"winnow node linkage 2\n"
+_HEAD = struct.Struct(f"<{CHECKSUM_BYTES}sI")
+"""Checksum, bytes of what it is of."""
+_MAX_HEAD_BYTES = 1 << 14
+"""An attempt, and the length of every shard's linkage, which has a checksum of its own (mpc.linked)."""
 _IN_FORCE, _NEXT, _AHEAD = "linkage", "linkage-next", "linkage-ahead"
+_RESTORE = "This node's runs stand on it: restore the folder of this node."
+_AGAIN = "Start this node again: the next epoch is linked anew then."
 MODEL = TypeVar("MODEL", bound=BaseModel)
-
-
-class Stored(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Attestation(Stored):
-    """What this node puts on the chain for a run."""
-
-    value: str
-    root: str | None = None
-    """Root over all sealed results, which one node commits."""
-
-
-class Prepared(Stored):
-    """How one attempt at a run ended at this node."""
-
-    attempt: str
-    """Hexadecimal; "" is none."""
-    run: str
-    plans: tuple[str, ...]
-    windows: tuple[int, ...]
-    """Empty for linkage."""
-    ahead: bool = False
-    """Whether that is of the epoch to come."""
-    done: Done
-    attestation: str
-    hashes: tuple[str, ...]
-    """Of the sealed results, in the recipients' alphabetical order."""
-    sealed: dict[str, str]
-    """Recipient → sealed result, hexadecimal."""
-    spent: bool = False
-    """Whether the place that was reserved for the next run is spent (evaluation.advance)."""
-    requester: str | None = None
-    """Who pays for the run."""
-    answers: tuple[Answered, ...] = ()
-    """Requests that the run answers."""
-    handled: int = 0
-    """Requests of lower offsets are answered once the run is settled."""
-    nonces: dict[str, str] = {}
-    """Of these requests; see Ledger."""
-
-
-class Ended(Stored):
-    """One settled run."""
-
-    run: str
-    plans: tuple[str, ...]
-    windows: tuple[int, ...]
-
-
-class Ledger(Stored):
-    """Everything that a node must not forget, and that grows slowly."""
-
-    agreement: str
-    runs: tuple[Ended, ...] = ()
-    """Settled runs over windows, in order."""
-    attempt: str = ""
-    """The attempt that was settled last, linkage included."""
-    linkage: str = ""
-    """The attempt that linked, the last batch if there were several."""
-    renewal: str = ""
-    """The attempt that linked the epoch to come, or its last batch; empty if there is none."""
-    sent: bool = True
-    """Whether what it left was sent."""
-    attestations: dict[str, Attestation] = {}
-    """By run: not yet known to be on the chain."""
-    places: int = 0
-    """Places that were reserved for runs in advance and are spent (evaluation.advance)."""
-    bound: str = ""
-    """Manifest to which the next one is bound, empty while it is not."""
-    handled: int = 0
-    """Requests of lower offsets were answered or refused."""
-    nonces: dict[str, str] = {}
-    """Requester and nonce → digest, of the latest requests."""
-    used: dict[str, int] = {}
-    """Requester → new runs."""
-    asked_last: bool = False
-    """Whether the latest run was made for a request: the schedule comes next."""
-    closed: int = 0
-    """Leading panes in which rows are erased: no window that begins there runs any more."""
-    due: dict[int, AwareDatetime] = {}
-    """Scheduled window → when its inputs were complete here; until it has ended."""
 
 
 class NodeState:
@@ -141,6 +62,11 @@ class NodeState:
         self._pairs: dict[Pair, str] = {}
         self._index()
         self._put_linkage()
+
+    @property
+    def folder(self) -> Path:
+        """This node's."""
+        return self._folder
 
     @property
     def pairs(self) -> Mapping[Pair, str]:
@@ -175,7 +101,7 @@ class NodeState:
     def drop(self) -> None:
         """Forget what was prepared: not all three nodes have it, so none has said anything of it."""
         (self._folder / "prepared.json").unlink(missing_ok=True)
-        self._sync()
+        force_folder(self._folder)
         self.prepared = None
 
     def settle(self, root: str | None) -> None:
@@ -190,7 +116,10 @@ class NodeState:
             used[mine.requester] = used.get(mine.requester, 0) + 1
         self.update(
             runs=(*ledger.runs, *ended), attempt=mine.attempt, sent=False,
-            attestations={**ledger.attestations, mine.run: Attestation(value=mine.attestation, root=root)},
+            attestations={
+                **ledger.attestations, mine.run: Attestation(block=mine.block, value=mine.attestation, root=root),
+            },
+            opened=tuple(run for run in ledger.opened if run != mine.run),
             linkage=ledger.linkage if mine.windows or mine.ahead else mine.attempt,
             renewal=self._renewal_after(mine), used=used,
             places=ledger.places + mine.spent, bound="" if mine.spent else ledger.bound,
@@ -217,6 +146,21 @@ class NodeState:
         self.update(renewal="")
         self._put_linkage()
 
+    def opens(self, run: str, bound: str) -> None:
+        """Note, durably, that something of a run may be opened from now on; `bound`: the manifest of its place."""
+        ledger = self.ledger
+        if run not in ledger.opened or bound != ledger.bound:
+            self.update(opened=_with(ledger.opened, run), bound=bound)
+
+    def gives_up(self, run: str) -> bool:
+        """Note, durably, that nothing of a run will be opened here any more; False if something may have been."""
+        ledger = self.ledger
+        if run in ledger.opened or run in ledger.attestations or any(run == ended.run for ended in ledger.runs):
+            return False
+        if run not in ledger.given_up:
+            self.update(given_up=_with(ledger.given_up, run), releases=_with(ledger.releases, run))
+        return True
+
     def answered(self, through: int, nonces: Mapping[str, str]) -> None:
         """Requests of offsets below `through` need no run; `nonces` as in Ledger."""
         self.update(handled=through, nonces=_latest({**self.ledger.nonces, **nonces}))
@@ -236,7 +180,7 @@ class NodeState:
         """Keep the linkage made in an attempt that is not settled yet, beside the one in force."""
         stored = {shard: found.to_bytes() for shard, found in sorted(linked.items())}
         head = json.dumps({"attempt": attempt, "bytes": {s: len(b) for s, b in stored.items()}}).encode()
-        self._write(_NEXT, b"".join((_LINKAGE, _HEAD.pack(len(head)), head, *stored.values())))
+        self._write(_NEXT, b"".join((_LINKAGE, _HEAD.pack(checksum(head), len(head)), head, *stored.values())))
 
     def linkage(self) -> tuple[str, dict[int, LinkedShard]]:
         """The linkage to go on with: the attempt that made it, and every shard's; ("", {}) if there is none.
@@ -247,7 +191,9 @@ class NodeState:
             ConfigError: the file is damaged or gone.
         """
         mine = self._linking
-        return self._found(self.ledger.linkage if mine is None or mine.ahead else mine.attempt)
+        if mine is None or mine.ahead:
+            return self._found(self.ledger.linkage, _IN_FORCE, _RESTORE)
+        return self._found(mine.attempt, _NEXT, _RESTORE)
 
     def renewal(self) -> tuple[str, dict[int, LinkedShard]]:
         """The same, of the epoch to come.
@@ -256,32 +202,34 @@ class NodeState:
             ConfigError: as `linkage`; it can be made again.
         """
         mine = self._linking
-        return self._found(mine.attempt if mine is not None and mine.ahead else self.ledger.renewal)
+        if mine is None or not mine.ahead:
+            return self._found(self.ledger.renewal, _AHEAD, _AGAIN)
+        return self._found(mine.attempt, _NEXT, _AGAIN)
 
     @property
     def _linking(self) -> Prepared | None:
         """A linkage that is prepared and may still be dropped."""
         return None if self.settled or self.prepared is None or self.prepared.windows else self.prepared
 
-    def _found(self, wanted: str) -> tuple[str, dict[int, LinkedShard]]:
+    def _found(self, wanted: str, usual: str, todo: str) -> tuple[str, dict[int, LinkedShard]]:
+        """The linkage made in an attempt, under whatever name it lies; `usual`: where it is expected."""
         if not wanted:
             return "", {}
-        reason = "is gone"
+        reasons = {usual: "is gone"}
         for name in (_NEXT, _AHEAD, _IN_FORCE):
-            path = self._folder / name
             try:
-                with path.open("rb") as file:
+                with (self._folder / name).open("rb") as file:
                     attempt, lengths = _linkage_head(file)
                     if attempt == wanted:
-                        return attempt, {
-                            int(shard): LinkedShard.from_bytes(file.read(length)) for shard, length in lengths.items()
-                        }
+                        return attempt, _linkages(file, lengths)
+                if name == usual:
+                    reasons[name] = f"is of attempt {attempt[:16]}, expected {wanted[:16]}"
             except FileNotFoundError:
                 continue
-            except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, LinkageError) as error:
-                reason = f"cannot be read: {error}"
-        path = self._folder / _IN_FORCE
-        raise ConfigError(f"{path} {reason}, and this node's runs stand on it. Restore the folder of this node.")
+            except (OSError, ValueError, LinkageError) as error:
+                reasons[name] = f"cannot be read: {error}"
+        told = ", and ".join(f"{self._folder / name} {reason}" for name, reason in reasons.items())
+        raise ConfigError(f"{told}. {todo}")
 
     def _put_linkage(self) -> None:
         """Have linkages that were settled in the place of those before, and nothing of an epoch that does not come."""
@@ -290,14 +238,14 @@ class NodeState:
             try:
                 with path.open("rb") as file:
                     attempt, _ = _linkage_head(file)
-            except (OSError, ValueError, KeyError, TypeError, struct.error):
+            except (OSError, ValueError):
                 continue  # none, or one that `linkage` tells of if it is needed
             if attempt == self.ledger.linkage:
                 path.replace(self._folder / _IN_FORCE)
-                self._sync()
+                force_folder(self._folder)
             elif attempt == self.ledger.renewal and name == _NEXT:
                 path.replace(self._folder / _AHEAD)
-                self._sync()
+                force_folder(self._folder)
         if not self.ledger.renewal:
             (self._folder / _AHEAD).unlink(missing_ok=True)
 
@@ -317,35 +265,43 @@ class NodeState:
 
     def _write(self, name: str, content: bytes, *, durable: bool = True) -> None:
         """Replace a file at once, and by default have it on disk before anything follows from it."""
-        path, draft = self._folder / name, self._folder / f"{name}.new"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        draft.replace(path)
-        if durable:
-            self._sync()
-
-    def _sync(self) -> None:
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(self._folder / name, content, durable=durable)
 
 
-def _linkage_head(file: BinaryIO) -> tuple[str, dict[str, int]]:
+def _linkage_head(file: BinaryIO) -> tuple[str, dict[int, int]]:
     """Of a file of linkages: the attempt, and how many bytes each shard has, which follow.
 
     Raises:
-        ValueError, KeyError, TypeError, struct.error: it is none.
+        ValueError: it is none, or damaged.
     """
-    if file.read(len(_LINKAGE)) != _LINKAGE:
-        raise ValueError("another format")
-    (size,) = _HEAD.unpack(file.read(_HEAD.size))
-    head = json.loads(file.read(size))
-    return str(head["attempt"]), dict(head["bytes"])
+    if (found := file.read(len(_LINKAGE))) != _LINKAGE:
+        raise ValueError(f"it starts with {found!r}, expected {_LINKAGE!r}")
+    try:
+        expected, size = _HEAD.unpack(file.read(_HEAD.size))
+    except struct.error as error:
+        raise ValueError("it ends within its head") from error
+    head = file.read(min(size, _MAX_HEAD_BYTES))
+    if checksum(head) != expected:
+        raise ValueError(f"the checksum of its head is {checksum(head).hex()[:16]}, expected {expected.hex()[:16]}")
+    fields = json.loads(head)
+    return str(fields["attempt"]), {int(shard): int(length) for shard, length in fields["bytes"].items()}
+
+
+def _linkages(file: BinaryIO, lengths: Mapping[int, int]) -> dict[int, LinkedShard]:
+    """What follows the head, by shard.
+
+    Raises:
+        LinkageError: of one shard at least it cannot be read.
+        ValueError: more follows.
+    """
+    found = {shard: LinkedShard.from_bytes(file.read(length)) for shard, length in lengths.items()}
+    if file.read(1):
+        raise ValueError("more follows its last shard")
+    return found
+
+
+def _with(runs: tuple[str, ...], run: str) -> tuple[str, ...]:
+    return (*(known for known in runs if known != run), run)[-MAX_RUNS_KEPT:]
 
 
 def _latest(nonces: dict[str, str]) -> dict[str, str]:

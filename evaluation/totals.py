@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evaluation.dominating import AtomDominance
 from evaluation.growing import batches_before, stretches
 from mpc.engine import Engine
 from mpc.linkage import Columns, LinkedShard, align
@@ -77,6 +78,7 @@ class PaneTotals:
         """Party's position → its shared columns that a plan needs, in the agreement's order; no party without any."""
         self._statistics: dict[int, dict[int, ShardStatistics]] = {}
         """Edition → shard → its running totals."""
+        self._dominance = AtomDominance(plans, self._atoms, draft.disclosure.dominance)
         self._kept: tuple[_Mark, ...] = ()
         self._cut = False
         """Whether tracebacks of an attempt that failed may still hold its arrays, in circles."""
@@ -84,6 +86,10 @@ class PaneTotals:
     def of(self, edition: int) -> Mapping[int, ShardStatistics]:
         """Shard → its running totals; none before the first portion."""
         return self._statistics.get(edition, {})
+
+    def dominance(self, edition: int, plan: Plan) -> Share | None:
+        """See AtomDominance.of."""
+        return self._dominance.of(edition, plan)
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -128,6 +134,8 @@ class PaneTotals:
                         )
                         for shard in shards
                     })
+            panes = range(portion.first, portion.stop)
+            await self._dominance.add(engines.main, statistics, portion.edition, panes)
             await engines.main.verify()
             self._count(engines.main.wire.attempt.hex(), portion)
         except BaseException:
@@ -161,6 +169,7 @@ class PaneTotals:
         except (OSError, StatisticsError):
             self.forget()
             return
+        self._dominance.go_back(panes)
         self._kept = self._kept[: place + 1]
 
     def forget(self) -> None:
@@ -169,6 +178,7 @@ class PaneTotals:
             _close(shards)
         self._cut |= bool(self._statistics)
         self._statistics, self._kept = {}, ()
+        self._dominance.go_back({})
 
     def _count(self, attempt: str, portion: Portion) -> None:
         """The portion is compared with the peers."""

@@ -23,13 +23,13 @@ class Bell:
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         # Missed rings are made up for by one ring, however late: here or, beyond the grace, by the listener.
         self._scheduler.add_job(
-            self.ring, "interval", seconds=every_seconds, misfire_grace_time=MISFIRE_SECONDS, coalesce=True,
+            self._on_time, "interval", seconds=every_seconds, misfire_grace_time=MISFIRE_SECONDS, coalesce=True,
             max_instances=1,
         )
         self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
 
     def ring(self) -> None:
-        """Wake whoever waits."""
+        """Wake whoever waits; call this in the event loop's thread."""
         self._event.set()
 
     async def wait(self, most_seconds: float | None = None) -> None:
@@ -38,6 +38,12 @@ class Bell:
             async with asyncio.timeout(most_seconds):
                 await self._event.wait()
         self._event.clear()
+
+    async def _on_time(self) -> None:
+        """A coroutine: APScheduler calls plain functions in a thread, and an event that is set there while somebody
+        begins to wait for it may never wake anybody again.
+        """
+        self.ring()
 
     def _missed(self, event: SchedulerEvent) -> None:
         structlog.get_logger().warning("a wake-up came too late", event_code=event.code)

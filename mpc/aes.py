@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpc.boolean import SharedSums
+from mpc.boolean import Evaluation, SharedSums, Wires
 from mpc.engine import Engine
 from mpc.errors import ProtocolError
 from mpc.sbox import SBOX
@@ -95,7 +95,7 @@ def _transpose(squares: Words) -> None:
 class _Shared(NamedTuple):
     """Sums to be shared together with the other nodes."""
 
-    wires: Words
+    wires: Wires
     sums: SharedSums
 
 
@@ -108,23 +108,26 @@ class _Room:
 
     def __init__(self, cells: int) -> None:
         self._words = np.empty(2 * SBOX.wires * cells, np.uint64)
+        self._wires: dict[int, Wires] = {}
 
-    def wires(self, cells: int) -> Words:
-        """(wires, 2, cells): a wire's components beside each other, so that one pass works on both."""
-        return self._words[: 2 * SBOX.wires * cells].reshape(SBOX.wires, 2, cells)
+    def wires(self, cells: int) -> Wires:
+        """So many words a wire and component; what they were before is lost."""
+        if cells not in self._wires:
+            self._wires[cells] = Wires(self._words[: 2 * SBOX.wires * cells].reshape(SBOX.wires, 2, cells))
+        return self._wires[cells]
 
 
 def _substituted(state: Words, room: _Room) -> _Program:
     """SubBytes without its constant 0x63: (2, 8, …) → (2, 8, …)."""
     planes = state.reshape(2, 8, -1).swapaxes(0, 1)
     wires = room.wires(planes.shape[2])
-    wires[:8] = planes
-    each = list(wires.reshape(SBOX.wires, -1))
+    wires.words[:8] = planes
+    each = wires.each
     for layer in SBOX.layers:
         for out, left, right in layer.sums:
             np.bitwise_xor(each[left], each[right], out=each[out])
         yield _Shared(wires, layer.shared)
-    return wires[-8:].swapaxes(0, 1).reshape(state.shape)
+    return wires.words[-8:].swapaxes(0, 1).reshape(state.shape)
 
 
 async def _side_by_side(engine: Engine, programs: Iterator[_Program], most: int) -> list[Words]:
@@ -135,32 +138,33 @@ async def _side_by_side(engine: Engine, programs: Iterator[_Program], most: int)
         The programs' results, in their order.
     """
     results: dict[int, Words] = {}
-    running: deque[tuple[int, _Program, Coroutine[Any, Any, None]]] = deque()
+    running: deque[tuple[int, _Program, Evaluation, Coroutine[Any, Any, None]]] = deque()
     numbered = enumerate(programs)
 
-    def go_on(number: int, program: _Program) -> None:
+    def go_on(number: int, program: _Program, evaluation: Evaluation | None) -> None:
         try:
             wires, sums = next(program)
         except StopIteration as ended:
             results[number] = ended.value
             start()
         else:
-            running.append((number, program, engine.share_sums(wires, sums)))
+            evaluation = evaluation or engine.evaluation(SBOX.digest, wires.words.shape)
+            running.append((number, program, evaluation, evaluation.share(wires, sums)))
 
     def start() -> None:
         for number, program in numbered:
-            go_on(number, program)
+            go_on(number, program, None)
             return
 
     try:
         for _ in range(most):
             start()
         while running:
-            number, program, rest = running.popleft()
+            number, program, evaluation, rest = running.popleft()
             await rest
-            go_on(number, program)
+            go_on(number, program, evaluation)
     finally:
-        for _, _, rest in running:
+        for *_, rest in running:
             rest.close()
     return [results[number] for number in range(len(results))]
 

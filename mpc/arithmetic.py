@@ -14,6 +14,8 @@ from mpc.operation import Operation
 from mpc.prg import WORDS_IN_CACHE, Difference
 from mpc.share import Words
 
+SUMMED_AT_ONCE = 1 << 15
+"""Words of vectors whose products are summed while they are near the processor."""
 LEAST_AT_ONCE = 1 << 12
 """Of a vector; shorter pieces cost more than they save."""
 
@@ -48,12 +50,17 @@ async def inner(op: Operation, x: Words, y: Words) -> Words:
     """(2, …, n) · (2, …, n) → (2, …). One round, 8 bytes a result."""
     parts = np.zeros((2, *np.broadcast_shapes(x.shape[1:-1], y.shape[1:-1])), np.uint64)
     vectors = max(math.prod(y.shape[1:-1]), 1)
-    size = max(WORDS_IN_CACHE // vectors, LEAST_AT_ONCE)
+    size = max(SUMMED_AT_ONCE // vectors, LEAST_AT_ONCE)
     for start in range(0, x.shape[-1], size):
         first, second = (each[..., start : start + size] for each in (x, y))
-        parts[0] += np.vecdot(first[0], second[0] + second[1])
-        parts[0] += np.vecdot(first[1], second[0])
+        parts[0] += _sums(first[0], second[0] + second[1])
+        parts[0] += _sums(first[1], second[0])
     return await _reshare(op, parts)
+
+
+def _sums(x: Words, y: Words) -> Words:
+    """Σ x·y over the last axis, broadcast. For integers `einsum` is faster than `vecdot`."""
+    return np.einsum("...n,...n->...", x, y)  # type: ignore[no-any-return]
 
 
 async def matmul(op: Operation, x: Words, y: Words) -> Words:

@@ -62,30 +62,57 @@ class SharedSums(NamedTuple):
     """Wires that the results become."""
 
 
-def share_sums(op: Operation, wires: Words, sums: SharedSums) -> Coroutine[Any, Any, None]:
-    """See `Engine.share_sums`."""
-    step, n = op.step(), wires.shape[2]
-    first, results = sums.into.start, sums.into.stop - sums.into.start
-    if results * n > PIECE_WORDS:
-        raise ProtocolError(f"{results * n} words to share in place; at most {PIECE_WORDS} at a time: split them")
-    room, shared = np.empty((sums.room + 1, n), np.uint64), np.empty((results, n), np.uint64)
-    other, places = room[-1], [*room[:-1], *shared]
-    values = [*wires[:first, 0], *places]
-    both: dict[int, Words] = {}
-    for out, left, right, product in sums.gates:
-        if product:
-            (x0, x1), (y0, y1) = wires[left], wires[right]
-            if left not in both:
-                both[left] = x0 ^ x1
-            np.bitwise_and(both[left], y0, out=places[out])
-            np.bitwise_and(x0, y1, out=other)
-            np.bitwise_xor(places[out], other, out=places[out])
-        else:
-            np.bitwise_xor(values[left], values[right], out=places[out])
-    op.mask_xor(step, shared)
-    op.send(op.previous, step, shared)
-    wires[sums.into, 0] = shared
-    return op.receive_into(op.next, step, wires[sums.into, 1])
+class Wires:
+    """Of each XOR-shared wire of a circuit this node's two components, beside each other: one pass works on both."""
+
+    def __init__(self, words: Words) -> None:
+        """`words`: (wires, 2, n), contiguous; looked at, not copied."""
+        self.words = words
+        self.each = list(words.reshape(len(words), -1, copy=False))
+        self.first, self.second = list(words[:, 0]), list(words[:, 1])
+
+
+class Evaluation:
+    """See `Engine.evaluation`: what is shared are steps of one operation, under masks of one pair of streams."""
+
+    def __init__(self, op: Operation) -> None:
+        self._op = op
+        self._masks = op.zero_xor(op.step())
+
+    def share(self, wires: Wires, sums: SharedSums) -> Coroutine[Any, Any, None]:
+        """Share sums of products of wires, which become wires. One round, 8 bytes a word of them and node.
+
+        A node's thirds of the products add up to a third of their sum, so that only sums travel.
+
+        This node's messages are queued before this returns, so that it can work on while they are under way: await the
+        result, in the order of the calls, before looking at the new wires or changing any that the gates name.
+
+        Raises:
+            ProtocolError: more than `mpc.operation.PIECE_WORDS` words to share, or MAX_STEPS steps.
+        """
+        op, n = self._op, wires.words.shape[2]
+        step, results = op.step(), sums.into.stop - sums.into.start
+        if results * n > PIECE_WORDS:
+            raise ProtocolError(f"{results * n} words to share in place; at most {PIECE_WORDS} at a time: split them")
+        room, shared = np.empty((sums.room + 1, n), np.uint64), np.empty((results, n), np.uint64)
+        other, places = room[-1], [*room[:-1], *shared]
+        first, second = wires.first, wires.second
+        values = first[: sums.into.start] + places
+        both: dict[int, Words] = {}
+        for out, left, right, product in sums.gates:
+            place = places[out]
+            if product:
+                if left not in both:
+                    both[left] = first[left] ^ second[left]
+                np.bitwise_and(both[left], first[right], out=place)
+                np.bitwise_and(first[left], second[right], out=other)
+                np.bitwise_xor(place, other, out=place)
+            else:
+                np.bitwise_xor(values[left], values[right], out=place)
+        self._masks.add_to(shared)
+        op.send(op.previous, step, shared)
+        wires.words[sums.into, 0] = shared
+        return op.receive_into(op.next, step, wires.words[sums.into, 1])
 
 
 async def negative(op: Operation, x: Words, width: int) -> Words:

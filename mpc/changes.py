@@ -5,7 +5,7 @@ changed, or enough did (mpc.disclosure); so they are counted as contributors are
 """
 
 from mpc.engine import Engine
-from mpc.parts import by_sum, with_outside
+from mpc.parts import by_sum, with_outsides
 from mpc.share import Share
 from policy.plan import Plan
 
@@ -24,5 +24,5 @@ async def changed(engine: Engine, plan: Plan, before: Share, after: Share) -> Sh
     Returns:
         (atoms, counted cells, arms, sums): see mpc.parts.
     """
-    difference = with_outside(by_sum(plan, after - before))
+    difference = with_outsides(plan, by_sum(plan, after - before))
     return difference.shape[-1] - (await engine.equal_zero(difference)).sum()

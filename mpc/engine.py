@@ -17,9 +17,8 @@ import hashlib
 import hmac
 import math
 import struct
-from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import numpy as np
 
@@ -108,21 +107,14 @@ class Engine:
         product = await boolean.and_words(op, *_broadcastable(x, y, 1))
         return Bits(product).reshape(*np.broadcast_shapes(x.shape, y.shape))
 
-    def share_sums(self, wires: Words, sums: boolean.SharedSums) -> Coroutine[Any, Any, None]:
-        """Share sums of products of XOR-shared words, which become wires. One round, 8 bytes a word of them and node.
-
-        A node's thirds of the products add up to a third of their sum, so that only sums travel.
-
-        This node's messages are queued before this returns, so that it can work on while they are under way: await the
-        result, in the order of the calls, before looking at the new wires or changing any that the gates name.
+    def evaluation(self, circuit: bytes, shape: tuple[int, ...]) -> boolean.Evaluation:
+        """Begin an operation that shares sums of products of XOR-shared words, layer after layer. No message yet.
 
         Args:
-            wires: (w, 2, n): of each wire this node's two components.
-            sums: what to share; at most `mpc.operation.PIECE_WORDS` words in all.
+            circuit: a digest of all that will be shared, for the transcript.
+            shape: of what it is evaluated on, likewise.
         """
-        numbers = (number for gate in sums.gates for number in gate)
-        op = self._begin("share sums", wires.shape, sums.room, sums.into.start, sums.into.stop, *numbers)
-        return boolean.share_sums(op, wires, sums)
+        return boolean.Evaluation(self._begin("evaluation", shape, *np.frombuffer(circuit, "<u8").tolist()))
 
     async def inner(self, x: Share, y: Share) -> Share:
         """Σ x·y over the last axis; leading axes broadcast. One round, 8 bytes a result and node."""

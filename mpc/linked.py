@@ -3,8 +3,12 @@
 A linkage grows by segments: the registers that were linked first, then each batch of new blocks. A segment has
 permutations of its own and is never shuffled again; linked rows are only appended. A linkage that is made anew has all
 batches so far in its first segment.
+
+Its stored form has a checksum: a bit that flipped on a disk, in an order or a tag, would be computed with, and by one
+node alone. Against whoever can write the file it is no help.
 """
 
+import hashlib
 import math
 import struct
 from dataclasses import dataclass, replace
@@ -25,7 +29,8 @@ MAX_ROWS = 1 << 24
 MAX_SEGMENTS = 1 << 10
 """Of one linkage: a batch a day for two years, and more."""
 
-_MAGIC = b"winnow linked 3\n"
+_MAGIC = b"winnow linked 4\n"
+CHECKSUM_BYTES = 32
 _HEAD = struct.Struct("<BIII32sQ")
 _SEGMENT = struct.Struct("<QQ")
 _REGISTER = struct.Struct("<QQ")
@@ -105,7 +110,7 @@ class LinkedShard:
         """A stored form, versioned, little endian, without code. Secret: store it so."""
         parties, dummies = self.planted.shape
         head = (_JOINS.index(self.join), parties, len(self.segments), self.first, self.key.parts, dummies)
-        parts = [_MAGIC, _HEAD.pack(*head), self.planted.astype("<u8").tobytes()]
+        parts = [_HEAD.pack(*head), self.planted.astype("<u8").tobytes()]
         for segment in self.segments:
             parts.append(_SEGMENT.pack(segment.dummies, segment.order.shape[1]))
             for permutation, (tags, rows) in zip(segment.permutations, segment.tables, strict=True):
@@ -113,19 +118,27 @@ class LinkedShard:
                 parts += [_REGISTER.pack(permutation.n, len(stored)), stored]
                 parts += [tags.astype("<u8").tobytes(), rows.astype("<u4").tobytes()]
             parts.append(segment.order.astype("<i8").tobytes())
-        return b"".join(parts)
+        return b"".join((_MAGIC, checksum(*parts), *parts))
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> "LinkedShard":
         """Read what `to_bytes` wrote.
 
         Raises:
-            LinkageError: not such a file, another version, cut short, or out of bounds.
+            LinkageError: not such a file, another version, damaged, cut short, or out of bounds.
         """
         try:
             return _Reader(stored).linked()
         except (struct.error, ValueError, MpcError) as error:
             raise LinkageError(f"stored linkage is unreadable: {error}. Link this shard again.") from error
+
+
+def checksum(*parts: bytes | memoryview) -> bytes:
+    """BLAKE2b (RFC 7693) of these parts, one after another: CHECKSUM_BYTES."""
+    digest = hashlib.blake2b(digest_size=CHECKSUM_BYTES)
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
 
 
 class _Reader:
@@ -138,6 +151,9 @@ class _Reader:
     def linked(self) -> LinkedShard:
         if bytes(self._take(len(_MAGIC))) != _MAGIC:
             raise ValueError(f"it does not start with {_MAGIC!r}")
+        expected, computed = bytes(self._take(CHECKSUM_BYTES)), checksum(self._stored[self._at :])
+        if computed != expected:
+            raise ValueError(f"its checksum is {computed.hex()[:16]}, expected {expected.hex()[:16]}: it is damaged")
         join, parties, segments, first, key, dummies = self._fields(_HEAD)
         if join >= len(_JOINS) or not MIN_PARTIES <= parties <= MAX_PARTIES or not 1 <= segments <= MAX_SEGMENTS:
             raise ValueError(f"join {join} of {parties} parties in {segments} segments is out of bounds")

@@ -4,7 +4,7 @@ All of it is by patient: results over parts of the rows, and over shards, add up
 """
 
 from mpc.engine import Engine
-from mpc.parts import by_sum, with_outside
+from mpc.parts import by_sum, outside, with_outsides
 from mpc.share import Share
 from mpc.statistics import StatisticsError
 from policy.plan import Plan
@@ -38,7 +38,7 @@ async def capped(engine: Engine, plan: Plan, totals: Share) -> Share:
     sums = by_sum(plan, totals)
     amounts = sums[:, :, :, 1]
     if cells > 1:
-        amounts = with_outside(amounts)[:, 1:]
+        amounts = Share.concat([amounts[:, 1:], outside(amounts, cells - 1)], axis=1)
     sides = await engine.less(Share.stack([plan.cap - amounts, amounts]), 0)
     above, below = sides[0], sides[1]
     kept = await engine.multiply(amounts, 1 - above - below) + above * plan.cap
@@ -49,7 +49,7 @@ async def capped(engine: Engine, plan: Plan, totals: Share) -> Share:
     return both.reshape(windows, cells, len(plan.quantities), linked)
 
 
-async def incomplete(engine: Engine, totals: Share) -> Share:
+async def incomplete(engine: Engine, plan: Plan, totals: Share) -> Share:
     """Numbers of patients for whom a completion's time and outcome differ over a window: not all that was due was done.
 
     Over a window these can be fewer than in its atoms: what was done a pane late is missed in one and one too many in
@@ -57,13 +57,14 @@ async def incomplete(engine: Engine, totals: Share) -> Share:
 
     Args:
         engine: the ring engine.
-        totals: (windows, cells, 2, linked), all cells of a plan of one arm.
+        plan: of one arm.
+        totals: (windows, cells, 2, linked), all cells of the plan.
 
     Returns:
         (windows, counted cells, 1, 1), as `ShardStatistics.contributors` has it for atoms.
     """
     windows, _, _, linked = totals.shape
-    missed = with_outside(totals[:, :, 0] - totals[:, :, 1])
+    missed = with_outsides(plan, totals[:, :, 0] - totals[:, :, 1])
     return (linked - (await engine.equal_zero(missed)).sum()).reshape(windows, -1, 1, 1)
 
 

@@ -1,13 +1,13 @@
 """One operation of the ring engine: its number names its messages and its randomness.
 
-Both come from (operation, step), never from a running stream, so operations that run side by side cannot
-take each other's masks or messages.
+Both come from (operation, step), never from a stream that runs on from operation to operation, so operations that run
+side by side cannot take each other's masks or messages.
 """
 
 import numpy as np
 
 from mpc.errors import ProtocolError
-from mpc.prg import Difference, PairStream, cover
+from mpc.prg import Cover, Difference, PairStream
 from mpc.share import Words
 from mpc.wire import Wire
 
@@ -85,8 +85,11 @@ class Operation:
 
     def mask_xor(self, step: int, into: Words) -> None:
         """As `mask_sum`, for XOR; of a contiguous array."""
-        pair = self.with_previous, self.with_next
-        cover(into, *(stream.stream(self.number, step, _ZERO_LANE) for stream in pair))
+        self.zero_xor(step).add_to(into)
+
+    def zero_xor(self, step: int) -> Cover:
+        """What `mask_xor` adds, for arrays one after another."""
+        return Cover(*(s.stream(self.number, step, _ZERO_LANE) for s in (self.with_previous, self.with_next)))
 
     async def reshare(self, step: int, parts: Words) -> None:
         """One round, 8 bytes a value to the previous node.

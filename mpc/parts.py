@@ -1,4 +1,4 @@
-"""Parts of per-patient totals: by arm and sum, and of those outside all strata. Local: no messages."""
+"""Parts of per-patient totals: by arm and sum, and of those outside strata. Local: no messages."""
 
 from mpc.share import Share
 from policy.measure import LIMB_BITS
@@ -20,14 +20,19 @@ def by_sum(plan: Plan, totals: Share) -> Share:
     return Share.stack(sums, axis=3)
 
 
-def with_outside(values: Share) -> Share:
-    """Values (windows, cells, …) of all patients and of each stratum, and then, if there are strata, of those in none.
+def outside(values: Share, categories: int) -> Share:
+    """Values (windows, cells, …) of all patients and of each stratum → (windows, 1, …) of who is in none of the first
+    so many categories.
+    """
+    windows, _, *rest = values.shape
+    return (values[:, 0] - values[:, 1 : 1 + categories].sum(axis=1)).reshape(windows, 1, *rest)
+
+
+def with_outsides(plan: Plan, values: Share) -> Share:
+    """Values (windows, cells, …) of all patients and of each stratum, and then, for each of the plan's prefixes, of
+    those outside of it.
 
     Returns:
         (windows, counted cells, …), as `mpc.products` orders counted cells.
     """
-    windows, cells, *rest = values.shape
-    if cells == 1:
-        return values
-    outside = values[:, 0] - values[:, 1:].sum(axis=1)
-    return Share.concat([values, outside.reshape(windows, 1, *rest)], axis=1)
+    return Share.concat([values, *(outside(values, categories) for categories in plan.prefixes)], axis=1)

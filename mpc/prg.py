@@ -49,17 +49,25 @@ def words(key: bytes, name: bytes, shape: tuple[int, ...]) -> Words:
     return out[:size].view("<u8").astype(np.uint64, copy=False).reshape(shape)
 
 
-def cover(values: Words, *streams: CipherContext) -> None:
-    """XORs a contiguous array with what comes next in the streams, in place, a piece in the cache at a time."""
-    flat = values.reshape(-1, copy=False).view(np.uint8).data
-    length = min(len(flat), len(_ZEROS))
-    rooms = [np.empty(length + SLACK_BYTES, np.uint8).data for _ in streams]
-    for start in range(0, len(flat), len(_ZEROS)):
-        covered = piece = flat[start : start + len(_ZEROS)]
-        for stream, room in zip(streams, rooms, strict=True):
-            stream.update_into(covered, room[: len(piece) + SLACK_BYTES])
-            covered = room[: len(piece)]
-        piece[:] = covered
+class Cover:
+    """The words of streams, XORed, in the order in which they come."""
+
+    def __init__(self, *streams: CipherContext) -> None:
+        self._streams = streams
+        self._rooms: list[memoryview] = []
+
+    def add_to(self, values: Words) -> None:
+        """XORs a contiguous array with the next words in place, a piece in the cache at a time."""
+        flat = values.reshape(-1, copy=False).view(np.uint8).data
+        needed = min(len(flat), len(_ZEROS)) + SLACK_BYTES
+        if not self._rooms or len(self._rooms[0]) < needed:
+            self._rooms = [np.empty(needed, np.uint8).data for _ in self._streams]
+        for start in range(0, len(flat), len(_ZEROS)):
+            covered = piece = flat[start : start + len(_ZEROS)]
+            for stream, room in zip(self._streams, self._rooms, strict=True):
+                stream.update_into(covered, room[: len(piece) + SLACK_BYTES])
+                covered = room[: len(piece)]
+            piece[:] = covered
 
 
 class Difference:

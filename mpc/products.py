@@ -67,7 +67,7 @@ class Products:
         return np.array([[self._values.index(p) for p in row] for row in _value_products(plan)])
 
     def counted_places(self, plan: Plan) -> NDArray[np.intp]:
-        """(counted cells, arms · kinds): cells as in `plan.strata`, then the remainder if there are strata."""
+        """(counted cells, arms · kinds) positions of what is counted; cells: see `Plan.counted_cells`."""
         return np.array([[self._counted.index(p) for p in row] for row in _contributor_products(plan)])
 
     async def form(self, engine: Engine, columns: Mapping[str, Share]) -> tuple[Share, Share]:
@@ -103,9 +103,9 @@ def _cell_masks(plan: Plan) -> tuple[Mask, ...]:
 
 
 def _counted_masks(plan: Plan) -> tuple[Mask, ...]:
-    """The cells whose contributors are counted: the plan's, then the remainder if there are strata."""
+    """The cells whose contributors are counted: the plan's, then for each of its prefixes those outside of it."""
     named = tuple(s.column.name for s in plan.strata if s.column is not None)
-    return _cell_masks(plan) + ((Mask(named, rest=True),) if named else ())
+    return _cell_masks(plan) + tuple(Mask(named[:categories], rest=True) for categories in plan.prefixes)
 
 
 def _value_products(plan: Plan) -> list[list[Product]]:

@@ -6,6 +6,7 @@ that later layers and the output need: each node adds its thirds of products loc
 Its four NOT gates are left out: they add 0x63 to every byte, which the round keys of `mpc.aes` absorb.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -58,6 +59,8 @@ class Circuit(NamedTuple):
 
     layers: tuple[Layer, ...]
     wires: int
+    digest: bytes
+    """32 bytes; equal circuits have equal ones."""
 
 
 def _gates(text: str) -> Iterator[Gate[str]]:
@@ -79,7 +82,7 @@ def _compiled(texts: Sequence[str]) -> Circuit:
         into = slice(len(wires), len(wires) + len(shared))
         layers.append(Layer(sums, _placed(wires, local, shared, into)))
         wires |= {gate.out: into.start + place for place, gate in enumerate(shared)}
-    return Circuit(tuple(layers), len(wires))
+    return Circuit(tuple(layers), len(wires), hashlib.sha256(repr(layers).encode()).digest())
 
 
 def _placed(

@@ -217,7 +217,7 @@ class ShardStatistics:
 
         Yields:
             Some of the windows, and (those windows, cells, totals, rows) in the order of `plan.strata` and
-            `plan.totals`, of all patients or of some.
+            `plan.totals`, of all patients or of some, in order.
 
         Raises:
             StatisticsError: not endpoints of atoms, or panes that were not added yet.
@@ -274,8 +274,8 @@ class ShardStatistics:
         """Numbers of contributors so far.
 
         Returns:
-            (atoms, counted cells, arms, kinds): cells as in `plan.strata`, then the remainder if there are strata;
-            kinds as `plan.contributors`. Atoms that were not added yet have zeros.
+            (atoms, counted cells, arms, kinds): cells see `Plan.counted_cells`, kinds as `plan.contributors`.
+            Atoms that were not added yet have zeros.
         """
         places = self._products.counted_places(plan)
         found = np.moveaxis(self._counts[:, :, places], 1, 0)

@@ -5,40 +5,40 @@ identities (keys) of everyone and the hashes of the permitted plans; their canon
 and the chain anchors.
 """
 
-import re
 import tomllib
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from policy.alert import MAX_ALERTS, Alert, check_alerts, check_states
+from policy.alert import MAX_ALERTS, Alert, check_alerts, check_brackets, check_states
 from policy.canonical import Anchored
 from policy.corrections import Corrections, check_corrections
+from policy.disclosure import Disclosure
 from policy.erasure import Erasure, check_erasure
 from policy.errors import AgreementError, PlanError
 from policy.growth import MAX_BATCHES, batch_edges, check_batches, check_dummies, check_renewal
-from policy.kpi import Kpi, Text, compile_plan, load_kpi
+from policy.kpi import Text
 from policy.lattice import check_lattice
 from policy.maturity import Maturities
 from policy.measure import EventKind, Measure
+from policy.names import check_names
 from policy.plan import Plan
+from policy.privacy import MAX_PRIVATE, KpiPrivacy, Rho, check_compiled, check_privacy
+from policy.rounding import check_bases
 from policy.strata import Strata
 from policy.window import MAX_PANES, Lattice, OnDemand, PaneGrid, WindowSpec, lattice_of
 
 NODES = 3
 MAX_SHARDS = 64
 MAX_BLOCK_SLOTS = 65_536
-MAX_MINIMUM = 10**9
 MAX_REQUESTERS = 64
 MOST_FAULTS = 5
 """Faults of an agreement named in one message: more, and it is probably another kind of file."""
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
 """Validity and linkage lie between these; a chain counts seconds from the first."""
-RESERVED_NAMES = re.compile(r"broker|chain|winnow|node-[0-9]+|alerts-.*|results|runs|requests|source")
-"""Names of other processes, folders and topics, which a party, recipient or requester would collide with."""
-
 Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
 Name = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
 Hex32 = Field(pattern=r"^[0-9a-f]{64}$")
@@ -74,6 +74,14 @@ class Recipient(Frozen):
     name: str = Name
     kpis: tuple[str, ...]
 
+    def check_kpis(self, computed: Sequence[str]) -> None:
+        """Raises ValueError: it may read a KPI that is not computed."""
+        if strange := [kpi for kpi in self.kpis if kpi not in computed]:
+            raise ValueError(
+                f"recipient {self.name} may read {', '.join(strange)}, which the agreement does not compute; it "
+                f"computes {', '.join(computed)}"
+            )
+
 
 class Requester(Frozen):
     """Who may ask for KPIs on demand, and for whom."""
@@ -94,9 +102,7 @@ class Linkage(Frozen):
     block_slots: int = Field(default=512, ge=8, le=MAX_BLOCK_SLOTS, multiple_of=8)
     dummies: int = Field(default=32, ge=0, le=4_096)
     """Dummy rows that each node adds to each register of each shard; see mpc.linkage."""
-    batch_panes: Annotated[int, Field(ge=1, le=MAX_PANES)] | None = Field(
-        default=None, exclude_if=lambda agreed: agreed is None
-    )
+    batch_panes: int | None = Field(default=None, ge=1, le=MAX_PANES, exclude_if=lambda agreed: agreed is None)
     """Registers take in new patients every so many panes (Draft.batch_edges). Without it they close once, and terms
     have the hash that they had without such a field.
     """
@@ -104,16 +110,11 @@ class Linkage(Frozen):
     """All batches are linked anew, as one, when the linkage in force has more segments than this; without it never."""
 
 
-class Disclosure(Frozen):
-    """Output rules; they hold for every atom (mpc.disclosure)."""
-
-    minimum_cohort: int = Field(ge=3, le=MAX_MINIMUM)
-
-
 class Quota(Frozen):
-    """Most runs of the whole agreement, linkage included."""
+    """What all versions of the agreement may use, linkage included; ρ where there is `Draft.privacy`."""
 
     runs: int = Field(ge=1, le=100_000)
+    rho: Rho | None = Field(default=None, exclude_if=lambda agreed: agreed is None)
 
 
 class Draft(Frozen):
@@ -121,6 +122,8 @@ class Draft(Frozen):
 
     name: str = Name
     title: Text
+    supersedes: Annotated[str, Hex32] | None = Field(default=None, exclude_if=lambda agreed: agreed is None)
+    """The id on the chain of the agreement whose place this one takes; without it terms have the hash of before."""
     purposes: tuple[str, ...] = Field(min_length=1)
     """W3C DPV terms."""
     data_categories: tuple[str, ...] = Field(min_length=1)
@@ -148,13 +151,13 @@ class Draft(Frozen):
     """Without it nothing is ever too old, and a party remembers every event."""
     erasure: Erasure | None = Field(default=None, exclude_if=lambda agreed: agreed is None)
     """Without it nothing is erased at the nodes, and terms have the hash that they had without such a table."""
+    privacy: tuple[KpiPrivacy, ...] = Field(default=(), max_length=MAX_PRIVATE, exclude_if=lambda agreed: not agreed)
+    """KPIs whose figures have noise; without it terms have the hash of before."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Draft":
         names = [p.name for p in self.parties]
-        if len(set(names)) != len(names):
-            raise ValueError(f"party names repeat: {', '.join(names)}")
-        _check_names(names, [r.name for r in self.recipients], [r.name for r in self.requesters])
+        check_names(names, [r.name for r in self.recipients], [r.name for r in self.requesters])
         for requester in self.requesters:
             if requester.recipient not in (readers := [r.name for r in self.recipients]):
                 raise ValueError(
@@ -187,6 +190,7 @@ class Draft(Frozen):
         check_batches(self.linkage.batch_panes, self.panes, self.linkage.date, self.quota.runs)
         check_renewal(self.linkage.renew_batches, len(self.batch_edges), self.quota.runs)
         check_dummies(self.linkage.dummies, len(names), grows=bool(self.batch_edges))
+        check_privacy(self.privacy, self.quota.rho, self.linkage.renew_batches)
         return self
 
     @property
@@ -200,6 +204,11 @@ class Draft(Frozen):
     def lattice(self) -> Lattice:
         """Every window of this agreement."""
         return lattice_of(self.panes.count, self.windows, self.on_demand, len(self.maturities.editions))
+
+    @property
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """Recipient → KPIs that it may read."""
+        return {recipient.name: recipient.kpis for recipient in self.recipients}
 
     def party(self, name: str) -> Party:
         """The party of that name.
@@ -215,26 +224,6 @@ class Draft(Frozen):
     def party_measures(self, party: str) -> tuple[Measure, ...]:
         """A party's measures, in the agreement's order."""
         return tuple(m for m in self.measures if m.party == party)
-
-
-def _check_names(parties: list[str], recipients: list[str], requesters: list[str]) -> None:
-    """Everyone has a folder, and parties and recipients topics of their own, named after them."""
-    for name in (*parties, *recipients, *requesters):
-        if RESERVED_NAMES.fullmatch(name):
-            raise ValueError(f"{name!r} is taken: a part of the system has that name. Choose another")
-    if len(set(recipients)) != len(recipients):
-        raise ValueError(f"recipient names repeat: {', '.join(recipients)}")
-    if both := sorted(set(parties) & set(recipients)):
-        raise ValueError(
-            f"{', '.join(both)} is a party and a recipient; give the recipient another name, such as {both[0]}-team"
-        )
-    if len(set(requesters)) != len(requesters):
-        raise ValueError(f"requester names repeat: {', '.join(requesters)}")
-    if both := sorted(set(requesters) & {*parties, *recipients}):
-        raise ValueError(
-            f"{', '.join(both)} is a requester and a party or recipient; give the requester another name, such as "
-            f"{both[0]}-analyst"
-        )
 
 
 def _check_sources(party: Party, measures: tuple[Measure, ...]) -> None:
@@ -328,21 +317,24 @@ class Terms(Anchored):
         askers = [r.address.lower() for r in self.requesters]
         if len(set(askers)) != len(askers):
             raise ValueError("requesters' addresses repeat: their quotas would be one person's. Give each its own key")
+        if other := [p.kpi for p in self.plans if p.table != self.draft.disclosure.tables]:
+            raise ValueError(
+                f"KPI {other[0]} releases tables otherwise than agreed ({self.draft.disclosure.tables}). Compile again"
+            )
         kpis = [p.kpi for p in self.plans]
         if len(set(kpis)) != len(kpis):
             raise ValueError(f"KPI ids repeat: {', '.join(kpis)}")
         for recipient in self.draft.recipients:
-            strange = [k for k in recipient.kpis if k not in kpis]
-            if strange:
-                raise ValueError(
-                    f"recipient {recipient.name} may read {', '.join(strange)}, which the agreement does not compute; "
-                    f"it computes {', '.join(kpis)}"
-                )
+            recipient.check_kpis(kpis)
+        check_compiled(self.draft.privacy, self.draft.lattice, {p.kpi: p.privacy for p in self.plans})
         try:
             if self.draft.strata is not None:
                 self.draft.strata.check_plans(self.plans)
-            check_lattice({m.name: m for m in self.draft.measures}, self.plans, self.draft.lattice)
+            measures = {m.name: m for m in self.draft.measures}
+            check_bases(self.plans, measures, self.draft.disclosure.rounding)
+            check_lattice(measures, self.plans, self.draft.lattice)
             check_alerts(self.draft.alerts, self.plans)
+            check_brackets(self.draft.alerts, self.plans, self.draft.reads)
         except PlanError as error:
             raise ValueError(str(error)) from error
         return self
@@ -372,29 +364,3 @@ def load_draft(path: Path) -> Draft:
         ]
         more = f"; and {len(lines) - MOST_FAULTS} more" if len(lines) > MOST_FAULTS else ""
         raise AgreementError(f"agreement {path}: {'; '.join(lines[:MOST_FAULTS])}{more}") from error
-
-
-def load_kpis(draft: Draft, base: Path) -> tuple[Kpi, ...]:
-    """The agreement's KPI programs with its strata; paths are relative to `base`.
-
-    Raises:
-        PlanError: see policy.kpi.load_kpi.
-    """
-    return tuple(_split(draft, load_kpi(base / k if k.endswith(".toml") else k)) for k in draft.kpis)
-
-
-def _split(draft: Draft, kpi: Kpi) -> Kpi:
-    return kpi if draft.strata is None else draft.strata.applied(kpi)
-
-
-def compile_plans(draft: Draft, kpis: tuple[Kpi, ...]) -> tuple[Plan, ...]:
-    """Compile KPI programs against the agreement's measures.
-
-    Raises:
-        PlanError: see policy.kpi.compile_plan, policy.lattice and policy.alert.
-    """
-    measures = {m.name: m for m in draft.measures}
-    plans = tuple(compile_plan(_split(draft, k), measures) for k in kpis)
-    check_lattice(measures, plans, draft.lattice)
-    check_alerts(draft.alerts, plans)
-    return plans

@@ -5,7 +5,7 @@ harmless side of it, so that a value near the bound does not switch it in every 
 a window, to the alert's recipient, who need not be allowed to read the KPI.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from fractions import Fraction
 from typing import Annotated, Literal
 
@@ -143,3 +143,51 @@ def check_alerts(alerts: Sequence[Alert], plans: Sequence[Plan]) -> None:
                 "expected two from 0 to 1."
             )
         alert.stratum(plan)
+
+
+def check_brackets(alerts: Sequence[Alert], plans: Sequence[Plan], reads: Mapping[str, Sequence[str]]) -> None:
+    """Check that alerts do not tell the value to those who may not read it.
+
+    One bound on each side says that a value is beyond it. Many bounds on one side would say between which two of them
+    it lies, week by week, as narrow as whoever drafts the agreement likes; recipients may put theirs together, and KPIs
+    of one computation under several names are one.
+
+    Args:
+        alerts: the agreement's, about plans and cells that it has.
+        plans: of the agreement.
+        reads: recipient → KPIs that it may read.
+
+    Raises:
+        PlanError: two alerts of one side; names them.
+    """
+    by_kpi = {plan.kpi: plan for plan in plans}
+    readable = {
+        name: {
+            _computed(plan, place)
+            for plan in plans if plan.kpi in kpis for place in range(len(plan.strata))
+        }
+        for name, kpis in reads.items()
+    }
+    seen: dict[Hashable, Alert] = {}
+    for alert in alerts:
+        plan = by_kpi[alert.kpi]
+        value = _computed(plan, alert.stratum(plan))
+        if value in readable[alert.recipient]:
+            continue
+        first = seen.setdefault((value, alert.when), alert)
+        if _bounds(first) != _bounds(alert):
+            raise PlanError(
+                f"alerts {first.id} and {alert.id} compare one value with two bounds on one side ({alert.when}), for "
+                f"recipients that may not read it: {', '.join(dict.fromkeys((first.recipient, alert.recipient)))}. "
+                "Together they tell between which bounds it lies. Expected at most one above and one below. "
+                f"Leave one out, or let the recipient read {alert.kpi}."
+            )
+
+
+def _bounds(alert: Alert) -> tuple[Fraction, Fraction]:
+    return Fraction(alert.raise_at), Fraction(alert.clear_at)
+
+
+def _computed(plan: Plan, place: int) -> Hashable:
+    """What a cell's value is, whatever the KPI is called."""
+    return plan.estimator, plan.arms, plan.time, plan.outcome, plan.cap, plan.strata[place].column

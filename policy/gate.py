@@ -4,15 +4,19 @@ Each rule is a small function of the facts that returns a refusal or None. Every
 refuse alone. What may come out *after* the computation is decided on shares, in mpc.disclosure.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
 from policy.agreement import Requester, Terms
+from policy.privacy import in_rho
 from policy.request import Demand, demanded_plans
 
-AgreementState = Literal["unknown", "proposed", "active", "revoked", "expired"]
+AgreementState = Literal["unknown", "proposed", "signed", "active", "suspended", "superseded", "revoked", "expired"]
+
+
+AGREEMENT_ACTIVE = "agreement-active"
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,21 @@ class AgreementFacts:
     block_number: int
     block_time: datetime
     runs_used: int
+    """By all versions of the agreement."""
     run_quota: int
+    block_hash: str = ""
+    suspended_by: tuple[str, ...] = ()
+    """Parties that suspend it."""
+    latest: str | None = None
+    """The id on the chain of its version that came into force last."""
+    requester_runs: Mapping[str, int] = field(default_factory=dict)
+    """Requester → runs, by all versions."""
+    version: int = 1
+    """Its place among those that supersede each other; 0 of an unknown one."""
+    privacy_budget: int = 0
+    """In millionths of ρ."""
+    budget_spent: int = 0
+    """Of it, by all versions."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +65,12 @@ class RunRequest:
     windows: tuple[tuple[int, int], ...]
     """(start, stop) in panes; empty for a linkage run."""
     already_authorised: bool = False
+    requester: str | None = None
+    """On whose demand; None: on schedule."""
     erased_panes: int = 0
     """Leading panes in which rows are erased."""
+    owed: tuple[tuple[str, int], ...] = ()
+    """KPI with privacy that is not paid for in this edition, and what it costs in millionths of ρ."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +92,31 @@ class DemandFacts:
 
 
 def state_phrase(facts: AgreementFacts) -> str:
-    """The agreement's state in words, with who has not signed."""
-    missing = f"; not signed by {', '.join(facts.missing)}" if facts.missing else ""
-    return f"{facts.state} at block {facts.block_number}{missing}"
+    """The agreement's state in words, with who has not signed, who suspends it, or what came instead."""
+    more = ""
+    if facts.missing:
+        more = f"; not signed by {', '.join(facts.missing)}"
+    elif facts.state == "suspended":
+        more = f" by {', '.join(facts.suspended_by)}"
+    elif facts.state == "superseded":
+        more = f" by version {(facts.latest or '')[:16]}"
+    return f"{facts.state} at block {facts.block_number}{more}"
 
 
 def agreement_active(terms: Terms, facts: AgreementFacts, request: RunRequest) -> Refusal | None:
-    """All parties have signed, and none has revoked."""
+    """All parties have signed, it came into force, and it is neither suspended, superseded, revoked nor over."""
     if facts.state == "active":
         return None
-    return Refusal("agreement-active", state_phrase(facts), "active, signed by every party",
-                   "let every party sign, or propose a new agreement")
+    steps: Mapping[AgreementState, str] = {
+        "unknown": "propose it, or correct agreement_id",
+        "proposed": f"let {', '.join(facts.missing) or 'every party'} sign",
+        "signed": "let a party activate it",
+        "suspended": f"let {', '.join(facts.suspended_by)} resume it",
+        "superseded": f"install the terms of version {(facts.latest or '')[:16]}, in a folder of their own",
+        "revoked": "propose a new agreement; no version can follow this one",
+        "expired": "agree on new dates in a new version",
+    }
+    return Refusal(AGREEMENT_ACTIVE, state_phrase(facts), "active, signed by every party", steps[facts.state])
 
 
 def terms_agreed(terms: Terms, facts: AgreementFacts, request: RunRequest) -> Refusal | None:
@@ -143,11 +179,36 @@ def windows_left(terms: Terms, starts: Sequence[int], erased: int) -> Refusal | 
 
 
 def quota_left(terms: Terms, facts: AgreementFacts, request: RunRequest) -> Refusal | None:
-    """The agreement still has a run left."""
-    if request.already_authorised or facts.runs_used < facts.run_quota:
+    """The agreement still has a run left, and one for each privacy budget that is to be reserved."""
+    needed = (not request.already_authorised) + len(request.owed)
+    if not needed or facts.runs_used + needed <= facts.run_quota:
         return None
-    return Refusal("quota", f"{facts.runs_used} runs used", f"fewer than {facts.run_quota}",
+    return Refusal("quota", f"{facts.runs_used} runs used", f"fewer than {facts.run_quota - needed + 1}",
                    "agree on a higher quota in a new version")
+
+
+def privacy_budget_left(terms: Terms, facts: AgreementFacts, request: RunRequest) -> Refusal | None:
+    """As much privacy is left as KPIs cost of which nothing came out in this edition yet."""
+    left, cost = max(facts.privacy_budget - facts.budget_spent, 0), sum(price for _, price in request.owed)
+    if cost <= left:
+        return None
+    return Refusal(
+        "privacy-budget-left", f"ρ = {in_rho(left)} left of {in_rho(facts.privacy_budget)}",
+        f"{in_rho(cost)} for {', '.join(kpi for kpi, _ in request.owed)}",
+        "agree on a higher quota.rho, or on fewer KPIs, in a new version; what was released stays",
+    )
+
+
+def requester_quota_left(terms: Terms, facts: AgreementFacts, request: RunRequest) -> Refusal | None:
+    """The requester still has a run left, as the chain counts them."""
+    if request.already_authorised or request.requester is None:
+        return None
+    most = next((r.runs for r in terms.draft.requesters if r.name == request.requester), 0)
+    used = facts.requester_runs.get(request.requester, 0)
+    if used < most:
+        return None
+    return Refusal("requester-quota-left", f"{used} runs used in all versions", f"fewer than {most}",
+                   "ask for what was released before, or agree on more in a new version")
 
 
 def revisions_left(terms: Terms, used: int) -> Refusal | None:
@@ -231,8 +292,10 @@ def _requester(terms: Terms, demand: Demand) -> Requester | None:
 
 
 Rule = Callable[[Terms, AgreementFacts, RunRequest], Refusal | None]
+QUOTAS: tuple[Rule, ...] = (quota_left, requester_quota_left, privacy_budget_left)
+"""Rules about what the chain counts, which a run passes that is authorised and paid for already."""
 BEFORE: tuple[Rule, ...] = (
-    agreement_active, terms_agreed, within_validity, plan_permitted, window_on_lattice, erased_panes, quota_left,
+    agreement_active, terms_agreed, within_validity, plan_permitted, window_on_lattice, erased_panes, *QUOTAS,
 )
 DURING: tuple[Rule, ...] = (agreement_active, terms_agreed)
 
@@ -242,8 +305,13 @@ def before(terms: Terms, facts: AgreementFacts, request: RunRequest) -> tuple[Re
     return tuple(r for rule in BEFORE if (r := rule(terms, facts, request)) is not None)
 
 
+def checked(terms: Terms, facts: AgreementFacts, request: RunRequest) -> tuple[tuple[str, Refusal | None], ...]:
+    """(rule, its refusal or None) of every rule before a run."""
+    return tuple((_name(rule), rule(terms, facts, request)) for rule in BEFORE)
+
+
 def during(terms: Terms, facts: AgreementFacts, request: RunRequest) -> tuple[Refusal, ...]:
-    """Refusals between phases, at the latest block: a revocation counts as soon as it is mined."""
+    """Refusals between phases, at the latest block: a revocation or suspension counts as soon as it is mined."""
     return tuple(r for rule in DURING if (r := rule(terms, facts, request)) is not None)
 
 
@@ -251,6 +319,21 @@ DemandRule = Callable[[Terms, Demand, DemandFacts], Refusal | None]
 DEMAND: tuple[DemandRule, ...] = (
     requester_known, request_agreement, request_signed, request_fresh, kpis_permitted, window_sealed, requester_quota,
 )
+
+
+def demand_rules() -> tuple[str, ...]:
+    """Names of the rules that a request must pass, beside those of its run."""
+    return tuple(_name(rule) for rule in DEMAND)
+
+
+def admission(terms: Terms, facts: AgreementFacts, demand: Demand, known: DemandFacts) -> Refusal | None:
+    """The first refusal of a request, as far as a node can tell before it knows the run.
+
+    What the chain counts is not asked here: the run may have been authorised in an attempt before, and be counted.
+    """
+    quotas = [_name(rule) for rule in QUOTAS]
+    found = verdicts(terms, facts, demand, known)
+    return next((refusal for name, refusal in found if refusal is not None and name not in quotas), None)
 
 
 def verdicts(
@@ -262,12 +345,12 @@ def verdicts(
     """
     request = RunRequest(
         plan_hashes=tuple(sorted(p.hash for p in demanded_plans(terms, demand))),
-        windows=((demand.start, demand.stop),), already_authorised=not known.needs_run,
+        windows=((demand.start, demand.stop),), already_authorised=not known.needs_run, requester=demand.requester,
         erased_panes=known.erased_panes if known.needs_run else 0,
     )
     return (
         *((_name(rule), rule(terms, demand, known)) for rule in DEMAND),
-        *((_name(rule), rule(terms, facts, request)) for rule in BEFORE),
+        *checked(terms, facts, request),
     )
 
 

@@ -177,6 +177,13 @@ def _check_pair(one: Plan, other: Plan, by_column: Mapping[str, Measure]) -> Non
             f"{names} have strata that are not among each other's: together they could show a few patients who are in "
             "none. Let one of them have all strata of the other."
         )
+    if one.table == "in-order" and any(
+        a != b for a, b in zip(_groups(one, by_column), _groups(other, by_column), strict=False)
+    ):
+        raise PlanError(
+            f"{names} list their strata in different orders, and tables come out in order: what one hides the other "
+            "could show. List them alike; one may have more at the end."
+        )
     sums, others = _quantities(one, by_column), _quantities(other, by_column)
     if one.cap is not None and one.cap == other.cap and mine != theirs:
         raise PlanError(

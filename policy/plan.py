@@ -12,6 +12,7 @@ With t and y a patient's time and outcome in a window, capitals the sums over pa
     completion        Yu / Tu             no comparator: y of t were done
 """
 
+from fractions import Fraction
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -19,10 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from policy.canonical import Anchored
 from policy.errors import PlanError
 from policy.measure import LIMB_BITS, Measure
+from policy.privacy import GROUPS, Privacy, SumNoise, noise_of_blocks, noise_of_windows
 
 Estimator = Literal["rate-ratio", "mean-difference", "share", "completion"]
 ARMS = ("exposed", "comparator")
 Output = Literal["value", "interval", "sums"]
+Table = Literal["whole", "in-order"]
+"""Of a table either all categories come out or none; or as many of the first ones as may."""
 RING_BITS = 62
 """Signed values of the ring stay below 2^62 so that the lift to the field is exact."""
 FIELD_BITS = 256
@@ -89,13 +93,19 @@ class Plan(Anchored):
     contributors: tuple[Column, ...] = Field(min_length=1, max_length=3)
     """0/1 columns, each 1 where a patient adds something to one of the sums: every atom needs enough of each."""
     strata: tuple[Stratum, ...]
+    table: Table = Field(default="whole", exclude_if=lambda table: table == "whole")
+    """How much of the categories comes out where not all may."""
     outputs: tuple[Output, ...]
     significant_bits: int = Field(ge=LEAST_SIGNIFICANT_BITS, le=MOST_SIGNIFICANT_BITS)
     """Declared rounding of derived outputs: mantissas of this many bits."""
+    bases: tuple[int, ...] = Field(default=(), exclude_if=lambda bases: not bases)
+    """Of each of `sums`: it comes out as the nearest multiple. Without them sums are exact."""
     unit: str
     scale_numerator: int
     scale_denominator: int
     """value · scale_numerator / scale_denominator is in `unit`; public, applied by the recipient."""
+    privacy: Privacy | None = Field(default=None, exclude_if=lambda agreed: agreed is None)
+    """Whether noise is added to all sums before anything is made of them; without it the plan's hash is as before."""
 
     @model_validator(mode="after")
     def _formed(self) -> "Plan":
@@ -120,6 +130,15 @@ class Plan(Anchored):
             )
         return self
 
+    @model_validator(mode="after")
+    def _bases_fit(self) -> "Plan":
+        if self.bases and (len(self.bases) != len(self.sums) or self.outputs != ("sums",) or min(self.bases) < 1):
+            raise ValueError(
+                f"KPI {self.kpi}: bases {self.bases} of outputs {', '.join(self.outputs)}; expected a base for each of "
+                f"{', '.join(self.sums)}, which come out alone."
+            )
+        return self
+
     @property
     def columns(self) -> tuple[Column, ...]:
         """Every column the plan reads, each once, in a fixed order."""
@@ -138,8 +157,8 @@ class Plan(Anchored):
 
     @property
     def quantities(self) -> tuple[str, ...]:
-        """Names of what is summed over patients: the totals, but a capped outcome has no limbs."""
-        return self.totals if self.cap is None else self.sums
+        """Names of what is summed over patients: the totals, but a capped outcome, or one with noise, has no limbs."""
+        return self.totals if self.cap is None and self.privacy is None else self.sums
 
     @property
     def sums(self) -> tuple[str, ...]:
@@ -151,14 +170,53 @@ class Plan(Anchored):
         return tuple(f"{arm}.{part}" for arm in ARMS[: len(self.arms)] for part in parts)
 
     @property
+    def noise(self) -> tuple[SumNoise, ...]:
+        """What each of `sums` gets; none without privacy. Times and outcomes spend half of ρ each."""
+        if self.privacy is None:
+            return ()
+        horizon, split = self.privacy.horizon, len(self.strata) > 1
+        rho = Fraction(self.privacy.rho) / (1 + bool(self.outcome))
+        time = noise_of_blocks(horizon, self.time.bound, rho, split=split)
+        if not self.outcome:
+            return (time,) * len(self.arms)
+        outcome = noise_of_blocks(horizon, self._largest_outcome, rho, split=split)
+        if self.cap is not None:
+            places = min(horizon.panes, len(self.arms) * len(self.strata))
+            outcome = noise_of_windows(horizon, self.cap, places, rho, split=split)
+        return (time, outcome) * len(self.arms)
+
+    @property
+    def groups(self) -> int:
+        """Into how many groups patients are put where there is noise: an interval needs more than one."""
+        return GROUPS if "interval" in self.outputs else 1
+
+    @property
+    def prefixes(self) -> tuple[int, ...]:
+        """How many of the first categories may come out together, ascending: all, or any number of them."""
+        categories = len(self.strata) - 1
+        if not categories:
+            return ()
+        return (categories,) if self.table == "whole" else tuple(range(1, categories + 1))
+
+    @property
     def counted_cells(self) -> int:
-        """Cells whose contributors are counted: the strata, then those outside all categories if there are any."""
-        return len(self.strata) + (len(self.strata) > 1)
+        """Cells whose contributors are counted: the strata, then for each of the prefixes those outside of it."""
+        return len(self.strata) + len(self.prefixes)
 
     @property
     def as_odds(self) -> bool:
         """Whether the tail computes a share as its odds: one part against the rest, s / (1 − s)."""
         return self.estimator in {"share", "completion"}
+
+    def contribution_bound(self, panes: int) -> int | None:
+        """Most that a patient adds to the outcome's sums over so many panes, if these are counts or amounts: such sums
+        obey dominance rules (policy.disclosure). None for changes of a score and for plans without an outcome.
+        """
+        if self.cap is not None:
+            return self._capped(panes)
+        if not self.outcome or (len(self.outcome) == 1 and self.outcome[0].signed):
+            return None
+        return panes * self._largest_outcome
 
     def check_bounds(self, patients: int, panes: int) -> None:
         """Refuse a plan whose sums may leave the ring, or whose estimator may leave the field.
@@ -171,14 +229,17 @@ class Plan(Anchored):
             PlanError: names the quantity, its bits, the limit and what to lower.
         """
         largest = {column.name: column.bound * panes for column in (self.time, *self.outcome)}
+        if self.noise and self.outcome:
+            largest = {self.time.name: self.time.bound * panes, self.outcome[0].name: self._largest_outcome * panes}
         if self.cap is not None:
             capped = f"the capped {self.outcome[0].name}"
             largest = {self.time.name: self.time.bound * panes, capped: self._capped(panes)}
-        for name, most in largest.items():
-            bits = (patients * most**2).bit_length()
+        what = "sum" if self.noise else "sum of squares"
+        for place, (name, most) in enumerate(largest.items()):
+            bits = (patients * most + self._moved(place) if self.noise else patients * most**2).bit_length()
             if bits > RING_BITS:
                 raise PlanError(
-                    f"KPI {self.kpi}: the sum of squares of {name} may need {bits} bits, the ring has {RING_BITS}. "
+                    f"KPI {self.kpi}: the {what} of {name} may need {bits} bits, the ring has {RING_BITS}. "
                     f"Lower the measure's bound or the cap (a patient may have {most}), the window ({panes} panes) or "
                     f"the number of patients ({patients})."
                 )
@@ -199,21 +260,32 @@ class Plan(Anchored):
         """Bits of the largest numerator of the variance.
 
         It is Σ (Qc·(Tu·yu − Yu·tu) − Qu·(Tc·yc − Yc·tc))² with Q = T·Y for a ratio of rates and T² for a difference
-        of means. The root of a sum of n squares below b² is below √n·b, and four such terms add.
+        of means. The root of a sum of n squares below b² is below √n·b, and four such terms add. With noise it is a sum
+        over groups, each of which may have nearly everything, with noise of either sign.
         """
         time, outcome = self._largest_sums(patients, panes)
         weight = time * time if self.estimator == "mean-difference" else time * outcome
-        return (16 * (weight * time * outcome) ** 2 // patients).bit_length()
+        largest = 16 * (weight * time * outcome) ** 2
+        return (largest * self.groups if self.noise else largest // patients).bit_length()
 
     def _largest_sums(self, patients: int, panes: int) -> tuple[int, int]:
         """Largest sizes of a cell's time and outcome; of odds, which are rates with time 1, the parts' size."""
-        limbs = [column.bound for column in self.outcome]
-        outcome = (limbs[0] << LIMB_BITS) + limbs[1] if len(limbs) == 2 else sum(limbs)
+        time, outcome = patients * panes * self.time.bound, patients * panes * self._largest_outcome
         if self.as_odds:
-            return 1, patients * panes * max(self.time.bound, outcome)
+            return 1, max(time, outcome) + self._moved(0) + self._moved(1)
         if self.cap is not None:
-            return patients * panes * self.time.bound, patients * self._capped(panes)
-        return patients * panes * self.time.bound, patients * panes * outcome
+            outcome = patients * self._capped(panes)
+        return time + self._moved(0), outcome + self._moved(1)
+
+    def _moved(self, place: int) -> int:
+        """By how much noise moves one of `sums` at most; 0 without."""
+        return self.noise[place].most(self.groups) if place < len(self.noise) else 0
+
+    @property
+    def _largest_outcome(self) -> int:
+        """Of a patient in a pane."""
+        limbs = [column.bound for column in self.outcome]
+        return (limbs[0] << LIMB_BITS) + limbs[1] if len(limbs) == 2 else sum(limbs)
 
     def _capped(self, panes: int) -> int:
         """Most of a patient's capped outcome: the cap holds in each category, and categories change between panes."""

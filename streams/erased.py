@@ -6,7 +6,6 @@ is read or written after a crash is erased again. How many are *done* is how man
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,6 +20,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from policy.agreement import Terms
 from policy.erasure import Erasure
 from streams.batch import BatchHeader
+from streams.durable import replace_file
 from streams.erasure import ErasureList
 from streams.errors import BatchError, StoreError
 from streams.fixed import Int64s
@@ -301,26 +301,11 @@ class Erased:
 
     @staticmethod
     def _write(path: Path, content: bytes) -> None:
-        new = path.with_suffix(".new")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(path)
-            force_folder(path.parent)
+            replace_file(path, content)
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror}. Make room, or let this user write there.") from error
-
-
-def force_folder(path: Path) -> None:
-    """Have on disk which files are in a folder."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _early(held: _Side, found: ErasureList, slots: int | None) -> str | None:

@@ -8,6 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from streams.durable import force_folder
 from streams.errors import ConfigurationError, StoreError
 
 DIRECTORY_MODE = 0o700
@@ -56,11 +57,7 @@ class StateFolder:
                 file.flush()
                 os.fsync(file.fileno())
             Path(new).replace(path)
-            folder = os.open(self._folder, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            force_folder(self._folder)
         except OSError as error:
             raise StoreError(
                 f"cannot store the state of shard {shard} in {self._folder}: {error.strerror}. Make room, or let this "

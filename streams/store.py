@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from policy.agreement import NODES, Terms
 from streams.batch import BatchHeader
-from streams.erased import Erased, Side, force_folder
+from streams.durable import force_folder
+from streams.erased import Erased, Side
 from streams.erasure import ErasureList
 from streams.errors import StoreError
 from streams.growth import Ends, Growth
@@ -69,7 +70,8 @@ class ShareStore:
         self._batches: dict[str, int] = {}
         """Party → leading batches of its registers that are there, as far as anything told, in any shard."""
         self._opened, self._complete = 0, [0] * len(self._revisions)
-        self._sealed: Counter[Side] = Counter()
+        self._passed: Counter[tuple[Side, int]] = Counter()
+        """Party, shard and revision → leading panes that are here at all revisions up to it, as far as was looked."""
         self.incidents: list[Key] = []
         """Batches of which a second, different content came."""
         self.set_aside: list[Path] = []
@@ -242,9 +244,23 @@ class ShareStore:
 
     def sealed(self, side: Side) -> int:
         """Leading panes of one party and shard that are here, as first sealed."""
-        while self._sealed[side] < self._terms.draft.panes.count and self._has(side, self._sealed[side], 0):
-            self._sealed[side] += 1
-        return self._sealed[side]
+        return self._here(side, range(1))
+
+    def first_missed(self, side: Side, stop: int, edition: int = 0) -> tuple[int, int] | None:
+        """What one party and shard lacks first of all that an edition of results over panes before `stop` needs.
+
+        Returns:
+            (pane, revision) of share batches of which one at least is not here; pane −1: of a batch of the register,
+            which `revision` is then; None: all are here.
+        """
+        pane, batch = self._here(side, self._revisions[edition]), self.batches_complete
+        while batch < self._growth.until(stop - 1) and self._has(side, REGISTER, batch):
+            batch += 1
+        if batch < self._growth.until(stop - 1) and self._growth.edge(batch) <= pane:
+            return REGISTER, batch
+        if pane >= stop:
+            return None
+        return pane, next(r for r in self._revisions[edition] if not self._has(side, pane, r))
 
     def unerased(self, side: Side) -> list[Key]:
         """What does not obey yet what is marked as erased."""
@@ -314,6 +330,15 @@ class ShareStore:
             return all((*side, b, pane, revision) in self._index for b in self._blocks(side, pane, revision))
         except StoreError:
             return False
+
+    def _here(self, side: Side, revisions: range) -> int:
+        """Leading panes of one party and shard that are here at some first revisions."""
+        key = side, revisions[-1]
+        while self._passed[key] < self._terms.draft.panes.count and all(
+            self._has(side, self._passed[key], revision) for revision in revisions
+        ):
+            self._passed[key] += 1
+        return self._passed[key]
 
     def _have(self, pane: int, revision: int) -> bool:
         return all(self._has(side, pane, revision) for side in self._sides())

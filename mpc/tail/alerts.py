@@ -155,7 +155,8 @@ async def _reached(
     rules = np.array([batch.sides for batch in batches], dtype=object)
     over = (rules[:, :, 0].T * numerator + rules[:, :, 1].T * denominator) % PRIME
     signed = np.flatnonzero([
-        batch.plan.estimator == "rate-ratio" and any(c.signed for c in batch.plan.outcome) for batch in batches
+        batch.plan.privacy is not None
+        or (batch.plan.estimator == "rate-ratio" and any(c.signed for c in batch.plan.outcome)) for batch in batches
     ])
     size = denominator.copy()
     if signed.size:

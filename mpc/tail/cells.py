@@ -24,7 +24,8 @@ class CellBatch:
     """The released cells of one plan: this node's replicated ring shares.
 
     `sums`: (2, n, q) uint64, window sums in the order of `plan.quantities`; `gram`: (2, n, q, q) uint64, their second
-    moments over patients, of which only the upper triangle is read. n may be 0. Signed values below 2^62 in size.
+    moments over patients, of which only the upper triangle is read; of a plan with privacy (2, n, g, q), the sums with
+    noise of its g groups. n may be 0. Signed values below 2^62 in size.
     """
 
     plan: Plan
@@ -33,14 +34,15 @@ class CellBatch:
 
     def __post_init__(self) -> None:
         q = len(self.plan.quantities)
+        parts = self.plan.groups if self.plan.noise else q
         n = self.sums.shape[1] if self.sums.ndim == 3 else -1
         if (
-            self.sums.shape != (2, n, q) or self.gram.shape != (2, n, q, q)
+            self.sums.shape != (2, n, q) or self.gram.shape != (2, n, parts, q)
             or self.sums.dtype != np.uint64 or self.gram.dtype != np.uint64
         ):
             raise ValueError(
                 f"KPI {self.plan.kpi}: found sums {self.sums.dtype} {self.sums.shape} and gram {self.gram.dtype} "
-                f"{self.gram.shape}, expected uint64 (2, n, {q}) and (2, n, {q}, {q})"
+                f"{self.gram.shape}, expected uint64 (2, n, {q}) and (2, n, {parts}, {q})"
             )
 
     def __len__(self) -> int:
@@ -84,15 +86,12 @@ def slices(batches: Sequence[CellBatch]) -> list[list[tuple[int, CellBatch]]]:
 
 
 async def to_field(vectors: Vectors, batches: Sequence[CellBatch], patients: int, panes: int) -> Cells:
-    """Convert the ring shares of all batches at once, then join the limbs.
+    """Convert the ring shares of all batches at once, then join the limbs; one more round for each with groups.
 
     Raises:
         IntegrityError: the holders of a component hold different numbers.
     """
-    flat = []
-    for batch in batches:
-        i, j = _second_moments(batch)
-        flat.append(np.concatenate((batch.sums, batch.gram[:, :, i, j]), axis=2).reshape(2, -1))
+    flat = [np.concatenate((batch.sums, _converted(batch)), axis=2).reshape(2, -1) for batch in batches]
     converted = await vectors.from_ring(np.concatenate(flat, axis=1))
     parts = np.split(converted, np.cumsum([part.shape[1] for part in flat])[:-1])
     declared, sums, gram = [], [], []
@@ -101,7 +100,11 @@ async def to_field(vectors: Vectors, batches: Sequence[CellBatch], patients: int
         rows = part.reshape(n, -1)
         i, j = _second_moments(batch)
         square = np.zeros((n, q, q), dtype=object)
-        square[:, i, j] = square[:, j, i] = rows[:, q:]
+        second = rows[:, q:]
+        if batch.plan.noise and len(i):
+            by_group = second.reshape(n, batch.plan.groups, q)
+            second = await vectors.reshare((by_group[:, :, i] * by_group[:, :, j]).sum(axis=1))
+        square[:, i, j] = square[:, j, i] = second
         join = joined_limbs(batch.plan)
         declared.append(rows[:, :q] @ join.T)
         parts_of, times = _as_rates(batch.plan)
@@ -117,6 +120,14 @@ async def to_field(vectors: Vectors, batches: Sequence[CellBatch], patients: int
         product_bits=max(plan.product_bits(patients, panes) for plan in plans),
         variance_bits=max(plan.variance_bits(patients, panes) for plan in plans),
     )
+
+
+def _converted(batch: CellBatch) -> NDArray[np.uint64]:
+    """(2, n, …) second moments, or what they are made of: the groups' sums, whose squares may leave the ring."""
+    i, j = _second_moments(batch)
+    if not batch.plan.noise:
+        return batch.gram[:, :, i, j]
+    return batch.gram.reshape(*batch.gram.shape[:2], -1)[:, :, : batch.gram[0, 0].size if len(i) else 0]
 
 
 def _second_moments(batch: CellBatch) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

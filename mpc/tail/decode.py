@@ -10,6 +10,8 @@ from policy.plan import MOST_SIGNIFICANT_BITS, Plan
 
 Z_95 = 1.959963984540054
 """0.975 quantile of the standard normal distribution."""
+T_95 = 2.3646242515927844
+"""Of Student's t with GROUPS − 1 degrees of freedom."""
 REGRESSION_OUTPUTS = ("coefficient.mantissa", "coefficient.exponent", "singular")
 WIDEST_LOG_HALF = 600.0
 """e^600 is far from every use and still a float; wider log-scale intervals are not stated."""
@@ -27,7 +29,8 @@ class CellResult:
     low: float | None
     high: float | None
     sums: dict[str, int] = field(default_factory=dict)
-    """Window sums by name ("exposed.time" …): exact integers in the columns' own units; empty if not released."""
+    """Window sums by name ("exposed.time" …): integers in the columns' own units, exact or multiples of a declared
+    base; empty if not released."""
 
 
 def decode(plan: Plan, outputs: Mapping[str, Sequence[int]]) -> list[CellResult]:
@@ -38,7 +41,7 @@ def decode(plan: Plan, outputs: Mapping[str, Sequence[int]]) -> list[CellResult]
         outputs: recombined vectors by name, as `estimate` names them, all of one length.
 
     Raises:
-        IntegrityError: an output that the plan declares is missing, or of another length.
+        IntegrityError: an output that the plan declares is missing, of another length, or not rounded as declared.
     """
     names = output_names(plan)
     lengths = {name: len(outputs[name]) for name in names if name in outputs}
@@ -48,6 +51,9 @@ def decode(plan: Plan, outputs: Mapping[str, Sequence[int]]) -> list[CellResult]
     results = []
     for row in zip(*(outputs[name] for name in names), strict=True):
         cell = dict(zip(names, row, strict=True))
+        for name, base in zip(plan.sums, plan.bases, strict=False):
+            if (total := cell[f"sums.{name}"]) % base:
+                raise IntegrityError(f"KPI {plan.kpi}: the sum {name} is {total}, no multiple of {base}.")
         value, low, high = _estimate(plan, cell)
         results.append(CellResult(
             value=None if value is None else float(value * scale),
@@ -107,6 +113,8 @@ def _estimate(plan: Plan, cell: Mapping[str, int]) -> tuple[Fraction | None, flo
     if shown is None or value is None or variance is None:
         return shown, None, None
     half = Z_95 * math.sqrt(variance)
+    if plan.privacy is not None:
+        half = T_95 * math.sqrt(variance * Fraction(plan.groups, plan.groups - 1))
     if plan.estimator == "mean-difference":
         return shown, float(value) - half, float(value) + half
     if value <= 0 or half > WIDEST_LOG_HALF:

@@ -13,6 +13,10 @@ denominator of the ratio, and the squared denominator of the difference.
 
 A share s = A/(A + B) leaves as its odds A/B, a ratio with T = 1 and t = 0 (`Cells`), with the variance of its logit,
 Σ (a/A − b/B)²: for a share A = Tu and B = Tc, for a completion A = Yu and B = Tu − Yu.
+
+With privacy capitals are sums with noise, and t and y those of a random group of patients, with the group's noise, in
+the place of a patient's: how groups differ tells of chance and noise together (random groups: Wolter, Introduction to
+Variance Estimation, 2007, ch. 2). `decode` then widens by g/(g − 1) and Student's t.
 """
 
 from collections.abc import Sequence
@@ -25,6 +29,7 @@ from numpy.typing import NDArray
 from mpc.tail.cells import SUMS, TC, TU, YC, YU, CellBatch, Cells, slices, to_field
 from mpc.tail.decode import output_names
 from mpc.tail.field import PRIME, Residues
+from mpc.tail.rounding import nearest
 from mpc.tail.session import Session
 from mpc.tail.vectors import FRACTION_BITS, Vectors
 from mpc.wire import Wire
@@ -82,7 +87,8 @@ async def _released(
     vectors: Vectors, cells: Cells, batches: Sequence[CellBatch],
 ) -> list[dict[str, list[int]]]:
     """Exactly the declared outputs, re-randomised for the recipient, in one round."""
-    table = await _derived(vectors, cells) | {f"sums.{name}": cells.declared[:, at] for at, name in enumerate(SUMS)}
+    declared = await _rounded(vectors, cells)
+    table = await _derived(vectors, cells) | {f"sums.{name}": declared[:, at] for at, name in enumerate(SUMS)}
     start, wanted = 0, []
     for batch in batches:
         wanted += [table[name][start:start + len(batch)] for name in output_names(batch.plan)]
@@ -90,6 +96,17 @@ async def _released(
     fresh = await vectors.private(np.concatenate(wanted))
     shares = iter(np.split(fresh, np.cumsum([part.size for part in wanted])[:-1]))
     return [{name: next(shares).tolist() for name in output_names(batch.plan)} for batch in batches]
+
+
+async def _rounded(vectors: Vectors, cells: Cells) -> Residues:
+    """(n, 4): the sums as they come out, multiples of the declared bases."""
+    bases = np.array([
+        [dict(zip(plan.sums, plan.bases, strict=False)).get(name, 1) for name in SUMS] for plan in cells.plans
+    ], dtype=object)
+    moved = bases > 1
+    found = cells.declared.copy()
+    found[moved] = await nearest(vectors, found[moved], bases[moved])
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +138,7 @@ async def _derived(vectors: Vectors, cells: Cells) -> dict[str, Residues]:
     signed = np.array([
         plan.estimator == "completion" or any(column.signed for column in plan.outcome) for plan in plans
     ])
+    noisy = np.array([plan.privacy is not None for plan in plans])  # any sum may then be below 0
     varied = np.flatnonzero(["interval" in plan.outputs for plan in plans])
 
     sums = cells.sums[valued]
@@ -133,7 +151,7 @@ async def _derived(vectors: Vectors, cells: Cells) -> dict[str, Residues]:
         vectors, {pair: of[pair][varied] for pair in PAIRS}, cells.gram[valued][varied], ratio[varied],
     )
     signs = await _take_signs(
-        vectors, cells.product_bits, (numerator, denominator), (~ratio | signed, ratio & signed),
+        vectors, cells.product_bits, (numerator, denominator), (~ratio | signed | noisy, ratio & signed | noisy),
     )
 
     sizes = (valued.size, valued.size, varied.size)

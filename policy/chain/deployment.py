@@ -8,23 +8,27 @@ from eth_utils.crypto import keccak
 
 from policy.chain.artifact import registry_artifact
 from policy.chain.endpoint import Endpoint
+from policy.chain.finality import CLIENTS_OWN, Finality, final_block
 from policy.chain.model import Deployment
-from policy.chain.reader import FINAL_TIMEOUT_SECONDS, REQUEST_TIMEOUT_SECONDS, wait
+from policy.chain.reader import REQUEST_TIMEOUT_SECONDS, pinned, wait
 from policy.chain.sender import Sender
 
-_GAS_DEPLOY = 3_000_000
+_GAS_DEPLOY = 6_000_000
 _GAS_TRANSFER = 21_000
 FUNDS_WEI = 10**19
 """Ten ether: thousands of transactions at the embedded chain's price of about one gwei."""
 
 
-async def deploy(url: str, key: bytes, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS) -> Deployment:
+async def deploy(
+    url: str, key: bytes, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS, finality: Finality = CLIENTS_OWN
+) -> Deployment:
     """Deploy the registry of the committed artifact and wait until it is final.
 
     Args:
         url: HTTP JSON-RPC endpoint.
         key: pays; it gets no right whatever over the contract.
         timeout_seconds: for each request.
+        finality: which block is final.
 
     Raises:
         policy.errors.ChainError: see policy.chain.errors.
@@ -37,9 +41,10 @@ async def deploy(url: str, key: bytes, timeout_seconds: float = REQUEST_TIMEOUT_
             raise endpoint.malformed("eth_getTransactionReceipt")
 
         async def look() -> bytes | None:
-            return await endpoint.data("eth_getCode", created, "finalized") or None
+            block = await final_block(endpoint, finality)
+            return await endpoint.data("eth_getCode", created, pinned(block)) or None
 
-        code = await wait(look, FINAL_TIMEOUT_SECONDS, "the registry's deployment to be final")
+        code = await wait(look, finality.seconds, "the registry's deployment to be final")
     artifact.check_code(code)
     return Deployment(address=to_checksum_address(created), chain_id=chain_id, code_hash=keccak(code).hex())
 

@@ -27,6 +27,17 @@ class Reverted(Exception):
         self.data = data
 
 
+class CallFailed(ChainUnreachable):
+    """The endpoint answers a call with an error of its own."""
+
+    def __init__(self, place: str, method: str, message: str) -> None:
+        super().__init__(
+            f"chain endpoint {place} refused {method}: {message}; check the endpoint's version and this account's "
+            "balance."
+        )
+        self.message = message
+
+
 class Endpoint:
     """A JSON-RPC client that belongs to one event loop; close it in the end."""
 
@@ -73,10 +84,7 @@ class Endpoint:
             if data is not None:
                 raise Reverted(data)
             message = failure.get("message") if isinstance(failure, Mapping) else failure
-            raise ChainUnreachable(
-                f"chain endpoint {self.place} refused {method}: {str(message)[:_MAX_MESSAGE]}; "
-                "check the endpoint's version and this account's balance."
-            )
+            raise CallFailed(self.place, method, str(message)[:_MAX_MESSAGE])
         if not isinstance(answer, Mapping) or "result" not in answer:
             raise self.malformed(method)
         return answer["result"]
@@ -111,19 +119,32 @@ class Endpoint:
         Raises:
             ChainUnreachable: see call; or the endpoint has no such block.
         """
-        found = await self.call("eth_getBlockByNumber", hex(at) if isinstance(at, int) else at, False)
-        if found is None:
-            raise ChainUnreachable(
-                f"chain endpoint {self.place} has no {at} block; wait until it has, or check that it supports "
-                "the tag."
-            )
         try:
-            return Block(
+            found = await self.call("eth_getBlockByNumber", hex(at) if isinstance(at, int) else at, False)
+        except CallFailed as error:
+            if at != "finalized":
+                raise
+            raise self._nothing_final(error.message) from None  # as Besu answers under QBFT
+        if found is None and at == "finalized":
+            raise self._nothing_final("null")
+        if found is None:
+            raise ChainUnreachable(f"chain endpoint {self.place} has no block {at}; wait until it has.")
+        try:
+            block = Block(
                 number=int(found["number"], 16), hash=bytes.fromhex(found["hash"][2:]).hex(),
                 time=int(found["timestamp"], 16), base_fee_wei=int(found.get("baseFeePerGas") or "0x0", 16),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             raise self.malformed("eth_getBlockByNumber") from None
+        if isinstance(at, int) and block.number != at:
+            raise self.malformed("eth_getBlockByNumber")
+        return block
+
+    def _nothing_final(self, said: str) -> ChainUnreachable:
+        return ChainUnreachable(
+            f"chain endpoint {self.place} knows no finalized block (it says: {said}); wait until it does. If its "
+            "client never does, set finality.tag = false and finality.confirmations."
+        )
 
     async def check_chain(self, chain_id: int) -> None:
         """Refuse another chain than the pinned one.

@@ -4,25 +4,32 @@ Transactions return once they are mined and are safe to repeat: what is already 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from eth_utils.address import to_checksum_address
 
-from policy.chain.codec import encode_call
+from policy.chain.codec import encode_call, struct
 from policy.chain.errors import ChainRefusal
-from policy.chain.model import Deployment, Proposal, to_bytes32
-from policy.chain.reader import MAX_HEAD_AGE_SECONDS, REQUEST_TIMEOUT_SECONDS, RegistryReader, chunks
+from policy.chain.finality import CLIENTS_OWN, MAX_HEAD_AGE_SECONDS, Finality
+from policy.chain.model import NOBODY, STAGES, STATES, Attested, Deployment, Proposal, to_bytes32
+from policy.chain.reader import REQUEST_TIMEOUT_SECONDS, RegistryReader, chunks
 from policy.chain.sender import Sender
-from policy.chain.signing import address_of, agreement_id, sign_agreement
+from policy.chain.signing import address_of, agreement_id, agreement_signer, content_of, sign_agreement
+from policy.chain.wallet import malformed, refused_by
 from policy.errors import ChainError
 
-# Limits, not costs: about twice or more of what docs/adr/0002-immutable-registry.md lists.
-_GAS_PROPOSE, _GAS_PROPOSE_ACCOUNT = 300_000, 60_000
+# Limits, not costs: about twice or more of what docs/measurements.md lists.
+_GAS_PROPOSE, _GAS_PROPOSE_ACCOUNT = 400_000, 60_000
 _GAS_SIGN = 300_000
-_GAS_REVOKE = 100_000
-_GAS_AUTHORISE, _GAS_AUTHORISE_RUN = 150_000, 60_000
-_GAS_RECORD = 150_000
+_GAS_SIGN_CONTRACT = 3_000_000
+"""A contract that is a party spends what it needs to check a signature: many owners, say."""
+_GAS_ACTIVATE = 300_000
+_GAS_STATE = 150_000
+_GAS_AUTHORISE, _GAS_AUTHORISE_RUN = 200_000, 80_000
+_GAS_FIND_REQUESTER = 300_000
+_GAS_RELEASE = 150_000
+_GAS_RECORD = 200_000
 
 
 class Registry(RegistryReader):
@@ -31,37 +38,22 @@ class Registry(RegistryReader):
     def __init__(
         self, url: str, deployment: Deployment, key: bytes | None = None,
         timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
-        max_head_age_seconds: float = MAX_HEAD_AGE_SECONDS,
+        max_head_age_seconds: float = MAX_HEAD_AGE_SECONDS, finality: Finality = CLIENTS_OWN,
     ) -> None:
-        super().__init__(url, deployment, timeout_seconds, max_head_age_seconds)
+        super().__init__(url, deployment, timeout_seconds, max_head_age_seconds, finality)
         self._sender = None if key is None else Sender(self._endpoint, key, deployment.chain_id)
 
-    async def propose(
-        self, terms_hash: str, parties: Sequence[str], attestors: Sequence[str], valid_from: int, valid_until: int,
-        run_quota: int,
-    ) -> str:
-        """Write an agreement down.
-
-        Args:
-            terms_hash: 64 hexadecimal digits.
-            parties: addresses whose signatures it needs, at most 8.
-            attestors: the nodes' addresses, at most 8.
-            valid_from: Unix seconds, the first at which runs may be authorised.
-            valid_until: Unix seconds, the first at which they no longer may.
-            run_quota: most runs ever.
-
-        Returns:
-            The agreement's id.
+    async def propose(self, proposal: Proposal) -> str:
+        """Write an agreement down; returns its id.
 
         Raises:
             ChainError: see policy.chain.errors.
         """
-        proposal = Proposal(terms_hash, tuple(parties), tuple(attestors), valid_from, valid_until, run_quota)
         expected = agreement_id(self.deployment, proposal)
-        gas = _GAS_PROPOSE + _GAS_PROPOSE_ACCOUNT * (len(parties) + len(attestors))
+        lists = len(proposal.parties) + len(proposal.attestors) + len(proposal.requesters)
         await self._send_once(
-            "AgreementExists", "propose", gas, to_bytes32(terms_hash), list(map(to_checksum_address, parties)),
-            list(map(to_checksum_address, attestors)), valid_from, valid_until, run_quota,
+            _rule("AgreementExists"), "propose", _GAS_PROPOSE + _GAS_PROPOSE_ACCOUNT * lists,
+            struct("propose", content_of(proposal)),
         )
         return expected
 
@@ -86,9 +78,75 @@ class Registry(RegistryReader):
         Raises:
             ChainError: see policy.chain.errors.
         """
+        gas = _GAS_SIGN_CONTRACT if await self.is_contract(party) else _GAS_SIGN
         await self._send_once(
-            "AlreadySigned", "sign", _GAS_SIGN, to_bytes32(agreement), to_checksum_address(party), signature
+            _rule("AlreadySigned"), "sign", gas, to_bytes32(agreement), to_checksum_address(party), signature
         )
+
+    async def unfit(self, proposal: Proposal, party: str, signature: bytes) -> str | None:
+        """Why a signature of a party would be refused now, as found and what to do; None: it would be taken.
+
+        Asked is what the contract asks (OpenZeppelin's SignatureChecker): a party with code is asked by ERC-1271.
+
+        Args:
+            proposal: the agreement's content, from the party's own terms.
+            party: its address.
+            signature: as it was made elsewhere.
+
+        Raises:
+            ChainError: see policy.chain.errors.
+        """
+        await self.block("latest")
+        if await self.is_contract(party):
+            digest = to_bytes32(agreement_id(self.deployment, proposal))
+            return await refused_by(self._endpoint, party, digest, signature)
+        signer = agreement_signer(self.deployment, proposal, signature)
+        if signer is None:
+            return malformed(signature)
+        if signer.lower() != party.lower():
+            return (
+                f"it is that of {signer} if it is of these terms, expected that of {party}; sign these terms, for this "
+                "chain and registry, with the party's own key"
+            )
+        return None
+
+    async def is_contract(self, address: str) -> bool:
+        """Whether an address has code, at the newest block.
+
+        Raises:
+            ChainError: see policy.chain.errors.
+        """
+        return bool(await self._endpoint.data("eth_getCode", to_checksum_address(address), "latest"))
+
+    async def activate(self, agreement: str) -> None:
+        """Bring an agreement that all have signed into force; this registry's key must be a party's.
+
+        What it supersedes is superseded then.
+
+        Raises:
+            ChainError: see policy.chain.errors.
+        """
+        in_force = {STATES.index("active"), STATES.index("suspended")}
+        await self._send_once(
+            lambda error: error.rule == "AgreementNotInState" and error.found.get("found") in in_force,
+            "activate", _GAS_ACTIVATE, to_bytes32(agreement),
+        )
+
+    async def suspend(self, agreement: str) -> None:
+        """Stop authorisations until the same party resumes; this registry's key must be a party's.
+
+        Raises:
+            ChainError: see policy.chain.errors.
+        """
+        await self._send_once(_rule("AlreadySuspended"), "suspend", _GAS_STATE, to_bytes32(agreement))
+
+    async def resume(self, agreement: str) -> None:
+        """End this party's suspension.
+
+        Raises:
+            ChainError: see policy.chain.errors.
+        """
+        await self._send_once(_rule("NotSuspended"), "resume", _GAS_STATE, to_bytes32(agreement))
 
     async def revoke(self, agreement: str) -> None:
         """End the agreement for good; this registry's key must be a party's.
@@ -96,22 +154,34 @@ class Registry(RegistryReader):
         Raises:
             ChainError: see policy.chain.errors.
         """
-        await self._send_once("AgreementNotInState", "revoke", _GAS_REVOKE, to_bytes32(agreement))
+        revoked = STATES.index("revoked")
+        await self._send_once(
+            lambda error: error.rule == "AgreementEnded" and error.found.get("found") == revoked,
+            "revoke", _GAS_STATE, to_bytes32(agreement),
+        )
 
     async def authorise(
-        self, agreement: str, runs: Sequence[str], sent: Callable[[], None] | None = None
+        self, agreement: str, runs: Sequence[str], requester: str | None = None, budget: int = 0,
+        sent: Callable[[], None] | None = None,
     ) -> None:
-        """Authorise runs; those that are authorised already are not counted again.
+        """Authorise runs; those that are authorised already are not counted again, released ones are.
 
-        `sent` is called for every transaction (RUNS_PER_CALL runs) that is on its way.
+        Args:
+            agreement: its id.
+            runs: their ids.
+            requester: the address on whose demand they are made; None: on schedule.
+            budget: what each of them may spend of the privacy budget.
+            sent: called for every transaction (RUNS_PER_CALL runs) that is on its way.
 
         Raises:
             ChainError: see policy.chain.errors. Runs of other transactions of the same call may be authorised.
         """
+        asker = NOBODY if requester is None else to_checksum_address(requester)
+        gas = _GAS_AUTHORISE if requester is None else _GAS_AUTHORISE + _GAS_FIND_REQUESTER
         ended = await asyncio.gather(*(
             self._send(
-                "authorise", _GAS_AUTHORISE + _GAS_AUTHORISE_RUN * len(chunk), to_bytes32(agreement),
-                [to_bytes32(run) for run in chunk], sent=sent,
+                "authorise", gas + _GAS_AUTHORISE_RUN * len(chunk), to_bytes32(agreement),
+                [(to_bytes32(run), asker, budget) for run in chunk], sent=sent,
             )
             for chunk in chunks(runs)
         ), return_exceptions=True)
@@ -119,32 +189,61 @@ class Registry(RegistryReader):
             if error is not None:
                 raise error
 
-    async def attest(
-        self, agreement: str, run: str, attestation: str, sent: Callable[[], None] | None = None
-    ) -> None:
-        """Record the hash of what this node checked for an authorised run, once.
-
-        `sent` is called when the transaction is on its way; not if the attestation stands already.
+    async def release(self, agreement: str, run: str, sequence: int) -> None:
+        """State that this node opened nothing of a run under this authorisation, and never will.
 
         Raises:
-            ChainRefusal: not authorised, not an attestor, or another attestation stands.
+            ChainRefusal: somebody attested, or it was authorised again since.
             ChainError: see policy.chain.errors.
         """
-        await self._record(
-            "attest", "AlreadyAttested", agreement, run, attestation,
-            lambda: self.attestation(agreement, run, self._writer.address, "latest"), sent,
+        released = STAGES.index("released")
+        await self._send_once(
+            lambda error: error.rule == "AlreadyGivenUp"
+            or (error.rule == "RunNotInStage" and error.found.get("found") == released),
+            "release", _GAS_RELEASE, to_bytes32(agreement), to_bytes32(run), sequence,
         )
+
+    async def attest(
+        self, agreement: str, run: str, block_hash: str, transcript: str, sent: Callable[[], None] | None = None
+    ) -> None:
+        """Record what this node computed in an authorised run, once.
+
+        Args:
+            agreement: its id.
+            run: its id.
+            block_hash: the final block at which this node found the run permitted.
+            transcript: the hash of what it computed.
+            sent: called when the transaction is on its way; not if the attestation stands already.
+
+        Raises:
+            ChainRefusal: not authorised, given up, not an attestor, or another attestation stands.
+            ChainError: see policy.chain.errors.
+        """
+        try:
+            await self._send(
+                "attest", _GAS_RECORD, to_bytes32(agreement), to_bytes32(run), to_bytes32(block_hash),
+                to_bytes32(transcript), sent=sent,
+            )
+        except ChainRefusal as error:
+            mine = Attested(block_hash, transcript)
+            if error.rule != "AlreadyAttested" or await self._attested(agreement, run) != mine:
+                raise
 
     async def commit(self, agreement: str, run: str, root: str) -> None:
-        """Record the root of an authorised run's outputs, once.
+        """Record the root of an attested run's outputs, once.
 
         Raises:
-            ChainRefusal: not authorised, not an attestor, or another root stands.
+            ChainRefusal: not attested, not an attestor, or another root stands.
             ChainError: see policy.chain.errors.
         """
-        await self._record(
-            "commit", "AlreadyCommitted", agreement, run, root, lambda: self.commitment(agreement, run, "latest")
-        )
+        try:
+            await self._send("commit", _GAS_RECORD, to_bytes32(agreement), to_bytes32(run), to_bytes32(root))
+        except ChainRefusal as error:
+            if error.rule != "AlreadyCommitted" or (await self.run(agreement, run, "latest")).commitment != root:
+                raise
+
+    async def _attested(self, agreement: str, run: str) -> Attested | None:
+        return await self.attestation(agreement, run, self._writer.address, "latest")
 
     @property
     def _writer(self) -> Sender:
@@ -158,23 +257,14 @@ class Registry(RegistryReader):
         await self.block("latest")  # chain and code are the pinned ones, before anything is signed for them
         await self._writer.send(function, self.deployment.address, encode_call(function, *arguments), gas, sent=sent)
 
-    async def _send_once(self, done: str, function: str, gas: int, *arguments: Any) -> None:
-        """Send; the rule `done` says that it was so already."""
+    async def _send_once(self, done: Callable[[ChainRefusal], bool], function: str, gas: int, *arguments: Any) -> None:
+        """Send; `done` tells of a refusal whether it says that all is as asked."""
         try:
             await self._send(function, gas, *arguments)
         except ChainRefusal as error:
-            if error.rule != done:
+            if not done(error):
                 raise
 
-    async def _record(
-        self, function: str, done: str, agreement: str, run: str, value: str,
-        recorded: Callable[[], Awaitable[str | None]], sent: Callable[[], None] | None = None,
-    ) -> None:
-        """Send a value that is recorded once; the same value again is no error, another one is."""
-        try:
-            await self._send(
-                function, _GAS_RECORD, to_bytes32(agreement), to_bytes32(run), to_bytes32(value), sent=sent
-            )
-        except ChainRefusal as error:
-            if error.rule != done or await recorded() != value:
-                raise
+
+def _rule(name: str) -> Callable[[ChainRefusal], bool]:
+    return lambda error: error.rule == name

@@ -11,20 +11,31 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError as MalformedSignature
 
-from policy.chain.model import Deployment, Proposal, to_bytes32
+from policy.chain.model import NONE, Deployment, Proposal, to_bytes32
 from policy.request import Demand
 
 _SIGNATURE_BYTES = 65
 _TYPES = {
     "Agreement": [
         {"name": "termsHash", "type": "bytes32"},
+        {"name": "supersedes", "type": "bytes32"},
         {"name": "parties", "type": "address[]"},
         {"name": "attestors", "type": "address[]"},
+        {"name": "requesters", "type": "Requester[]"},
         {"name": "validFrom", "type": "uint64"},
         {"name": "validUntil", "type": "uint64"},
         {"name": "runQuota", "type": "uint32"},
-    ]
+        {"name": "privacyBudget", "type": "uint64"},
+    ],
+    "Requester": [
+        {"name": "account", "type": "address"},
+        {"name": "runQuota", "type": "uint32"},
+    ],
 }
+_DOMAIN_TYPE = [
+    {"name": "name", "type": "string"}, {"name": "version", "type": "string"}, {"name": "chainId", "type": "uint256"},
+    {"name": "verifyingContract", "type": "address"},
+]
 _DEMAND_TYPES = {
     "Demand": [
         {"name": "agreement", "type": "bytes32"},
@@ -84,6 +95,28 @@ def sign_agreement(deployment: Deployment, proposal: Proposal, key: bytes) -> by
     return bytes(account_of(key).sign_message(_typed(deployment, proposal)).signature)
 
 
+def agreement_signer(deployment: Deployment, proposal: Proposal, signature: bytes) -> str | None:
+    """The address whose key made a party's signature, with checksum; None if these bytes are no signature.
+
+    Raises:
+        ValueError: a hash or an address is malformed.
+    """
+    return _signer(_typed(deployment, proposal), signature)
+
+
+def agreement_typed_data(deployment: Deployment, proposal: Proposal) -> dict[str, Any]:
+    """What a party signs, as wallets take it (EIP-712, `eth_signTypedData_v4`): plain data, bytes as hexadecimal.
+
+    Raises:
+        ValueError: a hash or an address is malformed.
+    """
+    content = content_of(proposal)
+    return {
+        "types": {"EIP712Domain": _DOMAIN_TYPE, **_TYPES}, "primaryType": "Agreement", "domain": _domain(deployment),
+        "message": {key: f"0x{value.hex()}" if isinstance(value, bytes) else value for key, value in content.items()},
+    }
+
+
 def demand_digest(deployment: Deployment, agreement: str, demand: Demand) -> str:
     """The EIP-712 digest of a request under one agreement of one registry: its id, and what its requester signs.
 
@@ -116,7 +149,10 @@ def demand_signer(deployment: Deployment, agreement: str, demand: Demand, signat
     Raises:
         ValueError: a hash or an address is malformed.
     """
-    message = _typed_demand(deployment, agreement, demand)
+    return _signer(_typed_demand(deployment, agreement, demand), signature)
+
+
+def _signer(message: Any, signature: bytes) -> str | None:
     half = SECPK1_N // 2
     if len(signature) != _SIGNATURE_BYTES or signature[-1] not in (27, 28) or int.from_bytes(signature[32:64]) > half:
         return None
@@ -138,19 +174,32 @@ def _typed_demand(deployment: Deployment, agreement: str, demand: Demand) -> Any
 def _domain(deployment: Deployment) -> dict[str, Any]:
     return {
         "name": "Winnow AgreementRegistry",
-        "version": "1",
+        "version": "2",
         "chainId": deployment.chain_id,
         "verifyingContract": to_checksum_address(deployment.address),
     }
 
 
-def _typed(deployment: Deployment, proposal: Proposal) -> Any:
-    content = {
+def content_of(proposal: Proposal) -> dict[str, Any]:
+    """A proposal as the contract takes it, in the order of its fields.
+
+    Raises:
+        ValueError: a hash or an address is malformed.
+    """
+    return {
         "termsHash": to_bytes32(proposal.terms_hash),
+        "supersedes": to_bytes32(proposal.supersedes or NONE),
         "parties": [to_checksum_address(a) for a in proposal.parties],
         "attestors": [to_checksum_address(a) for a in proposal.attestors],
+        "requesters": [
+            {"account": to_checksum_address(r.account), "runQuota": r.run_quota} for r in proposal.requesters
+        ],
         "validFrom": proposal.valid_from,
         "validUntil": proposal.valid_until,
         "runQuota": proposal.run_quota,
+        "privacyBudget": proposal.privacy_budget,
     }
-    return encode_typed_data(_domain(deployment), _TYPES, content)
+
+
+def _typed(deployment: Deployment, proposal: Proposal) -> Any:
+    return encode_typed_data(_domain(deployment), _TYPES, content_of(proposal))

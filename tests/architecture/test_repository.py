@@ -113,3 +113,8 @@ def test_every_program_of_sums_stands_in_the_docs():
         row = re.search(rf"^\| ([\d, ]+) \| .*\b{program.id}\b.* \|.*\|$", text("docs/kpis.md"), flags=re.MULTILINE)
         assert row, program.id
         assert str(program.number) in row[1].split(", "), program.id
+
+
+def test_every_attack_stands_in_the_docs():
+    told = set(re.findall(r"\.\./tests/attacks/(test_\w+)\.py", text("docs/attacks.md")))
+    assert told == {path.stem for path in (ROOT / "tests" / "attacks").glob("test_*.py")}

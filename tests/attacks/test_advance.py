@@ -7,7 +7,7 @@ import structlog
 
 from evaluation.advance import Advance, place, taken
 from evaluation.coordination import Council, Stance
-from evaluation.run import Outcome, RunRefused
+from evaluation.outcome import Outcome, RunRefused
 from mpc.engine import Engine
 from policy.chain.errors import ChainRefusal
 from tests.support.runs import Killed, Shares, ThreeNodes
@@ -233,7 +233,17 @@ A, B, MANIFEST = "a" * 64, "b" * 64, "c" * 64
     ([stance(place=A, bound=B), stance(place=A, bound=MANIFEST), stance(place=A)], (MANIFEST, True)),
 ])
 def test_three_stances_say_whether_a_place_is_taken(stances, expected):
-    assert taken(stances, MANIFEST) == expected
+    assert taken(stances, MANIFEST, ()) == expected
+
+
+def test_what_a_node_gave_up_runs_under_another_id():
+    placed = [stance(place=A)] * 3
+    assert taken(placed, MANIFEST, {A}) == (MANIFEST, True)
+    once, spent = taken(placed, MANIFEST, {A, MANIFEST})
+    assert spent
+    assert once not in {A, MANIFEST}
+    assert taken([stance()] * 3, MANIFEST, {MANIFEST}) == (once, False)
+    assert taken([stance()] * 3, MANIFEST, {MANIFEST, once})[0] not in {A, MANIFEST, once}
 
 
 def test_places_of_agreements_differ():

@@ -155,7 +155,7 @@ async def linking(engine, join="inner", cheat=None, *, batch=False):
 
 
 @pytest.mark.parametrize("options", [{}, {"join": "left"}, {"batch": True}], ids=["inner", "left", "batch"])
-@pytest.mark.parametrize(("change", "operation"), [(reorder, "shuffle"), (spoil, "share sums")])
+@pytest.mark.parametrize(("change", "operation"), [(reorder, "shuffle"), (spoil, "evaluation")])
 async def test_tags_that_match_for_nobody(monkeypatch, change, operation, options):
     """Rows in another order keep their sum, and a wrong AND gate shows nowhere; but what a node made to match must match."""
     least, most = (30 + 64, 30 + 128) if "batch" not in options else (30 + 64, 30 + 192)

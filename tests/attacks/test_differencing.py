@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from mpc.disclosure import atom_ranges, judge, opened
+from mpc.disclosure import Findings, atom_ranges, judge, opened
 from mpc.engine import Engine
 from mpc.statistics import ShardStatistics
-from policy.agreement import Draft, Terms, compile_plans
+from policy.agreement import Draft, Terms
+from policy.compilation import compile_plans
 from policy.errors import PlanError
 from policy.kpi import compile_plan, load_kpi
 from policy.lattice import check_lattice
@@ -224,7 +225,7 @@ def test_scheduled_windows_never_cancel():
 
 @pytest.mark.parametrize("forge", [
     {"contributors": ("insured_any", "insured_any")}, {"contributors": ("gp_any", "gp_any")},
-    {"contributors": ("insured_any",)}, {"contributors": ("gp_any", "insured_any")}, {"time": "gp_any"},
+    {"contributors": ("insured_any",)}, {"contributors": ("gp_any", "insured_any")}, {"time": "gp_any"}, {"table": "in-order"},
     {"time": "gp_visits"}, {"outcome": ("insured_days",)}, {"bound": 1}, {"strata": "no total"},
     {"strata": "contributor"}, {"party": "statistics"},
 ])
@@ -237,6 +238,8 @@ def test_terms_with_a_plan_that_says_less_than_its_name_are_refused_by_every_rea
         name: columns[value] if isinstance(value, str) else tuple(columns[v] for v in value)
         for name, value in forge.items() if name in ("contributors", "time", "outcome")
     }
+    if "table" in forge:
+        changes["table"] = forge["table"]
     if "bound" in forge:
         changes["time"] = plan.time.model_copy(update={"bound": 1})
     if "party" in forge:
@@ -297,10 +300,10 @@ async def test_what_few_missed_does_not_come_out(missing, out):
     columns = {
         "app_user": one, "due": one, "due_any": one, "completed": done, "completed_any": done, "missed_any": one - done,
     }
-    bits = await release([plan], columns, 1)
-    assert (bits[..., 0].all(), bits[..., 0].any()) == (out, out)
+    shown = await release([plan], columns, 1)
+    assert (shown.all(), shown.any()) == (out, out)
     unaware = plan.model_copy(update={"contributors": plan.contributors[:2]})
-    assert (await release([unaware], columns, 1))[..., 0].all()
+    assert (await release([unaware], columns, 1)).all()
 
 
 def test_without_the_rules_a_cap_shows_who_passes_it():
@@ -349,7 +352,7 @@ def test_sums_and_an_interval_tell_second_moments():
 
 
 async def release(plans, columns, seed, spec=SPEC):
-    """Which parts come out: (plans, windows, 2)."""
+    """(plans, windows) how many strata come out."""
     rng = np.random.default_rng(seed)
     dealt = {name: deal(values.astype(np.int64), rng) for name, values in columns.items()}
     atoms = spec.atoms(PANES)
@@ -357,13 +360,13 @@ async def release(plans, columns, seed, spec=SPEC):
     async def program(wire):
         engine, shard = Engine(wire), ShardStatistics(plans, atoms, PATIENTS)
         await shard.add_panes(engine, 0, {n: parts[wire.number] for n, parts in dealt.items()})
-        counts = [shard.contributors(plan) for plan in plans]
-        return await opened(engine, await judge(engine, counts, atom_ranges(spec.windows(PANES), atoms), MINIMUM))
+        findings = [Findings(plan, shard.contributors(plan)) for plan in plans]
+        return await opened(engine, await judge(engine, findings, atom_ranges(spec.windows(PANES), atoms), MINIMUM))
 
     return (await run_three(program))[0]
 
 
-def fewest(plans, columns, bits, spec=SPEC):
+def fewest(plans, columns, shown, spec=SPEC):
     """The fewest patients, above 0, that any difference of released cells is about in any atom.
 
     The attacker takes from a window's total any of its released strata, and from that the same of another window.
@@ -376,10 +379,10 @@ def fewest(plans, columns, bits, spec=SPEC):
         counted = np.stack([product[a:b].sum(axis=0) for a, b in atoms]) != 0
         known = []
         for w in range(len(windows)):
-            cells = {s.column.name for p, plan in enumerate(plans) if bits[p, w, 1] for s in plan.strata[1:]}
+            cells = {s.column.name for p, plan in enumerate(plans) for s in plan.strata[1 : shown[p, w]]}
             taken = [sum((columns[n][0].astype(int) for n in chosen), np.zeros(PATIENTS, int))
                      for size in range(len(cells) + 1) for chosen in itertools.combinations(sorted(cells), size)]
-            whole = [1] if bits[:, w, 0].any() else []
+            whole = [1] if shown[:, w].any() else []
             known.append(np.array([c - t for c in (*whole, 0) for t in taken]))
         for w, v in itertools.product(range(len(windows)), repeat=2):
             for second in (np.zeros_like(known[v]), known[v]):
@@ -392,9 +395,9 @@ def fewest(plans, columns, bits, spec=SPEC):
 @pytest.mark.parametrize("seed", range(4))
 async def test_no_difference_of_released_cells_is_about_fewer_patients_than_the_minimum(seed):
     columns = cohort(seed)
-    bits = await release(NESTED, columns, seed)
-    assert bits[:2, :, 1].any(axis=1).tolist() == [seed % 2 == 0, True]
-    assert fewest(NESTED, columns, bits) >= MINIMUM
+    shown = await release(NESTED, columns, seed)
+    assert (shown[:2] > 1).any(axis=1).tolist() == [seed % 2 == 0, True]
+    assert fewest(NESTED, columns, shown) >= MINIMUM
 
 
 @pytest.mark.parametrize("spec", GROWING)
@@ -404,13 +407,87 @@ async def test_no_difference_of_windows_that_grow_is_about_fewer_patients_than_t
         columns = cohort(seed)
         columns["gp_visits"][2:4, : PATIENTS - 4] *= seed  # in the first cohort one piece of time is about few
         columns["gp_any"] = columns["gp_visits"] != 0
-        bits = await release(NESTED, columns, seed, spec)
+        shown = await release(NESTED, columns, seed, spec)
         stops = [window.stop for window in spec.windows(PANES)]
-        thin = [stop for stop, out in zip(stops, bits[2, :, 0], strict=True) if not out]
+        thin = [stop for stop, out in zip(stops, shown[2], strict=True) if not out]
         assert thin == ([] if seed else [stop for stop in stops if stop > 2])
-        assert fewest(NESTED, columns, bits, spec) >= MINIMUM
-        reached.append(bits.any())
+        assert fewest(NESTED, columns, shown, spec) >= MINIMUM
+        reached.append(shown.any())
     assert all(reached)
+
+
+IN_ORDER = tuple(plan.model_copy(update={"table": "in-order"}) for plan in NESTED)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_no_difference_of_tables_that_hide_some_categories_is_about_fewer_than_the_minimum(seed):
+    """Now and then a group is too small, and somebody's income is unknown: windows show another number of groups."""
+    columns = cohort(seed)
+    rng = np.random.default_rng(seed + 10)
+    for _ in range(3):
+        pane, group = rng.integers(PANES), rng.integers(3, 6)
+        away = columns[f"income_{group}"][0] & (rng.random(PATIENTS) < 0.7)
+        columns["gp_visits"][pane, away] = columns["insured_days"][pane, away] = 0
+    columns["gp_any"], columns["insured_any"] = columns["gp_visits"] != 0, columns["insured_days"] != 0
+    shown = await release(IN_ORDER, columns, seed)
+    assert len(set(shown[0]) - {0, 1, 6}) >= 1, shown
+    assert fewest(IN_ORDER, columns, shown) >= MINIMUM
+
+
+async def test_no_hidden_cell_follows_from_what_is_shown_by_linear_algebra():
+    """All sums of windows are equations about groups' sums in atoms: no small one has a solution of its own.
+
+    Neither has the sum of a hidden group over any window, if it is small in one of its atoms.
+    """
+    plan, spec, small, levels = IN_ORDER[0], WindowSpec(size=2, step=1), 0, set()
+    atoms, windows = spec.atoms(PANES), spec.windows(PANES)
+    inside = np.array([[w.start <= a and b <= w.stop for a, b in atoms] for w in windows], dtype=float)
+    cells = np.identity(6)  # the groups in their order, then whoever is in none
+    for seed in range(10):
+        columns, rng = cohort(seed), np.random.default_rng(seed + 20)
+        group = np.stack([columns[f"income_{q}"][0] for q in range(1, 6)]).argmax(axis=0)
+        group[~np.any([columns[f"income_{q}"][0] for q in range(1, 6)], axis=0)] = 5
+        quiet = rng.random((PANES, 6)) < 0.1
+        silent = quiet[:, group] & (rng.random((PANES, PATIENTS)) < 0.85)
+        columns["gp_visits"] = np.where(silent, 0, 1 + columns["gp_visits"])
+        columns["gp_any"] = columns["gp_visits"] != 0
+        (shown,) = await release([plan], columns, seed, spec)
+        levels |= set(shown.tolist())
+        matrix = np.array([
+            np.outer(inside[w], cells.sum(axis=0) if stratum == 0 else cells[stratum - 1]).ravel()
+            for w in range(len(windows)) for stratum in range(shown[w])
+        ]).reshape(-1, len(atoms) * 6)
+        rank = np.linalg.matrix_rank(matrix)
+        for arm in ("app_user", "app_not_yet"):
+            contributes = columns["gp_any"] * columns[arm]
+            counts = np.array([
+                [np.count_nonzero(contributes[a:b].any(axis=0) & (group == cell)) for cell in range(6)] for a, b in atoms
+            ])
+            few = (counts < MINIMUM) & (counts > 0)
+            wanted = [np.outer(np.arange(len(atoms)) == a, cells[cell]) for a, cell in zip(*np.nonzero(few), strict=True)]
+            wanted += [
+                np.outer(inside[w], cells[cell]) for w in range(len(windows)) for cell in range(6)
+                if few[inside[w] > 0, cell].any()
+            ]
+            small += len(wanted)
+            for weights in wanted:
+                assert np.linalg.matrix_rank(np.vstack([matrix, weights.ravel()])) > rank
+    assert small > 100
+    assert levels >= {1, 2, 3, 4, 5, 6}
+
+
+@pytest.mark.parametrize(("kpis", "refused"), [
+    ((kpi("a", some(1, 2, 3)), kpi("b", some(2, 1))), True), ((kpi("a", some(1, 2, 3)), kpi("b", some(2, 3))), True),
+    ((kpi("a", some(1, 2, 3)), kpi("b", some(1, 2))), False), ((kpi("a", some(1, 2, 3)), kpi("b")), False),
+])
+def test_tables_that_come_out_in_order_have_one_order(kpis, refused):
+    """One shows group 1 and the sum of all others, the other group 2 and the sum of all others: few may be in neither."""
+    disclosure = {"minimum_cohort": 3, "tables": "in-order"}
+    if not refused:
+        assert [plan.table for plan in compiled(*kpis, disclosure=disclosure)] == ["in-order"] * 2
+        return
+    with pytest.raises(PlanError, match="in different orders"):
+        compiled(*kpis, disclosure=disclosure)
 
 
 async def test_without_one_lattice_the_attack_works():

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from evaluation.outcome import RunRefused
 from evaluation.records import Refused
-from evaluation.run import RunRefused
 from policy.erasure import Erasure
 from streams.erasure import ErasureList
 from streams.errors import BatchError

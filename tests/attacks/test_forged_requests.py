@@ -160,6 +160,6 @@ def test_no_rule_depends_on_what_others_refuse(terms):
     known = gate.DemandFacts(signer=None, nonce_seen=True, complete_panes=0, needs_run=True, runs_used=10**9,
                               erased_panes=5000)
     found = gate.verdicts(terms, facts, demand, known)
-    assert [r for r, refusal in found if refusal is None] == ["plan-permitted"]
+    assert [r for r, refusal in found if refusal is None] == ["plan-permitted", "privacy-budget-left"]
     assert [r for r, refusal in gate.verdicts(terms, facts, demand, replace(known, needs_run=False)) if refusal is None] == [
-        "requester-quota", "plan-permitted", "erased-panes", "quota"]
+        "requester-quota", "plan-permitted", "erased-panes", "quota", "requester-quota-left", "privacy-budget-left"]

@@ -173,7 +173,7 @@ def test_everything_on_the_chain_is_explained(case):
     names = {keccak(text=abi_to_signature(e))[:4]: e["name"] for e in expected.abi if e["type"] == "function"}
     called = Counter(names.get(t.data[:4]) for t in chain.transactions if t.to == expected.registry)
     runs = len(expected.roots)
-    assert called == {"propose": 1, "sign": 3, "authorise": runs, "attest": 3 * runs, "commit": runs - 1}
+    assert called == {"propose": 1, "sign": 3, "activate": 1, "authorise": runs, "attest": 3 * runs, "commit": runs - 1}
     assert len(chain.logs) == 5 + 4 * runs + (runs - 1)
     assert set(expected.roots) == {bytes.fromhex(r.run) for r in case.records if r.kind == "done"}
 

@@ -248,28 +248,45 @@ def test_planted_transactions_are_found(case):
         return replace(sent, **changes)
 
     value = b"rate ratio 0.87 [0.80, 0.95]"
-    digest = hashlib.sha256(value).digest()
-    assert on_chain.findings(replace(chain, transactions=(call("attest", agreement, run, digest),)), expected) == []
+    block, digest = next(iter(expected.blocks)), hashlib.sha256(value).digest()
+    attested = agreement, run, block, digest
+    content = (
+        expected.terms_hash, bytes(32), expected.parties, expected.attestors, [], expected.valid_from, expected.valid_until,
+        expected.quota, 0,
+    )
+
+    def proposal(place, changed):
+        return call("propose", (*content[:place], changed, *content[place + 1 :]))
+
+    def authorise(*runs):
+        return call("authorise", agreement, runs)
+
+    nobody, somebody = "0x" + "00" * 20, "0x" + value[:20].hex()
+    good = (call("attest", *attested), call("propose", content), authorise((run, nobody, 0), (run, nobody, 0)))
+    assert on_chain.findings(replace(chain, transactions=good), expected) == []
     for sent, what in (
-        (call("attest", agreement, run, (612).to_bytes(32)), "attestation is"),
-        (call("attest", agreement, run, value.ljust(32, b"\0")), "attestation is"),
-        (call("attest", agreement, (3).to_bytes(32), digest), "runId is"),
-        (call("attest", digest, run, digest), "id is"),
+        (call("attest", agreement, run, block, (612).to_bytes(32)), "transcript is"),
+        (call("attest", agreement, run, block, value.ljust(32, b"\0")), "transcript is"),
+        (call("attest", agreement, run, digest, digest), "blockHash is"),
+        (call("attest", agreement, (3).to_bytes(32), block, digest), "runId is"),
+        (call("attest", digest, run, block, digest), "id is"),
         (call("commit", agreement, run, digest), "root is"),
-        (call("authorise", agreement, [run, digest]), "runIds is"),
-        (call("attest", agreement, run, digest, data=encode_call("attest", agreement, run, digest) + b"\0" * 31 + b"\7"),
+        (authorise((run, nobody, 0), (digest, nobody, 0)), "runId is"),
+        (authorise((run, somebody, 0)), "requester is"),
+        (authorise((run, nobody, 612)), "budget is 612"),
+        (call("release", agreement, run, 612), "sequence is 612"),
+        (call("attest", *attested, data=encode_call("attest", *attested) + b"\0" * 31 + b"\7"),
          "not encoded as they must be"),
-        (call("propose", digest, expected.parties, expected.attestors, expected.valid_from, expected.valid_until,
-              expected.quota), "termsHash is"),
-        (call("propose", expected.terms_hash, expected.parties, expected.attestors, expected.valid_from,
-              expected.valid_until, 612), "runQuota is 612"),
-        (call("propose", expected.terms_hash, expected.parties, ("0x" + value[:20].hex(),), expected.valid_from,
-              expected.valid_until, expected.quota), "attestors is"),
+        (proposal(0, digest), "termsHash is"),
+        (proposal(1, digest), "supersedes is"),
+        (proposal(3, (somebody,)), "attestors is"),
+        (proposal(7, 612), "runQuota is 612"),
+        (proposal(8, 612), "privacyBudget is 612"),
         (call("sign", agreement, expected.parties[0], value.ljust(65, b"\0")), "signature is not the party's"),
-        (call("attest", agreement, run, digest, data=b"\1\2\3\4" + value), "which the registry does not have"),
-        (call("attest", agreement, run, digest, value=612), "pays 612"),
-        (call("attest", agreement, run, digest, extra=('["0x01"]',)), "carries"),
-        (call("attest", agreement, run, digest, sender="0x" + "11" * 20), "whom nobody knows"),
+        (call("attest", *attested, data=b"\1\2\3\4" + value), "which the registry does not have"),
+        (call("attest", *attested, value=612), "pays 612"),
+        (call("attest", *attested, extra=('["0x01"]',)), "carries"),
+        (call("attest", *attested, sender="0x" + "11" * 20), "whom nobody knows"),
         (Transaction(attestor, "0x" + value[:20].hex(), 1, b"", ()), "goes to"),
         (Transaction(attestor, attestor, 0, value, ()), "goes to"),
         (Transaction(attestor, None, 0, expected.bytecode + value, ()), "creates something else"),
@@ -284,16 +301,23 @@ def test_planted_logs_are_found(case):
     event = {e["name"]: keccak(text=abi_to_signature(e)) for e in expected.abi if e["type"] == "event"}
     run = next(iter(expected.roots))
     attestor = bytes(12) + bytes.fromhex(expected.attestors[0][2:])
-    good = Log(expected.registry, (event["RunAttested"], expected.agreement, run, attestor), keccak(b"x"))
+    block = next(iter(expected.blocks))
+    good = Log(
+        expected.registry, (event["RunAttested"], expected.agreement, run, attestor), (1).to_bytes(32) + block + keccak(b"x")
+    )
     assert on_chain.findings(replace(chain, logs=(good,)), expected) == []
     for log, what in (
-        (replace(good, data=(612).to_bytes(32)), "attestation is"),
+        (replace(good, data=good.data[:64] + (612).to_bytes(32)), "transcript is"),
+        (replace(good, data=good.data[:32] + keccak(b"y") + good.data[64:]), "blockHash is"),
+        (replace(good, data=(612).to_bytes(32) + good.data[32:]), "version is 612"),
         (replace(good, data=good.data + b"\7"), "not encoded as it must be"),
         (replace(good, topics=(event["RunAttested"], expected.agreement, (612).to_bytes(32), attestor)), "runId is"),
         (replace(good, topics=(keccak(b"Kpi(uint256)"),)), "an event that the registry does not have"),
         (replace(good, address="0x" + "22" * 20), "is of 0x22"),
-        (Log(expected.registry, (event["RunAuthorised"], expected.agreement, run, attestor), (612).to_bytes(32)),
-         "sequence is 612"),
+        (Log(
+            expected.registry, (event["RunAuthorised"], expected.agreement, run, bytes(32)),
+            (612).to_bytes(32) + bytes(32) + attestor,
+        ), "sequence is 612"),
     ):
         findings = on_chain.findings(replace(chain, logs=(*chain.logs, log)), expected)
         assert len(findings) == 1, findings

@@ -9,9 +9,11 @@ import pytest
 
 from evaluation.desk import Apart, Desk
 from evaluation.errors import ConfigError
+from evaluation.journal import FILE
 from evaluation.records import Done
 from evaluation.state import NodeState
 from mpc.errors import PeerLost
+from tests.support.evidence import runs_of
 from tests.support.runs import CHAIN, PANES, PATIENTS, Killed, ThreeNodes, released
 
 COUNCIL = 2
@@ -37,7 +39,7 @@ def by_hand():
 
 
 def is_right(nodes):
-    """Every window once and right; each node's ledger, records and attestations are of one run for each."""
+    """Every window once and right; each node's ledger, evidence, records and attestations are of one run for each."""
     assert released(nodes) == by_hand()
     attested = Counter((node, run) for node, run, _ in nodes.chain.attested)
     values = {(node, run): value for node, run, value in nodes.chain.attested}
@@ -47,6 +49,12 @@ def is_right(nodes):
     for node in nodes.nodes:
         done = {(r.run, r.windows) for r in node.records if isinstance(r, Done)}
         assert sorted(w for _, windows in done for w in windows) == [*WINDOWS]
+        noted = runs_of(node.folder, nodes.terms, node.number)
+        assert {(e.common.run, e.attestation) for e in noted} == {
+            (run, value) for (number, run), value in values.items() if number == node.number
+        }
+        assert len(noted) == len(nodes.chain.runs)
+    assert len({node.desk.evidence.same for node in nodes.nodes}) == 1
     assert len({node.state.digest for node in nodes.nodes}) == 1
 
 
@@ -241,6 +249,6 @@ async def test_only_the_owner_can_read_what_is_kept():
     nodes.nodes[0].state.alive()
     folder = nodes.nodes[0].folder
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert {p.name for p in folder.iterdir()} == {"ledger.json", "prepared.json", "linkage", "alive"}
+    assert {p.name for p in folder.iterdir()} == {"ledger.json", "prepared.json", "linkage", "alive", FILE}
     assert {p.stat().st_mode & 0o777 for p in folder.iterdir()} == {0o600}
-    assert CHAIN.agreement_id.encode() not in b"".join(p.read_bytes() for p in folder.iterdir())
+    assert CHAIN.agreement_id.encode() not in b"".join(p.read_bytes() for p in folder.iterdir() if p.name != FILE)

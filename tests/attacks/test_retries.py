@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from evaluation.outcome import Outcome
 from evaluation.results import combine, open_result
-from evaluation.run import Outcome
 from mpc.engine import Engine
 from mpc.errors import IntegrityError, MpcError, PeerLost
 from tests.support.dealing import deal

@@ -8,7 +8,8 @@ import pytest
 
 from evaluation.compute import Computation
 from evaluation.coordination import Council, Sealed, Stance, Verdict, disagreement, run_id
-from evaluation.run import NodeRun, Outcome, RunRefused
+from evaluation.outcome import Outcome, RunRefused
+from evaluation.run import NodeRun
 from mpc.engine import Engine
 from mpc.errors import IntegrityError, MpcError, ProtocolError
 from policy.chain.errors import ChainRefusal
@@ -122,7 +123,7 @@ async def test_nothing_is_opened_before_the_authorisation_is_final_at_all_three_
 @pytest.mark.parametrize("at", [0, 1])
 async def test_an_authorisation_that_the_contract_refuses_ends_the_run(nodes, monkeypatch, at):
     """As when the quota is used up meanwhile; node 0 sends window 0's."""
-    async def refuse(self, agreement, runs, *rest):
+    async def refuse(self, agreement, runs, *rest, **more):
         raise ChainRefusal("QuotaExhausted", {}, "authorise")
 
     monkeypatch.setattr(type(nodes.chain), ("authorise", "wait_authorised")[at], refuse)

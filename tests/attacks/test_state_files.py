@@ -1,16 +1,20 @@
 """Somebody changes what a node keeps on disk: no window comes out twice, and peers do not believe what cannot be."""
 
 import json
+from random import Random
 
 import pytest
 
 from evaluation.desk import Apart
 from evaluation.errors import ConfigError
-from evaluation.records import Answered
+from evaluation.ledger import Prepared
+from evaluation.records import Answered, Done
+from evaluation.state import NodeState
 from streams.store import ShareStore
 from tests.attacks.test_resume import is_right, until_idle
 from tests.support.asking import Asking
 from tests.support.runs import ThreeNodes, run_terms
+from tests.unit.mpc.test_linked import made
 
 
 def rewrite(node, name, change):
@@ -112,3 +116,49 @@ async def test_a_node_that_misses_what_it_had_computes_nothing_until_it_has_it_a
         delattr(store, name)
     await until_idle(nodes)
     is_right(nodes)
+
+
+def kept(folder, name):
+    """A node's linkage of two shards, in force, prepared, or of the epoch to come; and how it is read."""
+    attempt, state = "ab" * 32, NodeState(folder, "cd" * 32)
+    state.keep_linkage(attempt, {0: made(), 3: made("left", segments=3)})
+    if name == "linkage-next":
+        said = Done(agreement="cd" * 32, node=1, run="", windows=(), sequence=1, seconds={})
+        state.prepare(Prepared(
+            attempt=attempt, run="", plans=(), windows=(), done=said, block="", attestation="", hashes=(), sealed={},
+        ))
+    else:
+        state.update(**{"renewal" if name == "linkage-ahead" else "linkage": attempt})
+    read = NodeState.renewal if name == "linkage-ahead" else NodeState.linkage
+    assert set(read(NodeState(folder, "cd" * 32))[1]) == {0, 3}
+    return folder / name, lambda: read(NodeState(folder, "cd" * 32))
+
+
+@pytest.mark.parametrize("name", ["linkage", "linkage-next", "linkage-ahead"])
+def test_no_bit_of_a_linkage_flips_unnoticed_and_the_right_file_is_named(tmp_path, name):
+    path, read = kept(tmp_path / "state", name)
+    stored, rng = path.read_bytes(), Random(3)
+    every = range(8 * len(stored))
+    for bit in {*every[: 8 * 200], *rng.sample(every, 300), *every[-8:]}:
+        damaged = bytearray(stored)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(ConfigError, match=f"state/{name} cannot be read: "):
+            read()
+    for damaged in (stored[:-1], stored + b"\0", b"", stored[:30]):
+        path.write_bytes(damaged)
+        with pytest.raises(ConfigError, match=f"state/{name} cannot be read: "):
+            read()
+    path.unlink()
+    with pytest.raises(ConfigError, match=f"state/{name} is gone"):
+        read()
+    path.write_bytes(stored)
+    assert set(read()[1]) == {0, 3}
+
+
+def test_a_linkage_of_another_attempt_is_no_linkage_and_what_could_have_been_it_is_named(tmp_path):
+    path, read = kept(tmp_path / "state", "linkage")
+    NodeState(path.parent, "cd" * 32).update(linkage="ef" * 32)
+    (path.parent / "linkage-next").write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match=r"state/linkage is of attempt abab.*, expected efef.*, and .*linkage-next cannot be read"):
+        read()

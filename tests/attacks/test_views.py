@@ -14,8 +14,7 @@ import pytest
 from mpc.aes import draw_key, encrypt, expand_key
 from mpc.engine import Bits, Engine
 from mpc.groups import sums_by_group
-from mpc.operation import Operation
-from mpc.prg import Difference, PairStream
+from mpc.prg import Cover, Difference, PairStream
 from mpc.selection import maximum
 from mpc.share import Share
 from tests.support.dealing import deal, deal_bits
@@ -138,7 +137,7 @@ async def test_what_reaches_a_node_says_nothing_of_the_data(name, values):
 def unmasked(monkeypatch):
     """A product goes out as it is."""
     monkeypatch.setattr(Difference, "add_to", lambda *_: None)
-    monkeypatch.setattr(Operation, "mask_xor", lambda *_: None)
+    monkeypatch.setattr(Cover, "add_to", lambda *_: None)
 
 
 def masked_twice_alike(monkeypatch):

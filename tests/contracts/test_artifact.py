@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "contracts" / "build.py"
 ARTIFACT = ROOT / "policy" / "chain" / "artifacts" / "AgreementRegistry.json"
 PLAIN_TYPES = {"bytes32", "bytes32[]", "address", "address[]", "uint8", "uint32", "uint32[]", "uint64", "uint256"}
+STRUCTS = {"tuple", "tuple[]"}
 
 
 @pytest.fixture
@@ -62,7 +63,8 @@ def test_a_missing_compiler_says_what_to_do(build, tmp_path):
 def test_the_lock_pins_by_hash_and_names_no_download_address():
     text = (ROOT / "contracts" / "package-lock.json").read_text()
     packages = {name: p for name, p in json.loads(text)["packages"].items() if name}
-    assert {"node_modules/solc", "node_modules/@openzeppelin/contracts", "node_modules/@foundry-rs/anvil-linux-amd64"} <= packages.keys()
+    assert {"node_modules/solc", "node_modules/@openzeppelin/contracts"} <= packages.keys()
+    assert {f"node_modules/@foundry-rs/{tool}-linux-amd64" for tool in ("anvil", "forge")} <= packages.keys()
     assert all(p["integrity"].startswith("sha512-") for p in packages.values())
     assert '"resolved"' not in text
 
@@ -72,7 +74,7 @@ def test_the_contract_takes_and_tells_hashes_addresses_and_numbers_only(abi):
         (entry["name"], place["name"], component["type"])
         for entry in abi if entry["type"] in ("function", "event", "error") and entry["name"] != "eip712Domain"
         for place in [*entry["inputs"], *entry.get("outputs", [])]
-        for component in place.get("components", [place])
+        for component in flat(place)
     }
     assert {found for found in types if found[2] not in PLAIN_TYPES} == {("sign", "signature", "bytes")} | {
         # OpenZeppelin's own errors about the fixed name in the constructor
@@ -80,9 +82,19 @@ def test_the_contract_takes_and_tells_hashes_addresses_and_numbers_only(abi):
     }
 
 
+def flat(place):
+    """A value's members, and theirs, down to what is no struct."""
+    if "components" not in place:
+        return [place]
+    assert place["type"] in STRUCTS
+    return [found for component in place["components"] for found in flat(component)]
+
+
 def test_nobody_can_change_or_stop_the_contract(abi):
     writes = {e["name"] for e in abi if e["type"] == "function" and e["stateMutability"] != "view"}
-    assert writes == {"propose", "sign", "revoke", "authorise", "attest", "commit"}
+    assert writes == {
+        "propose", "sign", "activate", "suspend", "resume", "revoke", "authorise", "release", "attest", "commit",
+    }
     assert all(e["type"] not in ("fallback", "receive") for e in abi)
     code = bytes.fromhex(json.loads(ARTIFACT.read_text())["deployed_bytecode"][2:])
     found = opcodes(code)

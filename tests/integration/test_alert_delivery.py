@@ -172,6 +172,7 @@ async def test_a_receiver_that_is_away_stops_nobody_else_and_its_failure_stays_v
     await publish(world.broker, run_results(world.terms, "r1", {"busy": {0: 1, 1: 0}}, {0: 1.5, 1: 0.5}))
     facts = await process.says("undelivered", 2)
     assert (facts["target"], facts["reason"]) == ("line 2 (json)", "answered with status 500")
+    await process.says("delivered", 2)
     assert len(world.box.mails) == 2
     assert len(process.lines("retrying")) >= 1
     assert world.hook.heard >= 3

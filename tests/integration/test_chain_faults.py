@@ -7,10 +7,13 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from infra.local.chain import EmbeddedChain
+from infra.local.chain import DEV_KEY, EmbeddedChain
+from policy.chain.deployment import deploy
 from policy.chain.endpoint import Endpoint
 from policy.chain.errors import ChainRefusal, ChainStale, ChainTimeout, ChainUnreachable
-from tests.support.chains import BLOCK_SECONDS, make_world, some_hash
+from policy.chain.finality import Finality
+from policy.chain.signing import address_of, new_key
+from tests.support.chains import BLOCK_SECONDS, World, make_world, some_hash
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ async def test_a_revocation_is_seen_at_the_latest_block_before_it_is_final(world
     agreement = await world.active()
     await world.relay.wait_state(agreement, "active", timeout_seconds=5)
     await slow_down(world, 2)  # four seconds between the two sights
-    await (await world.open(world.parties[2])).revoke(agreement)
+    await world.party[2].revoke(agreement)
     latest, final = await asyncio.gather(
         world.node[0].view(agreement, "latest"), world.node[0].view(agreement, "finalized")
     )
@@ -87,3 +90,56 @@ async def test_a_transaction_that_is_never_mined_is_an_error(world, monkeypatch)
     monkeypatch.setattr("policy.chain.sender.MINED_TIMEOUT_SECONDS", 0.3)
     with pytest.raises(ChainTimeout, match="not mined"):
         await world.node[0].authorise(agreement, [some_hash()])
+
+
+async def test_each_process_permits_by_the_block_that_is_deep_enough_for_it(world):
+    agreement = await world.active()
+    own = world.node[0]
+    deep = await world.open(world.nodes[1], finality=Finality(confirmations=8))
+    shallow = await world.open(world.nodes[2], finality=Finality(confirmations=1))
+    untagged = await world.open(world.nodes[2], finality=Finality(tag=False, confirmations=1))
+    run = some_hash()
+    await own.authorise(agreement, [run])
+    # Whoever wants more waits longer, and then sees it at a block on which so many stand.
+    assert await own.wait_authorised(agreement, [run]) == {run: 1}
+    assert await deep.authorisation(agreement, run) is None
+    assert await deep.wait_authorised(agreement, [run]) == {run: 1}
+    await slow_down(world, 3600)
+    head = (await own.block("latest")).number
+    found = [(await registry.block("finalized")).number for registry in (own, deep, shallow, untagged)]
+    assert found == [head - 2, head - 8, head - 2, head - 1]
+    assert [(await registry.view(agreement)).block_number for registry in (own, deep, shallow, untagged)] == found
+
+
+async def test_a_registry_is_deployed_on_a_chain_without_a_finalized_block(world):
+    deployment = await deploy(world.chain.url, DEV_KEY, finality=Finality(tag=False, confirmations=3))
+    assert deployment.code_hash != world.deployment.code_hash  # its own address is part of its code
+    assert deployment.chain_id == world.chain.chain_id
+
+
+class FreeGas(EmbeddedChain):
+    """As docs/besu.md sets a chain up: no base fee, no tip, and nobody is given anything."""
+
+    def command(self):
+        return [*super().command(), "--base-fee", "0", "--gas-price", "0", "--disable-min-priority-fee"]
+
+
+async def test_where_gas_is_free_nobody_needs_money(tmp_path):
+    finality = Finality(tag=False, confirmations=1)
+    with FreeGas(tmp_path / "chain", BLOCK_SECONDS) as chain:
+        async with AsyncExitStack() as stack:
+            deployment = await deploy(chain.url, new_key(), finality=finality)
+            world = World(chain, deployment, stack)
+            for key in (*world.parties, *world.nodes, world.relayer):
+                async with Endpoint(chain.url, 5) as endpoint:
+                    assert await endpoint.number("eth_getBalance", address_of(key), "latest") == 0
+            world.relay = await world.open(world.relayer, finality=finality)
+            world.party = [await world.open(world.parties[0], finality=finality)]
+            agreement = await world.active()
+            node = await world.open(world.nodes[0], finality=finality)
+            await node.wait_state(agreement, "active")
+            run = some_hash()
+            await node.authorise(agreement, [run])
+            assert await node.wait_authorised(agreement, [run]) == {run: 1}
+            await node.attest(agreement, run, (await node.block("finalized")).hash, some_hash())
+            assert (await node.run(agreement, run, "latest")).attested == (0,)

@@ -13,7 +13,8 @@ from console.system import LocalSystem
 from evaluation.errors import Tampered
 from evaluation.expected import GRACE
 from evaluation.records import Done, Missed, open_record
-from policy.agreement import load_draft, load_kpis
+from policy.agreement import load_draft
+from policy.compilation import load_kpis
 from streams.broker import Broker, Consumer
 from streams.topics import RUNS
 from tests.support.command import compare

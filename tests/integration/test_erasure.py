@@ -15,7 +15,8 @@ from console.cohort.generate import generate
 from console.cohort.shape import Shape
 from console.system import LocalSystem
 from evaluation.keys import read_secret
-from policy.agreement import load_draft, load_kpis
+from policy.agreement import load_draft
+from policy.compilation import load_kpis
 from streams.batch import party_columns
 from streams.pseudonym import Pseudonyms
 from streams.store import ShareStore

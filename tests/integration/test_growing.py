@@ -10,7 +10,8 @@ import tomli_w
 from console.cohort.generate import generate
 from console.cohort.shape import Shape
 from console.system import LocalSystem
-from policy.agreement import load_draft, load_kpis
+from policy.agreement import load_draft
+from policy.compilation import load_kpis
 from tests.support.command import compare, evaluate
 from tests.support.oracle import expect
 

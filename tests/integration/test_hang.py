@@ -11,7 +11,8 @@ from console.cohort.generate import generate
 from console.cohort.shape import Shape
 from console.local import LocalEvaluation
 from evaluation.errors import Unreachable
-from policy.agreement import load_draft, load_kpis
+from policy.agreement import load_draft
+from policy.compilation import load_kpis
 from tests.support.command import alive, children
 
 AGREEMENT = Path(__file__).parents[1] / "support" / "agreements" / "quick.toml"

@@ -15,7 +15,7 @@ KPIS = ("cost-difference", "gp-visit-rate-ratio")
 class Asking:
     """Three nodes, and `requesters` who may ask them."""
 
-    def __init__(self, requesters=8, runs=5, most_windows=26, **changes):
+    def __init__(self, requesters=8, runs=5, most_windows=26, ahead=False, **changes):
         names = [f"analyst-{i}" for i in range(requesters)]
         terms = run_terms(
             requesters=[{"name": n, "recipient": READER, "runs": runs} for n in names],
@@ -25,7 +25,7 @@ class Asking:
         self.terms = terms.model_copy(update={"requesters": tuple(
             RequesterIdentity(name=n, address=address_of(k)) for n, k in self.keys.items()
         )})
-        self.nodes = ThreeNodes(self.terms, most_windows)
+        self.nodes = ThreeNodes(self.terms, most_windows, ahead)
         self.topic = []
         self.heard = [0, 0, 0]
         self._names = count()

@@ -45,16 +45,18 @@ class World:
         return Proposal(**(values | changes))
 
     async def propose(self, **changes):
-        proposal = self.proposal(**changes)
-        return await self.relay.propose(
-            proposal.terms_hash, proposal.parties, proposal.attestors, proposal.valid_from, proposal.valid_until,
-            proposal.run_quota,
-        )
+        return await self.relay.propose(self.proposal(**changes))
 
-    async def active(self, **changes):
+    async def signed(self, **changes):
         """The id of an agreement that all have signed."""
         agreement = await self.propose(**changes)
         await asyncio.gather(*(self.relay.sign(agreement, party) for party in self.parties))
+        return agreement
+
+    async def active(self, **changes):
+        """The id of an agreement that is in force."""
+        agreement = await self.signed(**changes)
+        await self.party[0].activate(agreement)
         return agreement
 
     async def start(self):
@@ -62,6 +64,7 @@ class World:
         await fund(self.chain.url, DEV_KEY, [address_of(key) for key in everyone])
         self.relay = await self.open(self.relayer)
         self.node = [await self.open(key) for key in self.nodes]
+        self.party = [await self.open(key) for key in self.parties]
         return self
 
 

@@ -82,7 +82,7 @@ def compare(document, expected: Expected):
                tuple(sorted(cell.cell.items())))
         if not cell.released:
             assert key not in found, f"{key} came out, but must not"
-            assert refused[key]["rule"] == "minimum-cohort"
+            assert refused[key]["rule"] == expected.rule
             assert refused[key]["found"] is None
             assert refused[key]["nodes"] == [0, 1, 2]
             continue

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from console.series import cells, expected_windows
 from evaluation.document import AlertRow, Document, Events, Refusal, Release, Run, settled
-from policy.agreement import Draft, load_draft, load_kpis
+from policy.agreement import Draft, load_draft
+from policy.compilation import load_kpis
 from policy.kpi import Kpi
 from policy.plan import Estimator
 

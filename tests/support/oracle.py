@@ -19,7 +19,12 @@ Shares no code with Winnow. Definitions:
 - the total may be released if in every atom of the window each arm has `minimum_cohort` people with time, as many with
   outcome (not asked of a change), as many who missed something (of a completion, and over the whole window as many
   for whom due and completed differ); the strata if moreover each of them has, and the people outside all strata are
-  none or as many.
+  none or as many;
+- dominance rules, if agreed, of the outcome unless it is a change: in every atom of the window (with a cap: over the
+  window), in each arm, of people's amounts by size x₁ ≥ x₂ ≥ …: x₁ < largest_percent of their sum, x₁ + x₂ <
+  two_largest_percent of it, (1 + p)·x₁ + x₂ ≤ it, or all are 0; of the total for the total, of all strata and of the people outside
+  them for the strata. Of a full edition also of what it says more than the provisional one;
+- of tables "in-order" as many of the first strata come out as obey all this together with those outside of them.
 """
 
 import math
@@ -70,6 +75,8 @@ class Expected:
     """Everything that an evaluation must end with."""
 
     linked: int
+    rule: str
+    """What a cell that is not released is said to be suppressed by."""
     cells: tuple[Cell, ...]
     events: dict[str, dict]
     """Party → read, accepted, rejected (reason → number), late_pending, late_after_maturity."""
@@ -108,7 +115,8 @@ def expect(
                "late_after_maturity": b.too_late}
         for name, b in books.items()
     }
-    return Expected(len(linked), tuple(cells), events)
+    rule = "disclosure" if "dominance" in draft["disclosure"] else "minimum-cohort"
+    return Expected(len(linked), rule, tuple(cells), events)
 
 
 def _read(draft: dict, folders: Mapping[str, Path], shard_of: Callable[[str], int] | None):
@@ -206,7 +214,7 @@ def _cells(
 ) -> list[Cell]:
     """Of the full edition if there was a provisional one."""
     windows = _windows(draft["windows"], len(edges) - 1)
-    minimum = draft["disclosure"]["minimum_cohort"]
+    minimum, rules = draft["disclosure"]["minimum_cohort"], draft["disclosure"].get("dominance")
     arms = {"exposed": table[kpi["exposed"]]}
     if "comparator" in kpi:
         arms["comparator"] = table[kpi["comparator"]]
@@ -221,6 +229,8 @@ def _cells(
     masks: list[tuple[dict[str, str], np.ndarray]] = [({}, everybody)]
     masks += [({dimension: value}, table[name]) for dimension, value, name in _strata(kpi, draft)]
     outside = everybody - sum((mask for _, mask in masks[1:]), np.zeros_like(everybody))
+    whole = draft["disclosure"].get("tables", "whole") == "whole"
+    numbers = [len(masks) - 1] if whole else range(1, len(masks))
     cuts = sorted({edge for window in windows for edge in window})
 
     def people(mask: np.ndarray) -> dict[int, tuple[int, ...]]:
@@ -241,7 +251,7 @@ def _cells(
 
         if column == "time" or "cap" not in kpi:
             return total(mask)
-        parts = [outside, *(m for _, m in masks[1:])] if mask is everybody else [mask]
+        parts = [part for part in (outside, *(m for _, m in masks[1:])) if (part <= mask).all()]
         return sum(np.clip(total(of), 0, kpi["cap"]) for of in parts)
 
     def uneven(mask: np.ndarray, a: int, b: int) -> int:
@@ -260,41 +270,84 @@ def _cells(
             ]
         return counts
 
-    if provisional is not None:
-        earlier = [everybody, *(provisional[name] for _, _, name in _strata(kpi, draft))]
-        earlier_outside = everybody - sum(earlier[1:], np.zeros_like(everybody))
-        news = [changed(mask, was) for (_, mask), was in zip(masks, earlier, strict=True)]
-        other_news = changed(outside, earlier_outside)
-
     def telling(news: dict[int, list[int]], atoms: list[int]) -> bool:
         return any(0 < n < minimum for atom in atoms for n in news[atom])
 
+    def few_have_most(mask: np.ndarray, atoms: list[int], a: int, b: int) -> bool:
+        """Whether somebody's outcome dominates, by the agreed rules."""
+        if rules is None or points or "outcome" not in kpi:
+            return False
+        spans = [(a, b)] if "cap" in kpi else [(x, y) for x, y in pairwise(cuts) if x in atoms]
+        return any(dominates(vector(arm, "outcome", mask, *span), rules) for arm in arms for span in spans)
+
+    def few_changed_most(stratum: np.ndarray, before: np.ndarray, atoms: list[int]) -> bool:
+        if rules is None or points or "outcome" not in kpi:
+            return False
+        return any(
+            dominates((table[arm] * stratum * table[kpi["outcome"]]
+                       - provisional[arm] * before * provisional[kpi["outcome"]])[:, a:b].sum(axis=1), rules)
+            for arm in (kpi[k] for k in ("exposed", "comparator") if k in kpi)
+            for a, b in pairwise(cuts) if a in atoms
+        )
+
     counts = [people(mask) for _, mask in masks]
-    rest = people(outside)
+    earlier = [everybody, *(provisional[name] for _, _, name in _strata(kpi, draft))] if provisional is not None else []
+
+    def but(of: list[np.ndarray], number: int) -> np.ndarray:
+        """Who is in none of the first strata."""
+        return everybody - sum(of[1 : 1 + number], np.zeros_like(everybody))
+
+    rests = {number: but([mask for _, mask in masks], number) for number in numbers}
+    rest_counts = {number: people(rest) for number, rest in rests.items()}
+    news = [changed(mask, was) for (_, mask), was in zip(masks, earlier, strict=False)]
+    rest_news = {number: changed(rest, but(earlier, number)) for number, rest in rests.items()} if earlier else {}
+
+    def obeys(place: int, atoms: list[int], a: int, b: int) -> bool:
+        """Whether a cell may be told of."""
+        mask = masks[place][1]
+        few = [n for atom in atoms for n in counts[place][atom]]
+        if kpi["estimator"] == "completion":
+            few.append(uneven(mask, a, b))
+        changes_obey = not earlier or not (
+            telling(news[place], atoms) or few_changed_most(mask, earlier[place], atoms)
+        )
+        return all(n >= minimum for n in few) and not few_have_most(mask, atoms, a, b) and changes_obey
+
+    def hides(number: int, atoms: list[int], a: int, b: int) -> bool:
+        """Whether those outside of the first strata may be told of, or are nobody."""
+        rest, few = rests[number], [n for atom in atoms for n in rest_counts[number][atom]]
+        if kpi["estimator"] == "completion":
+            few.append(uneven(rest, a, b))
+        changes_obey = not earlier or not (
+            telling(rest_news[number], atoms) or few_changed_most(rest, but(earlier, number), atoms)
+        )
+        return all(n == 0 or n >= minimum for n in few) and not few_have_most(rest, atoms, a, b) and changes_obey
+
     cells = []
     for number, (a, b) in enumerate(windows):
         atoms = [cut for cut in cuts if a <= cut < b]
-        enough = [all(n >= minimum for atom in atoms for n in c[atom]) for c in counts]
-        if kpi["estimator"] == "completion":
-            enough = [e and uneven(mask, a, b) >= minimum for e, (_, mask) in zip(enough, masks, strict=True)]
-            odd = uneven(outside, a, b)
-            few = len(masks) > 1 and 0 < odd < minimum
-        else:
-            few = False
-        total = enough[0]
-        strata = not few and all(enough) and all(n == 0 or n >= minimum for atom in atoms for n in rest[atom])
-        if provisional is not None:
-            total = total and not telling(news[0], atoms)
-            strata = strata and not any(telling(of, atoms) for of in (*news, other_news))
-        for (cell, mask), of in zip(masks, counts, strict=True):
+        said = [obeys(place, atoms, a, b) for place in range(len(masks))]
+        shown = max((1 + n for n in numbers if n and all(said[: 1 + n]) and hides(n, atoms, a, b)), default=int(said[0]))
+        for place, ((cell, mask), of) in enumerate(zip(masks, counts, strict=True)):
             vectors = {f"{arm}.{column}": vector(arm, column, mask, a, b) for arm in arms for column in columns}
             cells.append(Cell(
-                kpi["id"], number, edges[a], edges[b], cell, strata if cell else total,
+                kpi["id"], number, edges[a], edges[b], cell, place < shown,
                 {name: int(v.sum()) for name, v in vectors.items()},
                 *_estimate(kpi["estimator"], list(vectors.values()), 1 / 100 if points else DAYS_PER_MONTH / 100),
                 tuple(of[atom] for atom in atoms), int(provisional is not None),
             ))
     return cells
+
+
+def dominates(amounts: np.ndarray, rules: Mapping[str, int]) -> bool:
+    """Whether one or two of these break a rule; in whole numbers."""
+    first, second = (int(v) for v in np.sort(np.abs(np.concatenate([amounts, [0, 0]])))[:-3:-1])
+    whole = int(np.abs(amounts).sum())
+    return whole > 0 and (
+        100 * first >= rules.get("largest_percent", 101) * whole
+        or 100 * (first + second) >= rules.get("two_largest_percent", 101) * whole
+        or ("p_percent" in rules and (100 + rules["p_percent"]) * first + 100 * second > 100 * whole)
+    )
 
 
 def _strata(kpi: dict, draft: dict) -> list[tuple[str, str, str]]:

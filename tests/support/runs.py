@@ -26,7 +26,9 @@ from evaluation.state import NodeState
 from evaluation.status import StatusLine
 from evaluation.totals import PaneTotals
 from mpc.errors import MpcError
-from policy.chain.model import AgreementView, Block, Deployment
+from policy.chain.errors import ChainRefusal
+from policy.chain.model import AgreementView, Block, Deployment, Requester, RunView
+from policy.privacy import units
 from streams.store import ShareStore
 from tests.support.dealing import deal, deal_bits
 from tests.support.terms import make_terms
@@ -122,6 +124,17 @@ class MadeUpChain:
     state: str = "active"
     runs: dict = field(default_factory=dict)
     attested: list = field(default_factory=list)
+    budgets: dict = field(default_factory=dict)
+    """Run → privacy budget that it reserved."""
+    spent_earlier: int = 0
+    """Privacy, under versions before."""
+    askers: dict = field(default_factory=dict)
+    """Run → address on whose demand, of runs that ever were authorised."""
+    given_up: dict = field(default_factory=dict)
+    """(run, sequence) → nodes."""
+    sequence: int = 0
+    earlier: dict = field(default_factory=dict)
+    """Requester → runs under versions before."""
     roots: list = field(default_factory=list)
     quota: int = 100
     terms_hash: str | None = None
@@ -132,6 +145,13 @@ class MadeUpChain:
             block_number=9, block_hash="h", block_time=int(self.time.timestamp()),
             state=self.state, terms_hash=self.terms_hash or self.terms.hash, parties=(), attestors=(), missing=(), valid_from=0,
             valid_until=2**40, run_quota=self.quota, runs_used=len(self.runs),
+            requesters=tuple(Requester(r.address, q.runs) for r, q in zip(self.terms.requesters, self.terms.draft.requesters, strict=True)),
+            requester_runs=tuple(
+                self.earlier.get(r.name, 0)
+                + sum(asker == r.address for run, asker in self.askers.items() if run in self.runs)
+                for r in self.terms.requesters
+            ),
+            privacy_budget=self.privacy_budget, budget_spent=self.spent,
         )
 
     async def block(self, at):
@@ -140,10 +160,38 @@ class MadeUpChain:
     async def authorisation(self, agreement, run, at="finalized"):
         return self.runs.get(run)
 
-    async def authorise(self, agreement, runs, sent=lambda: None):
+    async def authorise(self, agreement, runs, requester=None, budget=0, sent=lambda: None):
         for run in runs:
-            self.runs.setdefault(run, len(self.runs) + 1)
+            if run not in self.runs:
+                if self.spent + budget > self.privacy_budget:
+                    raise ChainRefusal("BudgetExhausted", {"left": self.privacy_budget - self.spent}, "authorise")
+                self.sequence += 1
+                self.runs[run], self.askers[run], self.budgets[run] = self.sequence, requester, budget
+            if (self.askers[run], self.budgets.get(run, 0)) != (requester, budget):
+                raise ChainRefusal("RunDiffers", {"runId": run}, "authorise")
         sent()
+
+    @property
+    def privacy_budget(self):
+        rho = self.terms.draft.quota.rho
+        return 0 if rho is None else units(rho)
+
+    @property
+    def spent(self):
+        return self.spent_earlier + sum(self.budgets.get(run, 0) for run in self.runs)
+
+    async def run(self, agreement, run, at="finalized"):
+        stage = "authorised" if run in self.runs else "released" if run in self.askers else "unknown"
+        if any(run == attested for _, attested, _ in self.attested):
+            stage = "attested"
+        return RunView(stage, self.runs.get(run, 0), self.askers.get(run), self.budgets.get(run, 0), (), (), None)
+
+    def release(self, node, run):
+        """A run is free again when all three nodes have given it up, and nobody attested."""
+        if run in self.runs and not any(run == attested for _, attested, _ in self.attested):
+            self.given_up.setdefault((run, self.runs[run]), set()).add(node)
+            if len(self.given_up[run, self.runs[run]]) == 3:
+                del self.runs[run]
 
     async def wait_authorised(self, agreement, runs):
         for _ in range(100):
@@ -151,6 +199,7 @@ class MadeUpChain:
         return {run: self.runs[run] for run in runs}
 
     async def attest(self, node, run, attestation):
+        assert node not in self.given_up.get((run, self.runs[run]), ()), "attested a run that it gave up"
         self.attested.append((node, run, attestation))
 
     async def commit(self, node, run, root):
@@ -180,6 +229,11 @@ class Collected:
             if attestation.root is not None:
                 await self.chain.commit(self.number, run, attestation.root)
             self.state.update(attestations={})
+
+    def give_up(self, run):
+        if self.state.gives_up(run):
+            self.chain.release(self.number, run)
+            self.state.update(releases=())
 
     async def send(self, recipient, sealed):
         self.sent.append((recipient, sealed))
@@ -247,8 +301,8 @@ class ThreeNodes:
 
         async def run(node, wire):
             run = NodeRun(
-                self.terms, CHAIN, self.chain, node.computation, RECORD_KEYS[node.number], Silent("test"), wire,
-                Council(wire), 9, node.desk.advance, node.state.ledger.closed,
+                self.terms, CHAIN, node.chain, node.computation, RECORD_KEYS[node.number], Silent("test"), wire,
+                Council(wire), 9, node.state, advance=node.desk.advance, closed=node.state.ledger.closed,
             )
             outcome = await node.desk.perform(run, self.terms.plans, windows, Extras())
             await node.desk.publish()

@@ -1,14 +1,7 @@
 """Small terms with made-up keys, for tests that do not need a whole evaluation."""
 
-from policy.agreement import (
-    Draft,
-    NodeIdentity,
-    PartyIdentity,
-    RecipientIdentity,
-    RequesterIdentity,
-    Terms,
-    compile_plans,
-)
+from policy.agreement import Draft, NodeIdentity, PartyIdentity, RecipientIdentity, RequesterIdentity, Terms
+from policy.compilation import compile_plans
 from policy.kpi import load_kpi
 
 KEY = "11" * 32

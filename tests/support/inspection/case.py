@@ -162,7 +162,7 @@ class Case:
             hashes = [digest for _, _, digest in sorted(sealed.get(run.run, ()))]
             roots[name] = merkle_root(hashes) if hashes else None
         proposer = next(t.sender for t in self.evidence.chain.transactions if t.data[:4] == encode_call(
-            "propose", bytes(32), [], [], 0, 0, 0)[:4])
+            "propose", (bytes(32), bytes(32), [], [], [], 0, 0, 0, 0))[:4])
         return on_chain.Expected(
             abi=registry_artifact().abi, bytecode=registry_artifact().bytecode,
             registry=self.onboarded.deployment.address.lower(), agreement=bytes.fromhex(self.onboarded.agreement_id),
@@ -171,7 +171,7 @@ class Case:
             attestors=tuple(address_of(self.keys[n]["chain"]).lower() for n in NODES),
             others=frozenset({address_of(DEV_KEY).lower(), proposer}),
             valid_from=midnight(draft.valid_from), valid_until=midnight(draft.valid_until + timedelta(days=1)),
-            quota=draft.quota.runs, roots=roots,
+            quota=draft.quota.runs, blocks=self.evidence.chain.blocks, roots=roots,
         )
 
 

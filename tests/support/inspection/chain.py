@@ -1,4 +1,7 @@
-"""Every value on the chain is one that we can explain: a hash, an address, a signature, a date or the quota."""
+"""Every value on the chain is one that we can explain: a hash, an address, a signature, a date or the quota.
+
+Of an agreement without requesters and without a privacy budget, which supersedes none.
+"""
 
 import hashlib
 import json
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 
 from eth_abi.abi import decode, encode
 from eth_account import Account
-from eth_utils.abi import abi_to_signature
+from eth_utils.abi import abi_to_signature, get_abi_input_types
 from eth_utils.crypto import keccak
 
 DISTINCT_BYTES = 20
@@ -29,6 +32,8 @@ class Expected:
     valid_from: int
     valid_until: int
     quota: int
+    blocks: frozenset[bytes]
+    """Hashes of all blocks."""
     roots: dict[bytes, bytes | None]
     """Run id → root of its sealed results; None for a run without results."""
 
@@ -90,18 +95,29 @@ def _call(data, expected):
     if entry is None:
         yield f"calls {data[:4].hex()}, which the registry does not have, with {len(data) - 4} bytes"
         return
-    values = _exactly([i["type"] for i in entry["inputs"]], data[4:])
+    values = _exactly(get_abi_input_types(entry), data[4:])
     if values is None:
         yield f"{entry['name']}: its arguments are not encoded as they must be"
         return
-    arguments = dict(zip((i["name"].rstrip("_") for i in entry["inputs"]), values, strict=True))
-    if entry["name"] == "sign":
-        signature = arguments.pop("signature")
-        if not _signed_by(expected.agreement, signature, arguments["party"]):
-            yield "sign: the signature is not the party's"
-    for name, value in arguments.items():
-        if not _explained(name, value, arguments, expected):
+    members = [m for place, value in zip(entry["inputs"], values, strict=True) for m in _members(place, value)]
+    arguments = dict(members)
+    if entry["name"] == "sign" and not _signed_by(expected.agreement, arguments["signature"], arguments["party"]):
+        yield "sign: the signature is not the party's"
+    for name, value in members:
+        if name != "signature" and not _explained(name, value, arguments, expected):
             yield f"{entry['name']}: {name} is {_shown(value)}, which nothing explains"
+
+
+def _members(place, value):
+    """(name, value) of everything in an argument that is no struct; lists of structs one after another."""
+    if "components" not in place:
+        yield place["name"], value
+    elif place["type"].endswith("[]"):
+        for member in value:
+            yield from _members({**place, "type": place["type"].removesuffix("[]")}, member)
+    else:
+        for component, member in zip(place["components"], value, strict=True):
+            yield from _members(component, member)
 
 
 def _log(log, expected):
@@ -147,15 +163,23 @@ def _explained(name, value, arguments, expected):
             return value == expected.valid_until
         case "runQuota":
             return value == expected.quota
-        case "runIds":
-            return set(value) <= set(expected.roots)
+        case "supersedes":
+            return value == bytes(32)
+        case "requester":
+            return value == "0x" + "00" * 20
+        case "budget" | "privacyBudget":
+            return value == 0
+        case "version":
+            return value == 1
+        case "blockHash":
+            return value in expected.blocks
         case "runId":
             return value in expected.roots
         case "sequence":
             return 1 <= value <= len(expected.roots)
         case "root":
             return value == expected.roots.get(arguments["runId"])
-        case "attestation":
+        case "transcript":
             # It covers transcripts that only nodes know, so all that can be said is that it hides what it covers.
             return len(set(value)) >= DISTINCT_BYTES
         case _:

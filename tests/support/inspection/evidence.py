@@ -71,6 +71,8 @@ class Log:
 class Chain:
     transactions: tuple[Transaction, ...]
     logs: tuple[Log, ...]
+    blocks: frozenset[bytes]
+    """Hashes of all blocks."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +160,11 @@ def read_chain(url: str) -> Chain:
         with opener.open(request, timeout=10) as answer:
             return json.load(answer)["result"]
 
-    sent = []
+    sent, blocks = [], set()
     for number in range(int(ask("eth_blockNumber"), 16) + 1):
-        for t in ask("eth_getBlockByNumber", hex(number), True)["transactions"]:
+        block = ask("eth_getBlockByNumber", hex(number), True)
+        blocks.add(_bytes(block["hash"]))
+        for t in block["transactions"]:
             carried = ("accessList", "blobVersionedHashes", "authorizationList")
             sent.append(Transaction(
                 t["from"].lower(), t["to"] and t["to"].lower(), int(t["value"], 16), _bytes(t["input"]),
@@ -170,7 +174,7 @@ def read_chain(url: str) -> Chain:
         Log(x["address"].lower(), tuple(map(_bytes, x["topics"])), _bytes(x["data"]))
         for x in ask("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest"})
     ]
-    return Chain(tuple(sent), tuple(logs))
+    return Chain(tuple(sent), tuple(logs), frozenset(blocks))
 
 
 def _bytes(text):

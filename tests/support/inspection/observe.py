@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from console.local import LocalEvaluation
-from policy.agreement import Terms, load_draft, load_kpis
+from policy.agreement import Terms, load_draft
+from policy.compilation import load_kpis
 from tests.support.command import children
 from tests.support.inspection.evidence import (
     Evidence,

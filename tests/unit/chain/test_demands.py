@@ -23,7 +23,7 @@ def word(value):
 def test_the_digest_is_the_eip_712_digest():
     domain = keccak(
         keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
-        + keccak(b"Winnow AgreementRegistry") + keccak(b"1") + word(1234) + word("5f" * 20)
+        + keccak(b"Winnow AgreementRegistry") + keccak(b"2") + word(1234) + word("5f" * 20)
     )
     content = keccak(
         keccak(b"Demand(bytes32 agreement,bytes32 termsHash,string requester,string[] kpis,uint32 start,uint32 stop,"

@@ -2,16 +2,20 @@ import subprocess
 import sys
 
 import pytest
+from eth_abi.abi import decode
 from eth_utils import keccak
 
 from policy.chain.artifact import registry_artifact
-from policy.chain.codec import decode_result, encode_call, refusal
+from policy.chain.codec import decode_result, encode_call, refusal, struct
 from policy.chain.errors import ChainMismatch, ChainStale
-from policy.chain.model import Block, Deployment, Proposal, check_fresh, to_bytes32
-from policy.chain.signing import address_of, agreement_id, new_key, sign_agreement
+from policy.chain.model import Block, Deployment, Proposal, Requester, check_fresh, to_bytes32
+from policy.chain.signing import address_of, agreement_id, content_of, new_key, sign_agreement
 
 DEPLOYMENT = Deployment(address="0x" + "5f" * 20, chain_id=1234, code_hash="00" * 32)
-PROPOSAL = Proposal("ab" * 32, ("0x" + "11" * 20, "0x" + "aa" * 20), ("0x" + "33" * 20,), 1_700_000_000, 1_800_000_000, 42)
+PROPOSAL = Proposal(
+    "ab" * 32, ("0x" + "11" * 20, "0x" + "aa" * 20), ("0x" + "33" * 20,), 1_700_000_000, 1_800_000_000, 42,
+    (Requester("0x" + "22" * 20, 3), Requester("0x" + "44" * 20, 4)), 99, "ef" * 32,
+)
 
 
 def word(value):
@@ -27,12 +31,19 @@ def test_the_agreement_id_is_the_eip_712_digest():
     """The standard's formulas written out by hand."""
     domain = keccak(
         keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
-        + keccak(b"Winnow AgreementRegistry") + keccak(b"1") + word(1234) + word("5f" * 20)
+        + keccak(b"Winnow AgreementRegistry") + keccak(b"2") + word(1234) + word("5f" * 20)
     )
+    requester = b"Requester(address account,uint32 runQuota)"
     content = keccak(
-        keccak(b"Agreement(bytes32 termsHash,address[] parties,address[] attestors,uint64 validFrom,uint64 validUntil,uint32 runQuota)")
-        + word("ab" * 32) + keccak(word("11" * 20) + word("aa" * 20)) + keccak(word("33" * 20))
-        + word(1_700_000_000) + word(1_800_000_000) + word(42)
+        keccak(
+            b"Agreement(bytes32 termsHash,bytes32 supersedes,address[] parties,address[] attestors,Requester[] requesters,"
+            b"uint64 validFrom,uint64 validUntil,uint32 runQuota,uint64 privacyBudget)" + requester
+        )
+        + word("ab" * 32) + word("ef" * 32) + keccak(word("11" * 20) + word("aa" * 20)) + keccak(word("33" * 20))
+        + keccak(b"".join(
+            keccak(keccak(requester) + word(account * 20) + word(quota)) for account, quota in (("22", 3), ("44", 4))
+        ))
+        + word(1_700_000_000) + word(1_800_000_000) + word(42) + word(99)
     )
     assert agreement_id(DEPLOYMENT, PROPOSAL) == keccak(b"\x19\x01" + domain + content).hex()
 
@@ -110,11 +121,23 @@ def test_refusals_that_are_cut_or_unknown_are_still_refusals():
 
 
 def test_calls_are_encoded_as_the_abi_says():
-    expected = keccak(b"authorise(bytes32,bytes32[])")[:4] + word("ab" * 32) + word(64) + word(1) + word("cd" * 32)
-    assert encode_call("authorise", bytes.fromhex("ab" * 32), [bytes.fromhex("cd" * 32)]) == expected
+    expected = keccak(b"authorise(bytes32,(bytes32,address,uint64)[])")[:4]
+    expected += word("ab" * 32) + word(64) + word(1) + word("cd" * 32) + word("11" * 20) + word(7)
+    assert encode_call("authorise", bytes.fromhex("ab" * 32), [(bytes.fromhex("cd" * 32), "0x" + "11" * 20, 7)]) == expected
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01", bytes(31), b"\xff" * 64])
 def test_results_that_cannot_be_are_refused(data):
     with pytest.raises(ValueError, match="cannot return"):
         decode_result("agreement", data)
+
+
+def test_a_proposal_is_encoded_in_the_order_of_the_contracts_fields():
+    (content,) = decode(
+        ["(bytes32,bytes32,address[],address[],(address,uint32)[],uint64,uint64,uint32,uint64)"],
+        encode_call("propose", struct("propose", content_of(PROPOSAL)))[4:],
+    )
+    assert content == (
+        bytes.fromhex("ab" * 32), bytes.fromhex("ef" * 32), PROPOSAL.parties, PROPOSAL.attestors,
+        tuple(map(tuple, PROPOSAL.requesters)), 1_700_000_000, 1_800_000_000, 42, 99,
+    )

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from console.cohort import Shape, Summary, demo_agreement, generate
-from policy.agreement import compile_plans, load_draft, load_kpis
+from policy.agreement import load_draft
+from policy.compilation import compile_plans, load_kpis
 from tests.support.oracle import expect
 
 ROOT = Path(__file__).parents[3]

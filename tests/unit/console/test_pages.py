@@ -149,6 +149,16 @@ def test_a_ratio_is_read_out_with_its_uncertainty(value, low, high, said):
     assert said in reading(found, Series(RATIO, {}, ()), "en")
 
 
+@pytest.mark.parametrize(("noise", "en", "nl"), [
+    ("in-interval", "the interval allows for it.", "het interval houdt daar rekening mee."),
+    ("unsaid", "the figure does not say how much.", "het cijfer zegt niet hoeveel."),
+])
+def test_noise_is_told(noise, en, nl):
+    shown, found = Series(RATIO, {}, ()), release(WINDOWS[0], noise=noise)
+    assert reading(found, shown, "en").endswith(en) and reading(found, shown, "nl").endswith(nl)
+    assert "oise was" not in reading(release(WINDOWS[0]), shown, "en")
+
+
 def test_a_difference_is_read_out_in_euros():
     found = release(WINDOWS[0], -45.5, low=-120, high=29, unit="EUR/patient-month", kpi=COST.id)
     said = reading(found, Series(COST, {}, ()), "nl")
@@ -206,7 +216,7 @@ def placeholders(text):
 
 def test_every_text_of_the_catalogue_is_complete_and_used():
     sources = "".join(p.read_text(encoding="utf-8") for p in [*HERE.glob("*.py"), *HERE.parent.glob("*.py"), *HERE.glob("templates/*.html")] if p.name != "texts.py")
-    built = {"status_", "gap_", "better_", "ratio_", "mean_", "points_", "share_", "completion_", "income", "alert_", "schedule_"}
+    built = {"status_", "gap_", "better_", "ratio_", "mean_", "points_", "share_", "completion_", "income", "alert_", "schedule_", "noise_"}
     words = {"released", "suppressed", "refused", "pending"}
     for key, text in TEXTS.items():
         assert text.en.strip(), key

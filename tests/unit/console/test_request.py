@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
@@ -10,10 +11,11 @@ from console.asking import example
 from console.evaluate import how_to_ask
 from console.request import outcome_of
 from console.requested import Outcome, Verdict, present_outcome, present_verdicts
-from console.schedule import present_schedule
+from console.schedule import present_awaited, present_schedule
 from console.workdir import WorkDir
 from evaluation.account import Account
-from evaluation.records import Answered, Done, Missed, Refused, Skipped, Suppressed
+from evaluation.awaited import waits
+from evaluation.records import Answered, Awaiting, Done, Lacking, Missed, Refused, Skipped, Suppressed
 from evaluation.schedule import timetable
 from policy.kpi import load_kpi
 from policy.request import new_demand
@@ -21,6 +23,7 @@ from tests.support.terms import make_terms
 
 REQUEST, RUN = "ab" * 32, "cd" * 32
 KPI = "cost-difference"
+NOON = datetime(2024, 6, 3, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +206,17 @@ def test_the_command_that_serving_proposes_is_one_that_the_agreement_admits(term
     assert example(plain, plain.draft.requesters[0])[1] == "2024-02-26/2024-03-25"
 
 
+
+
+def test_the_schedule_says_which_batch_of_whom_nodes_wait_for_and_what_to_do(terms):
+    pane = {"party": "insurer", "pane": 1, "revision": 0, "window": 0}
+    words = [
+        Awaiting(agreement=terms.hash, node=node, said_at=NOON, lacking=(
+            Lacking(party="hospital", shard=0, batch=0, window=1), *([Lacking(shard=0, **pane)] if node else []),
+        )) for node in range(2)
+    ]
+    text = " ".join(printed(present_awaited, waits(terms.draft, words)).split())
+    assert "Nodes 0, 1 wait for batch 0 of the register of hospital, shard 0: expected 8 Jan 2024" in text
+    assert "Node 1 waits for the pane of 2024-01-08 of insurer, shard 0: expected 29 Jan 2024, needed for 1 Jan – 28 Jan 2024." in text
+    assert text.endswith("Ask these parties whether their workers run and what they wait for: winnow figures.")
+    assert printed(present_awaited, ()).strip() == ""

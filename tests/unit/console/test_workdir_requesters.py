@@ -7,8 +7,9 @@ from console.schedule import schedule
 from console.workdir import prepare
 from evaluation.config import RequesterSettings, load_settings, load_terms
 from evaluation.keys import read_secret, sealing_public
-from policy.agreement import Draft, load_kpis
+from policy.agreement import Draft
 from policy.chain.signing import address_of
+from policy.compilation import load_kpis
 from tests.support.terms import draft_data
 
 CHAIN = {

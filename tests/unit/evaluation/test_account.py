@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from evaluation.account import Account
 from evaluation.errors import Tampered
 from evaluation.records import Done, Events, Refused, Suppressed
-from evaluation.results import KpiShares, ReleasedCell, ResultShares, open_result, seal_result
+from evaluation.results import KpiShares, Released, ReleasedCell, ResultShares, open_result, seal_result
 from mpc.errors import IntegrityError
-from mpc.tail.decode import output_names
+from mpc.tail.decode import CellResult, output_names
 from policy.window import OnDemand
 from tests.support.terms import make_terms
 
@@ -237,3 +237,34 @@ def test_all_linkages_of_registers_that_grow_are_believed_of_a_node(terms):
         feed(account, [done(terms, j, "", ()).model_copy(update={**run, "sequence": place}) for j in range(3)])
     assert [run.id for run in account.document().runs] == [run["run"] for run in runs]
     assert (batches, windows) == (4, 2)
+
+
+@pytest.mark.parametrize(("outputs", "said"), [
+    (("sums",), {"value": "unsaid", "sums.exposed.time": "unsaid"}), (("value",), {"value": "unsaid"}),
+])
+def test_figures_with_noise_say_that_they_have_some(terms, outputs, said):
+    private = make_terms(
+        privacy=[{"kpi": terms.plans[0].kpi, "rho": "1", "delta": "0.000001"}], quota={"runs": 100, "rho": "1"},
+        panes={"zone": "UTC", "unit": "week", "start": "2024-01-01", "count": 5},
+    )
+    plans = tuple(p.model_copy(update={"outputs": outputs}) for p in private.plans)
+    private = private.model_copy(update={"plans": plans, "nodes": terms.nodes})
+    for made, expected in ((private, said), (private.model_copy(update={"plans": terms.plans}), dict.fromkeys(said))):
+        account = Account(made, "innovation-team")
+        feed(account, shares(made, "run", (1,)))
+        found = {r.output: r for r in account.releases()}
+        assert {name: found[name].noise for name in expected if name in found} == {
+            name: noise for name, noise in expected.items() if name in found
+        }
+        assert all(("noise" in r.model_dump()) == (r.noise is not None) for r in found.values())
+        assert "value" in found
+
+
+def test_an_interval_that_is_there_says_that_it_allows_for_noise():
+    cell = {"kpi": "k", "window": 0, "cell": {}, "unit": "ratio"}
+    made = [
+        Released(**cell, result=CellResult(1.0, low, high), private=private)
+        for low, high in ((0.5, 2.0), (None, None)) for private in (True, False)
+    ]
+    assert [each.noise(interval=True) for each in made] == ["in-interval", None, "unsaid", None]
+    assert [each.noise() for each in made] == ["unsaid", None, "unsaid", None]

@@ -1,5 +1,6 @@
 """Alerts through three nodes' runs: states, retries, suppressed windows, who gets what."""
 
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 
 from evaluation.coordination import Council
 from evaluation.desk import Extras
+from evaluation.outcome import Outcome
 from evaluation.results import combine, combine_alerts, open_result
-from evaluation.run import NodeRun, Outcome
+from evaluation.run import NodeRun
+from mpc.noise import part
 from tests.support import runs
-from tests.support.runs import PANES, RECIPIENT_KEY, ThreeNodes, run_terms
+from tests.support.runs import PANES, PATIENTS, READER, RECIPIENT_KEY, ThreeNodes, released, run_terms
 
 VISITS = np.array([[2, 2], [5, 2], [2, 2], [1, 2], [9, 2], [1, 2]])
 """Visits per patient by pane: users, not-yet users."""
@@ -123,7 +126,7 @@ async def perform(nodes, plans, windows):
     async def run(node, wire):
         made = NodeRun(
             nodes.terms, runs.CHAIN, nodes.chain, node.computation, runs.RECORD_KEYS[node.number], runs.Silent("test"), wire,
-            Council(wire), 9,
+            Council(wire), 9, node.state,
         )
         return await node.desk.perform(made, plans, windows, Extras())
 
@@ -186,3 +189,45 @@ async def test_a_bound_that_leaves_the_field_with_these_patients_ends_the_linkag
     outcomes = await nodes.attempt()
     assert any("alert busy: comparing KPI" in str(o) for o in outcomes)
     assert not any(isinstance(o, Outcome) for o in outcomes)
+
+
+@pytest.mark.parametrize("slow", range(3))
+async def test_alerts_compare_the_figures_that_come_out_noise_included(monkeypatch, slow):
+    """Whichever node draws longest, and in every run: noise is entered in one order, and is that of the figures."""
+    def drawn(key, *draw):
+        if key == bytes([slow]) * 32:
+            time.sleep(0.001)
+        return part(key, *draw)
+
+    monkeypatch.setattr("mpc.noise.part", drawn)
+    rules = [
+        RULE | {"id": "more", "recipient": READER, "raise_at": "1", "clear_at": "0.95"},
+        RULE | {"id": "less", "recipient": READER, "when": "below", "raise_at": "1", "clear_at": "1.05"},
+    ]
+    nodes = ThreeNodes(run_terms(
+        alerts=rules, privacy=[{"kpi": RULE["kpi"], "rho": "900", "delta": "0.000001"}], quota={"runs": 100, "rho": "900"},
+    ), most_windows=2)
+    await nodes.work_on()
+    shares = [open_result(sealed, READER, RECIPIENT_KEY, nodes.terms) for node in nodes.nodes for _, sealed in node.sent]
+    found = {}
+    for run in {each.run for each in shares}:
+        found |= {(s.alert, s.window): s.raised for s in combine_alerts([each for each in shares if each.run == run])}
+    states, more, less = {}, False, False
+    for (kpi, window, cell), sums in sorted(released(nodes).items()):
+        if (kpi, cell) == (RULE["kpi"], ()):
+            users, others = (Fraction(sums[f"{arm}.outcome"], sums[f"{arm}.time"]) for arm in ("exposed", "comparator"))
+            more = users / others >= 1 or (more and users / others > Fraction("0.95"))
+            less = users / others <= 1 or (less and users / others < Fraction("1.05"))
+            states |= {("more", window): more, ("less", window): less}
+    assert found == states
+    assert set(found.values()) == {True, False}  # without noise both arms are alike, which raises both
+
+
+async def test_an_alert_about_figures_with_noise_has_no_data_where_none_came_out():
+    nodes = ThreeNodes(run_terms(
+        alerts=[RULE | {"id": "quiet", "recipient": READER}], disclosure={"minimum_cohort": PATIENTS},
+        privacy=[{"kpi": RULE["kpi"], "rho": "1", "delta": "0.000001"}], quota={"runs": 100, "rho": "1"},
+    ))
+    await nodes.work_on()
+    opened_ = [open_result(sealed, READER, RECIPIENT_KEY, nodes.terms) for node in nodes.nodes for _, sealed in node.sent]
+    assert {(s.window, s.raised) for s in combine_alerts(opened_)} == {(window, None) for window in range(PANES - 1)}

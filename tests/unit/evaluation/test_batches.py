@@ -7,10 +7,11 @@ import pytest
 from evaluation import totals
 from evaluation.errors import ConfigError
 from evaluation.growing import Link, batches_before, panes_of, stretches
+from evaluation.outcome import RunRefused
 from evaluation.records import Done
-from evaluation.run import RunRefused
 from evaluation.state import NodeState
 from mpc.errors import LinkageError, PeerLost
+from policy.disclosure import Dominance
 from policy.errors import PlanError
 from policy.plan import Plan
 from tests.attacks.test_resume import until_idle
@@ -227,10 +228,28 @@ async def test_a_batch_with_which_a_plan_leaves_its_bounds_is_not_settled(monkey
 
     monkeypatch.setattr(Plan, "check_bounds", few)
     arrived(nodes, 3, PANES)
-    before = [node.state.ledger for node in nodes.nodes]
+    before = [node.state.ledger.model_copy(update={"evidence": ""}) for node in nodes.nodes]
     assert [type(e) for e in await nodes.work(stall_seconds=2.0)] == [PlanError] * 3
-    assert [node.state.ledger for node in nodes.nodes] == before
+    assert [node.state.ledger.model_copy(update={"opened": (), "evidence": ""}) for node in nodes.nodes] == before
     assert linked(nodes) == [1] * 3
+
+
+async def test_a_batch_with_which_dominance_leaves_its_bounds_is_not_settled(monkeypatch):
+    asked = []
+
+    def never(self, kpi, bound, patients):
+        asked.append((kpi, bound))
+        raise PlanError("too many patients")
+
+    disclosure = {"minimum_cohort": 3, "dominance": {"largest_percent": 50}}
+    nodes = growing(ThreeNodes(growing_terms(disclosure=disclosure)))
+    arrived(nodes, 1, 2)
+    await nodes.work_on()
+    monkeypatch.setattr(Dominance, "check", never)
+    arrived(nodes, 3, PANES)
+    assert [type(e) for e in await nodes.work(stall_seconds=2.0)] == [PlanError] * 3
+    assert linked(nodes) == [1] * 3
+    assert asked == [("gp-visit-rate-ratio", 63)] * 3
 
 
 async def test_each_batch_is_a_run_over_all_registers_up_to_it():

@@ -14,7 +14,8 @@ from mpc.statistics import ShardStatistics
 from mpc.tail.decode import decode
 from mpc.tail.recombine import recombine_outputs
 from mpc.workers import Workers
-from policy.agreement import Draft, compile_plans
+from policy.agreement import Draft
+from policy.compilation import compile_plans
 from policy.kpi import load_kpi
 from tests.support import runs
 from tests.support.runs import Shares, run_terms
@@ -87,12 +88,12 @@ async def test_adherence_comes_out_only_if_some_of_what_was_due_was_not_done(due
 
     async def program(wire):
         engines, computation = await ready(wire, terms)
-        return (await computation.opened(engines, await computation.judge(engines, terms.plans, windows))).bits
+        return (await computation.opened(engines, await computation.judge(engines, terms.plans, windows))).strata
 
-    bits, *_ = await run_three(program)
+    shown, *_ = await run_three(program)
     position = list(EXPECTED).index("monitoring-adherence")
-    assert bits[position].all() == bits[position].any() == out
-    assert np.delete(bits, position, axis=0).all()
+    assert (shown[position] == (6 if out else 0)).all()
+    assert (np.delete(shown, position, axis=0) == 6).all()
 
 
 @pytest.mark.parametrize(("at_once", "rows"), [(1, 1 << 18), (2_000, 1 << 18), (1 << 21, 1 << 18), (1 << 21, 1)])
@@ -112,7 +113,7 @@ async def test_every_estimator_over_shards_and_windows(at_once, rows, monkeypatc
     async def run(wire, threads):
         engines, computation = await ready(wire, terms, threads)
         released = await computation.opened(engines, await computation.judge(engines, terms.plans, windows))
-        assert released.bits.all()
+        assert (released.strata == 6).all()
         return await computation.estimate(engines, terms.plans, windows, released)
 
     nodes = await run_three(program)
@@ -204,11 +205,11 @@ async def test_shards_without_linked_rows_add_nothing(empty, monkeypatch):
             engines, computation = await ready(wire, terms, threads, NobodyInCommon(terms, wire.number, empty))
             released = await computation.opened(engines, await computation.judge(engines, terms.plans, windows))
             # In one shard of two an income group has 4 patients an arm, fewer than the minimum.
-            return released.bits, await computation.estimate(engines, terms.plans, windows, released)
+            return released.strata > 0, await computation.estimate(engines, terms.plans, windows, released)
 
     nodes = await run_three(program)
     for position, plan in enumerate(terms.plans):
-        assert nodes[0][0][position, :, 0].all() == nodes[0][0][position, :, 0].any() == (len(empty) == 1)
+        assert nodes[0][0][position].all() == nodes[0][0][position].any() == (len(empty) == 1)
         shares = [found[position] for _, found in nodes]
         outputs = recombine_outputs([{n: [int(v, 16) for v in vs] for n, vs in s.outputs.items()} for s in shares])
         results = [r for c, r in zip(shares[0].cells, decode(plan, outputs), strict=True) if c.stratum == 0]

@@ -3,6 +3,7 @@
 import pytest
 
 from evaluation.config import (
+    AgreedSettings,
     RecipientSettings,
     load_kpis,
     load_plan,
@@ -14,6 +15,7 @@ from evaluation.errors import ConfigError
 from evaluation.keys import agreed_secret, new_secret, private_folder, sealing_public, signing_public
 from evaluation.process import exit_code
 from infra.kafka.certificates import make_certificates
+from policy.chain.finality import Finality
 from streams.cluster import APACHE, APACHE_SINGLE, EMBEDDED, Broker
 from tests.support.parties import keyed_terms
 
@@ -106,3 +108,29 @@ def test_another_key_than_the_agreement_names_is_not_used(tmp_path):
 ])
 def test_a_disk_that_is_full_or_closed_is_no_defect(error, code):
     assert exit_code(error) == code
+
+
+CHAIN = """terms = "t"
+[chain]
+url = "http://127.0.0.1:1"
+agreement_id = "a"
+deployment = { address = "0x1111111111111111111111111111111111111111", chain_id = 1, code_hash = "HASH" }
+""".replace("HASH", "2" * 64)
+
+
+@pytest.mark.parametrize(("lines", "finality"), [
+    ("", Finality(tag=True, confirmations=0, seconds=60)),
+    ("finality = { confirmations = 12, seconds = 300 }", Finality(confirmations=12, seconds=300)),
+    ("finality = { tag = false, confirmations = 1 }", Finality(tag=False, confirmations=1)),
+])
+def test_a_process_says_which_block_is_final_for_it(tmp_path, lines, finality):
+    path = tmp_path / "config.toml"
+    path.write_text(CHAIN + lines)
+    assert load_settings(path, AgreedSettings).chain.finality == finality
+
+
+def test_a_process_that_would_permit_at_the_newest_block_does_not_start(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(CHAIN + "finality = { tag = false }")
+    with pytest.raises(ConfigError, match=r"chain\.finality: .*read at the newest block. Set confirmations to 1 or more"):
+        load_settings(path, AgreedSettings)

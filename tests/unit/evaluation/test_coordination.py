@@ -22,7 +22,7 @@ DIGESTS = ["aa", "bb", "cc"]
 
 def ready(**changes):
     return Ready(**{
-        "head": 9, "settled": True, "ledger": "a" * 64, "batches": 1, "panes": 4, "open": True, "requests": 0,
+        "agreement": "e" * 64, "head": 9, "settled": True, "ledger": "a" * 64, "batches": 1, "panes": 4, "open": True, "requests": 0,
         "handled": 0, "asked_last": False, **changes,
     })
 

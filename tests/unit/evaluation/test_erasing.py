@@ -12,9 +12,9 @@ from console.request import _known
 from evaluation.account import Account
 from evaluation.agreement import read_facts
 from evaluation.errors import Apart
+from evaluation.outcome import RunRefused
 from evaluation.records import Closed, Erased, Refused, open_record, seal_record
 from evaluation.results import combine_alerts
-from evaluation.run import RunRefused
 from evaluation.schedule import timetable
 from mpc.errors import PeerLost
 from policy.gate import Refusal, verdicts

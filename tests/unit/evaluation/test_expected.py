@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from evaluation.expected import Expected
-from evaluation.state import Ended, NodeState
+from evaluation.ledger import Ended
+from evaluation.state import NodeState
 from tests.support.runs import run_terms
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -179,7 +179,7 @@ async def test_a_node_that_says_what_it_has_not_loses_the_three_no_more_than_tim
     is_right(nodes, done(nodes))
 
 
-async def kill(nodes, monkeypatch, name, time, *, before, others):
+async def kill(nodes, monkeypatch, name, time, *, before, others, most=40):
     """Attempts until node 1 dies at the time-th (from 0) call of a step of its state; it is restarted, or all are."""
     victim, honest, calls = nodes.nodes[1].state, getattr(NodeState, name), []
 
@@ -199,8 +199,12 @@ async def kill(nodes, monkeypatch, name, time, *, before, others):
 
     with monkeypatch.context() as patch:
         patch.setattr(NodeState, name, dies)
-        while not await work():
+        for _ in range(most):
+            if await work():
+                break
             assert epochs(nodes) != [(2, 0)] * 3, "nobody was killed"
+        else:
+            raise AssertionError(f"nobody was killed in {most} attempts")
     for number, node in enumerate(nodes.nodes):
         if number == 1 or others:
             node.restart()
@@ -327,3 +331,62 @@ async def test_no_epoch_comes_when_no_window_is_left():
     await nodes.work_on()
     assert done(nodes) == ["0 of 1", "1 of 1", (0,)]
     assert epochs(nodes) == [(1, 0)] * 3
+
+
+def nothing_is_left_of_it(nodes):
+    for node in nodes.nodes:
+        assert node.state.ledger.renewal == node.computation.coming.linkage == ""
+        assert node.computation.coming.totals.marks == ()
+        assert not node.computation.coming.totals.of(0)
+        assert "linkage-ahead" not in {path.name for path in node.folder.iterdir()}
+        assert not node.desk.has_work
+
+
+@pytest.mark.parametrize("added", [False, True])
+async def test_a_renewal_that_is_pending_when_the_last_window_ends_is_given_up(one_by_one, added):
+    nodes = three(windows={"size": 4, "step": 1})
+    arrived(nodes, 2, 4)
+    while epochs(nodes) != [(1, 2)] * 3:
+        assert await nodes.work() == [True] * 3
+    if added:
+        assert await nodes.work() == [True] * 3
+        assert all(computation.coming.totals.marks for computation in nodes.computations)
+    arrived(nodes, 3, PANES)
+    await nodes.work_on()
+    assert done(nodes) == ["0 of 1", "1 of 1", (0,), "1 of 2", "2 of 1", (1, 2)]
+    is_right(nodes, done(nodes))
+    nothing_is_left_of_it(nodes)
+    for node in nodes.nodes:
+        node.restart()
+    nothing_is_left_of_it(nodes)
+
+
+@pytest.mark.parametrize(("before", "others"), [(True, True), (True, False), (False, True), (False, False)])
+async def test_a_node_killed_while_a_renewal_is_given_up_goes_on(one_by_one, monkeypatch, before, others):
+    nodes = three(windows={"size": 4, "step": 1})
+    arrived(nodes, 2, 4)
+    while epochs(nodes) != [(1, 2)] * 3:
+        assert await nodes.work() == [True] * 3
+    arrived(nodes, 3, PANES)
+    await kill(nodes, monkeypatch, "drop_renewal", 0, before=before, others=others)
+    await until_idle(nodes)
+    is_right(nodes, done(nodes))
+    nothing_is_left_of_it(nodes)
+
+
+async def test_an_epoch_that_is_whole_when_the_last_window_ends_is_followed_by_a_node_that_was_killed(monkeypatch):
+    """Another one took it over: who gave it up then would have another linkage than its peers."""
+    nodes = three(windows={"size": 4, "step": 4})
+    terms, left = nodes.terms, nodes.nodes[0].desk.agenda.left
+    arrived(nodes, 2, 4)
+    with monkeypatch.context() as patch:
+        for node in nodes.nodes:
+            patch.setattr(type(node.desk.agenda), "left", lambda self: terms.draft.lattice.scheduled)
+        while not all(renewed for _, renewed in [node.desk.renewal.stand() for node in nodes.nodes]):
+            assert await nodes.work() == [True] * 3
+        await kill(nodes, monkeypatch, "take_over", 0, before=True, others=False)
+    assert left() == ()
+    assert epochs(nodes) == [(2, 0), (1, 2), (2, 0)]
+    await until_idle(nodes)
+    assert epochs(nodes) == [(2, 0)] * 3
+    nothing_is_left_of_it(nodes)

@@ -5,8 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from evaluation.calendar import expected_on, local_today
 from evaluation.records import Done, Events, Failed, Missed, Refused, Skipped
-from evaluation.schedule import expected_on, local_today, timetable
+from evaluation.schedule import timetable
 from tests.support.terms import draft_data, make_terms
 
 NOON = datetime(2024, 6, 3, 12, tzinfo=UTC)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mpc.changes import changed
-from mpc.disclosure import judge, opened
+from mpc.disclosure import Findings, judge, opened
 from mpc.engine import Engine
 from policy.measure import LIMB_BITS
 from tests.support.dealing import deal
@@ -77,15 +77,16 @@ async def test_limbs_that_make_the_same_amount_are_no_change():
 async def decide(counts, changes, windows, minimum):
     rng = np.random.default_rng(3)
     dealt, more = deal(counts, rng), deal(changes, rng)
+    made = plan("gp-visit-rate-ratio")
+    cut = made.model_copy(update={"strata": made.strata[: counts.shape[1] - 1]})
 
     async def program(wire):
+        findings = [Findings(cut, dealt[wire.number], changes=more[wire.number])]
         engine = Engine(wire)
-        return await opened(engine, await judge(
-            engine, [dealt[wire.number]], windows, minimum, None, [more[wire.number]]
-        ))
+        return await opened(engine, await judge(engine, findings, windows, minimum))
 
     found, *_ = await run_three(program)
-    return found[0].tolist()
+    return [[shown > 0, shown == len(cut.strata)] for shown in found[0]]
 
 
 @pytest.mark.parametrize(("number", "free"), [(0, True), (1, False), (9, False), (10, True), (40, True)])
@@ -110,13 +111,14 @@ async def test_a_full_edition_obeys_the_minimum_too():
     assert await decide(counts, changes, [(0, 1)], 10) == [[False, False]]
 
 
-async def test_changes_of_some_plans_only_are_refused():
+async def test_changes_of_other_atoms_are_refused():
     async def program(wire):
         engine = Engine(wire)
-        share = deal(np.full((1, 1, 1, 1), 10), np.random.default_rng(1))[wire.number]
-        with pytest.raises(ValueError, match="changes of 1 plans, contributors of 2"):
-            await judge(engine, [share, share], [(0, 1)], 10, None, [share])
-        with pytest.raises(ValueError, match="do not fit counts"):
-            await judge(engine, [share], [(0, 2)], 10, None, [share])
+        share = deal(np.full((1, 7, 2, 2), 10), np.random.default_rng(1))[wire.number]
+        two, made = type(share).concat([share, share]), plan("gp-visit-rate-ratio")
+        with pytest.raises(ValueError, match=r"changes of shape \(2, 7, 2, 2\); expected 4 axes, the first \(1, 7\)"):
+            await judge(engine, [Findings(made, share, changes=two)], [(0, 1)], 10)
+        with pytest.raises(ValueError, match="do not fit 1 atoms"):
+            await judge(engine, [Findings(made, share, changes=share)], [(0, 2)], 10)
 
     await run_three(program)

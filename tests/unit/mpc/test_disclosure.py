@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from mpc.disclosure import atom_ranges, judge, opened
+from mpc.disclosure import Findings, atom_ranges, judge, opened
 from mpc.engine import Engine
 from policy.window import WindowSpec
 from tests.support.dealing import deal
+from tests.support.terms import make_terms
 from tests.support.wires import run_three
 
 
@@ -35,18 +36,39 @@ class Watching(Engine):
         return await super().equal_zero(x)
 
 
-async def decide(tables, windows, minimum, seed=0, over_windows=None):
+def plan_of(cells, table="whole"):
+    """A plan with so many counted cells."""
+    strata = {1: 1}.get(cells, cells - 1 if table == "whole" else (cells + 1) // 2)
+    plan = make_terms().plans[0]
+    made = plan.model_copy(update={"strata": plan.strata[:strata], "table": table})
+    assert made.counted_cells == cells
+    return made
+
+
+async def shown(tables, windows, minimum, seed=0, over_windows=None, table="whole"):
+    """Each node's engine and (plans, windows) how many strata come out."""
     rng = np.random.default_rng(seed)
     dealt = [deal(table, rng) for table in tables]
     more = {plan: deal(table, rng) for plan, table in (over_windows or {}).items()}
 
     async def program(wire):
-        engine = Watching(wire)
-        whole = {plan: shares[wire.number] for plan, shares in more.items()}
-        judged = await judge(engine, [d[wire.number] for d in dealt], windows, minimum, whole)
-        return engine, await opened(engine, judged)
+        engine, number = Watching(wire), wire.number
+        findings = [
+            Findings(plan_of(counts.shape[1], table), shares[number], more[place][number] if place in more else None)
+            for place, (counts, shares) in enumerate(zip(tables, dealt, strict=True))
+        ]
+        return engine, await opened(engine, await judge(engine, findings, windows, minimum))
 
     return await run_three(program)
+
+
+async def decide(tables, windows, minimum, seed=0, over_windows=None):
+    """Of whole tables (plans, windows, 2): does the total come out, do the categories?"""
+    found = await shown(tables, windows, minimum, seed, over_windows)
+    strata = np.array([[len(plan_of(table.shape[1]).strata)] for table in tables])
+    for _, each in found:
+        assert ((each == strata) | (each < 2)).all()
+    return [(engine, np.stack([each > 0, each == strata], axis=-1)) for engine, each in found]
 
 
 def oracle(tables, windows, minimum):
@@ -114,22 +136,54 @@ async def test_what_cancels_between_atoms_counts_over_the_window_too(cell, count
 
 
 async def test_counts_over_other_windows_are_refused():
-    with pytest.raises(ValueError, match="2 windows do not fit counts over windows of shape"):
+    with pytest.raises(ValueError, match=r"over_windows of shape \(3, 1, 1, 1\); expected 4 axes, the first \(2, 1\)"):
         await decide([np.ones((3, 1, 1, 1))], [(0, 2), (1, 3)], 3, over_windows={0: np.ones((3, 1, 1, 1))})
 
 
-async def test_only_the_release_bits_are_opened_at_once_and_the_work_is_constant():
+async def test_only_how_many_come_out_is_opened_at_once_and_the_work_is_constant():
     windows = [(0, 2), (1, 3)]
     many, nobody = np.full((3, 7, 2, 2), 500), np.zeros((3, 7, 2, 2), int)
-    runs = [await decide([table, table[:, :1]], windows, 10) for table in (many, nobody)]
-    for nodes in runs:
-        for engine, found in nodes:
-            assert len(engine.opened) == 1
-            assert engine.opened[0].size == found.size == 2 * len(windows) * 2
-            np.testing.assert_array_equal(engine.opened[0].reshape(found.shape), found)
-    assert runs[0][0][0].calls == runs[1][0][0].calls
-    assert runs[0][0][1].all()
-    assert not runs[1][0][1].any()
+    for kind, cells in (("whole", 7), ("in-order", 5)):
+        tables = [[table[:, :cells], table[:, :1]] for table in (many, nobody)]
+        runs = [await shown(each, windows, 10, table=kind) for each in tables]
+        for nodes in runs:
+            for engine, found in nodes:
+                assert len(engine.opened) == 1
+                np.testing.assert_array_equal(engine.opened[0], found)
+        assert runs[0][0][0].calls == runs[1][0][0].calls
+        strata = len(plan_of(cells, kind).strata)
+        assert runs[0][0][1].tolist() == [[strata] * 2, [1] * 2]
+        assert not runs[1][0][1].any()
+
+
+def most_in_order(counts, minimum):
+    """By the rules, of (atoms, cells, arms, kinds) with the total, the categories, and who is outside 1, 2, … of them."""
+    enough = counts >= minimum
+    if not enough[:, 0].all():
+        return 0
+    categories = (counts.shape[1] - 1) // 2
+    for number in range(categories, 0, -1):
+        rest = counts[:, categories + number]
+        if enough[:, 1 : 1 + number].all() and ((rest == 0) | (rest >= minimum)).all():
+            return 1 + number
+    return 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_as_many_of_the_first_categories_come_out_as_may(seed):
+    rng = np.random.default_rng(seed)
+    atoms, minimum = 5, 10
+    windows = [(first, last) for first in range(atoms) for last in range(first + 1, atoms + 1)]
+    tables = []
+    for cells in (1, 3, 5, 9, 11):
+        table = np.full((atoms, cells, 2, 2), 40)
+        spots = rng.random(table.shape) < 0.04
+        table[spots] = rng.choice([0, 1, 9, 10], spots.sum())
+        tables.append(table)
+    expected = [[most_in_order(table[first:last], minimum) for first, last in windows] for table in tables]
+    for _, found in await shown(tables, windows, minimum, seed, table="in-order"):
+        np.testing.assert_array_equal(found, expected)
+    assert len(set(np.ravel(expected))) >= 5
 
 
 @pytest.mark.parametrize(
@@ -138,7 +192,7 @@ async def test_only_the_release_bits_are_opened_at_once_and_the_work_is_constant
 )
 async def test_impossible_questions_are_refused(windows, minimum, message):
     with pytest.raises(ValueError, match=message):
-        await decide([np.ones((3, 1, 2, 2))], windows, minimum)
+        await shown([np.ones((3, 1, 2, 2))], windows, minimum)
 
 
 def test_windows_are_made_of_atoms():

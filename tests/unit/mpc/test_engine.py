@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from mpc.boolean import Gate, SharedSums
+from mpc.boolean import Gate, SharedSums, Wires
 from mpc.engine import Bits, Engine, Permutation, Share
 from mpc.errors import IntegrityError, MpcError, ProtocolError
 from mpc.share import signed
@@ -16,6 +16,10 @@ EDGES = np.array(
     [0, 1, 2, 3, 2**31, 2**32 - 1, 2**32, 2**62 - 1, 2**62, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 2, 2**64 - 1],
     np.uint64,
 )
+
+
+CIRCUIT = bytes(32)
+"""Stands for a circuit's digest."""
 
 
 def whole_ring(seed, shape):
@@ -144,11 +148,12 @@ async def test_sums_of_products_become_wires_and_nothing_else_changes(n):
     second = SharedSums((Gate(0, 2, 2, product=True),), 0, slice(7, 8))
 
     async def program(engine, dealt_rows):
-        words = np.ascontiguousarray(dealt_rows.parts.swapaxes(0, 1))
-        one, other = engine.share_sums(words, first), engine.share_sums(words, second)
+        wires = Wires(np.ascontiguousarray(dealt_rows.parts.swapaxes(0, 1)))
+        evaluation = engine.evaluation(CIRCUIT, wires.words.shape)
+        one, other = evaluation.share(wires, first), evaluation.share(wires, second)
         await one
         await other
-        return Bits(np.ascontiguousarray(words.swapaxes(0, 1)))
+        return Bits(np.ascontiguousarray(wires.words.swapaxes(0, 1)))
 
     found = joined(await compute(program, dealt(rows, 6, xor=True)))
     a, b, c, d = rows[:4]
@@ -160,11 +165,44 @@ async def test_shared_sums_are_one_message_and_no_more(monkeypatch):
     sums = SharedSums((Gate(0, 0, 1, product=True),), 0, slice(2, 3))
 
     async def program(engine):
-        words = np.zeros((3, 2, 17), np.uint64)
+        wires = Wires(np.zeros((3, 2, 17), np.uint64))
         with pytest.raises(ProtocolError, match="17 words to share in place; at most 16"):
-            engine.share_sums(words, sums)
+            engine.evaluation(CIRCUIT, wires.words.shape).share(wires, sums)
 
     await compute(program)
+
+
+async def test_what_is_shared_twice_looks_fresh_each_time():
+    """Of equal wires: in one evaluation, and in two side by side."""
+    sums = SharedSums((Gate(0, 0, 1, product=True),), 0, slice(2, 3))
+    seen = {}
+
+    def tap(sender, receiver, _channel, _label, payload):
+        seen.setdefault((sender, receiver), []).append(np.frombuffer(payload, np.uint64).copy())
+        return payload
+
+    async def program(wire):
+        engine, wires = Engine(wire), Wires(np.zeros((3, 2, 50), np.uint64))
+        one, other = (engine.evaluation(CIRCUIT, wires.words.shape) for _ in range(2))
+        for evaluation in (one, one, other, other):
+            await evaluation.share(wires, sums)
+            wires.words[2:] = 0
+
+    await run_three(program, tap=tap)
+    assert len(seen) == 3
+    for messages in seen.values():
+        assert len(messages) == 4
+        assert len(np.unique(np.concatenate(messages))) == 4 * 50
+
+
+async def test_nodes_that_evaluate_different_circuits_open_nothing():
+    async def program(wire):
+        engine = Engine(wire)
+        engine.evaluation(bytes([wire.number == 1]) * 32, (3, 2, 50))
+        await engine.open(engine.zeros((1,)))
+
+    with pytest.raises(IntegrityError, match="has done something else"):
+        await run_three(program)
 
 
 @pytest.mark.parametrize(("left", "right"), [((9,), (9,)), ((2, 3, 40), (3, 40)), ((4, 0), (4, 0))])

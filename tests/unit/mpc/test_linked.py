@@ -8,8 +8,11 @@ import pytest
 from mpc.aes import SharedKey
 from mpc.engine import Permutation
 from mpc.errors import LinkageError
-from mpc.linked import LinkedShard, Segment
+from mpc.linked import CHECKSUM_BYTES, LinkedShard, Segment, checksum
 from mpc.matching import Table, match
+
+HEAD = 16 + CHECKSUM_BYTES
+"""Where what the checksum is of begins."""
 
 
 def made(join="inner", parties=3, segments=2):
@@ -89,6 +92,12 @@ def short(segment):
     return Segment((less, *rest), segment.tables, segment.dummies, segment.order)
 
 
+def whole(stored):
+    """With the checksum of what it holds now."""
+    body = bytes(stored[HEAD:])
+    return bytes(stored[:16]) + checksum(body) + body
+
+
 @pytest.mark.parametrize("change", [elsewhere, missing, unsorted, twice, too_many_dummies, short])
 @pytest.mark.parametrize("join", ["inner", "left"])
 def test_what_contradicts_itself_is_refused(change, join):
@@ -121,28 +130,43 @@ def test_a_first_segment_out_of_bounds_is_refused(first):
 def test_a_stored_linkage_survives_only_whole():
     stored = made().to_bytes()
     for size in (0, 10, 16, 40, 80, len(stored) // 2, len(stored) - 1):
-        with pytest.raises(LinkageError, match="Link this shard again"):
-            LinkedShard.from_bytes(stored[:size])
-    with pytest.raises(LinkageError, match="1 bytes follow its end"):
+        for cut in (stored[:size], whole(stored[:size])):
+            with pytest.raises(LinkageError, match="Link this shard again"):
+                LinkedShard.from_bytes(cut)
+    with pytest.raises(LinkageError, match="it is damaged"):
         LinkedShard.from_bytes(stored + b"\0")
+    with pytest.raises(LinkageError, match="1 bytes follow its end"):
+        LinkedShard.from_bytes(whole(stored + b"\0"))
 
 
-@pytest.mark.parametrize("version", [b"winnow linked 2\n", b"winnow linked 4\n"])
+@pytest.mark.parametrize("version", [b"winnow linked 3\n", b"winnow linked 5\n"])
 def test_another_version_is_refused(version):
     stored = made().to_bytes()
-    with pytest.raises(LinkageError, match="does not start with b'winnow linked 3"):
+    with pytest.raises(LinkageError, match="does not start with b'winnow linked 4"):
         LinkedShard.from_bytes(version + stored[len(version):])
 
 
-@pytest.mark.parametrize("place", range(16, 65))
+@pytest.mark.parametrize("join", ["inner", "left"])
+def test_no_bit_can_flip_unnoticed(join):
+    """Of the key, a permutation, a tag, an order or whatever it is: each of some hundreds."""
+    stored, rng = made(join, segments=3).to_bytes(), np.random.default_rng(5)
+    every = 8 * len(stored)
+    for bit in {*range(8 * 128), *rng.integers(0, every, 400).tolist(), *range(every - 64, every)}:
+        damaged = bytearray(stored)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(LinkageError, match="it is damaged|does not start with"):
+            LinkedShard.from_bytes(bytes(damaged))
+
+
+@pytest.mark.parametrize("place", range(HEAD, HEAD + 49))
 def test_no_number_of_the_head_makes_room_before_it_is_checked(place):
     """Joins, parties, segments and dummies beyond all bounds: refused; or of the key, or a possible number, and read."""
     stored = bytearray(made().to_bytes())
     stored[place] ^= 0xFF
-    if place == 25:
-        assert LinkedShard.from_bytes(bytes(stored)).first == 0xFE
-    elif 29 <= place < 61:
-        assert LinkedShard.from_bytes(bytes(stored)).key.parts != bytes(range(32))
+    if place == HEAD + 9:
+        assert LinkedShard.from_bytes(whole(stored)).first == 0xFE
+    elif HEAD + 13 <= place < HEAD + 45:
+        assert LinkedShard.from_bytes(whole(stored)).key.parts != bytes(range(32))
     else:
         with pytest.raises(LinkageError, match="Link this shard again"):
-            LinkedShard.from_bytes(bytes(stored))
+            LinkedShard.from_bytes(whole(stored))

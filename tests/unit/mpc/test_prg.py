@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpc.prg import Difference, PairStream, cover
+from mpc.prg import Cover, Difference, PairStream
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 1000, 2**15, 2**15 + 1, 2**17 + 5])
@@ -13,17 +13,17 @@ def test_to_cover_is_to_xor_with_the_words(size):
     expected = values.copy()
     for stream in streams:
         expected[2 : size + 2] ^= stream.words(7, 3, 0, (size,))
-    cover(values[2 : size + 2], *(stream.stream(7, 3, 0) for stream in streams))
+    Cover(*(stream.stream(7, 3, 0) for stream in streams)).add_to(values[2 : size + 2])
     np.testing.assert_array_equal(values, expected)
 
 
 def test_what_is_covered_in_parts_is_covered_as_one():
     stream = PairStream(bytes(32))
     whole, parts = np.zeros(100, np.uint64), np.zeros(100, np.uint64)
-    cover(whole, stream.stream(1, 1, 1))
-    running = stream.stream(1, 1, 1)
+    Cover(stream.stream(1, 1, 1)).add_to(whole)
+    running = Cover(stream.stream(1, 1, 1))
     for part in (parts[:1], parts[1:40], parts[40:]):
-        cover(part, running)
+        running.add_to(part)
     np.testing.assert_array_equal(parts, whole)
 
 

@@ -253,7 +253,7 @@ async def test_who_did_not_do_all_that_was_due_in_a_window(strata):
     dealt = deal(totals, np.random.default_rng(12))
 
     async def program(wire):
-        return await incomplete(Engine(wire), dealt[wire.number])
+        return await incomplete(Engine(wire), plan, dealt[wire.number])
 
     found = reveal(await run_three(program))
     masks = cells(plan, columns) * columns["app_user"]

@@ -4,8 +4,9 @@ from fractions import Fraction
 
 import pytest
 
-from policy.agreement import Draft, Terms, compile_plans
+from policy.agreement import Draft, Terms
 from policy.alert import Alert, check_alerts
+from policy.compilation import compile_plans
 from policy.errors import PlanError
 from policy.kpi import load_kpi
 from tests.support.terms import draft_data, make_terms

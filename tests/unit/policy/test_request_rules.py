@@ -27,7 +27,7 @@ DEMAND = new_demand(TERMS, "ann", ["gp-visit-rate-ratio", "cost-difference"], 1,
 KNOWN = gate.DemandFacts(signer=ANN, nonce_seen=False, complete_panes=12, needs_run=True, runs_used=1)
 RULES = ["requester-known", "request-agreement", "request-signed", "request-fresh", "kpis-permitted", "window-sealed",
          "requester-quota", "agreement-active", "terms-agreed", "within-validity", "plan-permitted",
-         "window-on-lattice", "erased-panes", "quota"]
+         "window-on-lattice", "erased-panes", "quota", "requester-quota-left", "privacy-budget-left"]
 
 
 def refused(facts=FACTS, demand=DEMAND, known=KNOWN):
@@ -43,8 +43,8 @@ def test_a_proper_request_passes_every_rule():
 
 
 @pytest.mark.parametrize(("demand", "known", "rules", "said"), [
-    ({"requester": "eve"}, {"signer": BOB}, ["requester-known", "request-signed", "kpis-permitted", "requester-quota"],
-     "found eve"),
+    ({"requester": "eve"}, {"signer": BOB},
+     ["requester-known", "request-signed", "kpis-permitted", "requester-quota", "requester-quota-left"], "found eve"),
     ({"agreement": "ab" * 32}, {}, ["request-agreement"], "found abab"),
     ({}, {"signer": None}, ["request-signed"], "no valid signature"),
     ({}, {"signer": BOB}, ["request-signed"], "another key"),
@@ -69,6 +69,7 @@ def test_each_rule_refuses_and_says_what_it_found(demand, known, rules, said):
 @pytest.mark.parametrize(("facts", "rule"), [
     ({"state": "revoked"}, "agreement-active"), ({"terms_hash": "0" * 64}, "terms-agreed"),
     ({"block_time": datetime(2031, 1, 1, tzinfo=UTC)}, "within-validity"), ({"runs_used": 10}, "quota"),
+    ({"requester_runs": {"ann": 2, "bob": 0}}, "requester-quota-left"),
 ])
 def test_the_rules_before_every_run_hold_for_requests_too(facts, rule):
     assert list(refused(facts=replace(FACTS, **facts))) == [rule]
@@ -82,7 +83,18 @@ def test_later_windows_and_what_was_released_before_pass_after_an_erasure():
 
 def test_what_needs_no_new_run_costs_no_quota():
     spent = replace(KNOWN, needs_run=False, runs_used=2)
-    assert refused(facts=replace(FACTS, runs_used=10), known=spent) == {}
+    assert refused(facts=replace(FACTS, runs_used=10, requester_runs={"ann": 2}), known=spent) == {}
+
+
+def test_a_node_asks_for_what_the_chain_counts_only_when_it_knows_the_run():
+    counted = replace(FACTS, runs_used=10, requester_runs={"ann": 2})
+    assert gate.admission(TERMS, counted, DEMAND, KNOWN) is None
+    request = gate.RunRequest(plan_hashes=(), windows=(), requester="ann")
+    assert [r.rule for r in gate.before(TERMS, counted, request)] == ["quota", "requester-quota-left"]
+    assert gate.before(TERMS, counted, replace(request, already_authorised=True)) == ()
+    assert gate.before(TERMS, replace(counted, runs_used=9), replace(request, requester=None)) == ()
+    assert gate.admission(TERMS, replace(FACTS, state="revoked"), DEMAND, KNOWN).rule == "agreement-active"
+    assert gate.admission(TERMS, FACTS, DEMAND, replace(KNOWN, runs_used=2)).rule == "requester-quota"
 
 
 def test_an_agreement_without_requesters_lets_nobody_ask():

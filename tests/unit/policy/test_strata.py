@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from console.series import cells
 from console.telling import cell_key, cell_name, cell_of
-from policy.agreement import Draft, Terms, compile_plans, load_draft, load_kpis
+from policy.agreement import Draft, Terms, load_draft
+from policy.compilation import compile_plans, load_kpis
 from policy.errors import PlanError
 from tests.support.terms import draft_data, make_terms
 

@@ -342,7 +342,7 @@ def test_a_disk_that_takes_no_list_is_said_to_be_that(stores, tmp_path, monkeypa
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("streams.erased.os.fsync", full)
+    monkeypatch.setattr("streams.durable.os.fsync", full)
     with pytest.raises(StoreError, match="No space left on device. Make room"):
         stores[0].erased.take(erasure(), SLOTS, NOW)
     monkeypatch.undo()

@@ -141,6 +141,27 @@ def test_a_pane_is_complete_with_the_batches_that_were_open_and_what_is_lost_is_
     assert (store.batches_complete, store.complete_panes, store.mature_panes) == (3, 12, 12)
 
 
+@pytest.mark.parametrize(("lost", "stop", "edition", "found"), [
+    (("insurer", 1, -1, 1), 12, 0, (-1, 1)), (("insurer", 1, -1, 1), 5, 1, (-1, 1)), (("insurer", 1, -1, 1), 4, 0, None),
+    (("statistics", 4, -1, 2), 12, 0, (-1, 2)), (("hospital", 0, -1, 0), 1, 0, (-1, 0)), (("hospital", 2, 4, 0), 6, 0, (4, 0)),
+    (("hospital", 4, 9, 1), 12, 0, None), (("hospital", 4, 9, 1), 12, 1, (9, 1)), (("hospital", 4, 9, 1), 9, 1, None),
+])
+def test_a_store_names_what_a_party_lacks_first(tmp_path, lost, stop, edition, found):
+    store = filled(tmp_path / "store", PANES, {lost})
+    for again in (store, ShareStore(tmp_path / "store", TERMS, 1)):
+        assert {p: again.first_missed((p, 0), stop, edition) for p in PARTIES} == {**dict.fromkeys(PARTIES), lost[0]: found}
+    store.add([BATCHES[lost]])
+    assert [store.first_missed((p, 0), PANES, e) for p in PARTIES for e in (0, 1)] == [None] * 6
+
+
+@pytest.mark.parametrize(("panes", "found"), [(0, (-1, 0)), (3, (3, 0)), (4, (-1, 1)), (5, (5, 0)), (8, (-1, 2)), (11, (11, 0))])
+def test_of_a_party_that_stops_the_next_batch_or_pane_is_lacking(tmp_path, panes, found):
+    store = ShareStore(tmp_path / "store", TERMS, 1)
+    store.add([BATCHES["insurer", *name] for name in (names("insurer", panes) if panes else ())])
+    assert [store.first_missed(("insurer", 0), PANES, edition) for edition in (0, 1)] == [found] * 2
+    assert store.first_missed(("hospital", 0), PANES) == (-1, 0)
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_whatever_is_lost_all_comes_back_by_asking(tmp_path, seed):
     rng = Random(seed)

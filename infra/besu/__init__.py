@@ -1,0 +1,1 @@
+"""A permissioned chain of the parties' own: Hyperledger Besu with QBFT (docs/besu.md)."""
