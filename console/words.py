@@ -22,8 +22,8 @@ RULES: Final[dict[str, Text]] = {
            "bestaat zou, alleen of met een eerdere vrijgave, meer over hen zeggen dan is afgesproken",
     ),
     "agreement-active": Text(
-        en="the agreement is not signed by every party, or no longer in force",
-        nl="de afspraak is niet door iedere partij ondertekend, of geldt niet meer",
+        en="the agreement is not in force: not signed by every party, suspended, or ended",
+        nl="de afspraak geldt niet: niet door iedere partij ondertekend, opgeschort, of beëindigd",
     ),
     "terms-agreed": Text(
         en="a node's copy of the agreement is not the one that was signed",

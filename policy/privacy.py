@@ -30,6 +30,8 @@ LEAST_VARIANCE = 8
 """Of the noise that two nodes add: what their sum differs from a discrete Gaussian by is then below 10⁻¹⁵ in ρ's place
 (10·exp(−π²σ²) with σ² of one of them; Kairouz, Liu and Steinke, ICML 2021, Theorem 1)."""
 
+MOST_DELTA = Fraction(1, 1000)
+"""A mechanism that publishes the records of a share δ of patients is (0, δ)-private, so that a large δ says nothing."""
 
 Rho = Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,6})?$")]
 """An exact decimal number, so that the chain can count it."""
@@ -46,13 +48,23 @@ class KpiPrivacy(BaseModel):
     rho: Rho
     """What all its figures of one edition may spend together: ρ of zero-concentrated differential privacy."""
     delta: Delta
-    """For which ε is said; it changes no noise."""
+    """For which ε is said; it changes no noise. At most MOST_DELTA."""
 
     @field_validator("rho", "delta")
     @classmethod
     def _some(cls, written: str) -> str:
         if not Fraction(written):
             raise ValueError(f"found {written}, expected more than 0")
+        return written
+
+    @field_validator("delta")
+    @classmethod
+    def _small(cls, written: str) -> str:
+        if Fraction(written) > MOST_DELTA:
+            raise ValueError(
+                f"found {written}, expected at most {float(MOST_DELTA)}, and less than 1 in so many patients as there "
+                "are: a share of patients as large as δ may lose all privacy"
+            )
         return written
 
 

@@ -147,8 +147,9 @@ def asking(subject: Subject, say: Words) -> Section:
     if not clauses:
         clauses.append(Clause("nobody-asks", say("nobody_asks"), Weight("stronger")))
     largest = 0 if on_demand is None else on_demand.largest
-    text = say("largest", panes=say.panes(largest)) if largest else say("scheduled_only")
-    clauses.append(Clause("on-demand", text, Weight("weaker", "weaker", largest)))
+    if largest or subject.draft.requesters:
+        text = say("largest", panes=say.panes(largest)) if largest else say("scheduled_only")
+        clauses.append(Clause("on-demand", text, Weight("weaker", "weaker", largest)))
     return Section("asking", tuple(clauses))
 
 

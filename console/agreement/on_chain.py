@@ -7,6 +7,7 @@ from cyclopts import Parameter, validators
 
 from console.agreement.commands import agreement
 from console.errors import ConsoleError
+from policy.chain.finality import MAX_CONFIRMATIONS
 
 if TYPE_CHECKING:
     from console.agreement.acting import Act
@@ -232,7 +233,7 @@ def deploy(
     *,
     key: Path,
     terms: Path | None = None,
-    confirmations: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=100))] = 0,
+    confirmations: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=MAX_CONFIRMATIONS))] = 0,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Put the registry onto a chain, once for all agreements, and print what configurations say of it.

@@ -32,8 +32,8 @@ class CallFailed(ChainUnreachable):
 
     def __init__(self, place: str, method: str, message: str) -> None:
         super().__init__(
-            f"chain endpoint {place} refused {method}: {message}; check the endpoint's version and this account's "
-            "balance."
+            f"chain endpoint {place} refused {method}: {message}; check the endpoint's version and, where it sends, "
+            "the account's balance."
         )
         self.message = message
 

@@ -144,9 +144,11 @@ def _given(choices: Choices, kept: Path) -> dict[str, str]:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        if path.stat().st_size > MOST_BYTES:
+        with path.open("rb") as file:
+            found = file.read(MOST_BYTES + 1)
+        if len(found) > MOST_BYTES:
             raise ConsoleError(f"answers {path}: found more than {MOST_BYTES:,} bytes. Name a file of answers.")
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(found.decode())
     except OSError as error:
         raise ConsoleError(f"cannot read answers {path}: {error.strerror}.") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:

@@ -157,6 +157,7 @@ ONE = PRIVATE["privacy"][0]
 @pytest.mark.parametrize(("change", "words"), [
     ({"privacy": [ONE, ONE]}, "KPIs repeat"), ({"privacy": [{**ONE, "rho": "0"}]}, "more than 0"),
     ({"privacy": [{**ONE, "rho": "0.0000001"}]}, "should match"), ({"privacy": [{**ONE, "delta": "1"}]}, "should match"),
+    ({"privacy": [{**ONE, "delta": "0.0011"}]}, "found 0.0011, expected at most 0.001"),
     ({"quota": {"runs": 100}}, "quota.rho says"), ({"privacy": []}, "quota.rho says"),
     ({"linkage": {"date": "2024-01-08", "block_slots": 64, "dummies": 32, "batch_panes": 3, "renew_batches": 1}},
      "other groups"),

@@ -215,6 +215,11 @@ def test_a_file_of_answers_that_is_none_is_said(tmp_path, content, said):
         write(tmp_path, {}, answers=mine)
 
 
+def test_answers_without_an_end_are_not_read_for_ever(tmp_path):
+    with pytest.raises(ConsoleError, match="more than 1,000,000 bytes"):
+        write(tmp_path, {}, answers=Path("/dev/zero"))
+
+
 def test_nothing_is_overwritten_unless_asked_for(tmp_path):
     path = write(tmp_path)
     path.write_text("mine", encoding="utf-8")

@@ -54,6 +54,12 @@ def test_the_summary_says_what_is_not_agreed(field):
     assert all(here != there for here, there in zip(said(less), said(FULL), strict=True))
 
 
+def test_where_nobody_may_ask_nothing_is_said_of_what_may_be_asked_for():
+    nobody = subject({**full_data(), "requesters": [], "on_demand": None})
+    for text, lang in zip(said(nobody), (ENGLISH, DUTCH), strict=True):
+        assert lang["nobody_asks"] in text and lang["scheduled_only"] not in text
+
+
 PLAN = FULL.plans[1]
 CHANGED_PLAN = {
     "kpi": "other", "estimator": "rate-ratio", "arms": PLAN.arms[::-1], "time": PLAN.contributors[0],
