@@ -29,8 +29,8 @@ class OnChain:
 
     async def check(
         self, records: Sequence[Record], entries: Collection[AnyEntry], events: Sequence[Event]
-    ) -> list[Finding]:
-        """Everything that does not fit.
+    ) -> AsyncIterator[Finding]:
+        """Everything that does not fit, as it is found.
 
         Args:
             records: of nodes.
@@ -40,17 +40,22 @@ class OnChain:
         Raises:
             policy.errors.ChainError: the endpoint does not answer, wrongly, or has forgotten what was at a block.
         """
+        for finding in self._unrecorded(records, events):
+            yield finding
         newest = (await self.registry.block("latest")).number
-        found = [
-            Finding("account", entry.node, run_of(entry), f"block {block}", f"at most {newest}, the newest one")
-            for entry in entries if (block := _last_block(entry)) > newest
-        ]
+        for entry in entries:
+            if (block := _last_block(entry)) > newest:
+                expected = f"at most {newest}, the newest one"
+                yield Finding("account", entry.node, run_of(entry), f"block {block}", expected)
         there = [entry for entry in entries if _last_block(entry) <= newest]
-        found += [f for entry in there if isinstance(entry, Ended) async for f in self._run(entry, events)]
+        for entry in there:
+            if isinstance(entry, Ended):
+                async for finding in self._run(entry, events):
+                    yield finding
         for entry in there:
             if not isinstance(entry, Answered):
-                found.extend([f async for f in self._accounts(entry)])
-        return [*found, *self._unrecorded(records, events)]
+                async for finding in self._accounts(entry):
+                    yield finding
 
     async def _run(self, entry: Ended, events: Sequence[Event]) -> AsyncIterator[Finding]:
         """One node's word on a run that ended."""

@@ -97,18 +97,20 @@ def _files(records: list[Record], terms: Terms, options: Options) -> Audited:
 
 async def _beside_the_chain(settings: AuditedSettings, terms: Terms, options: Options) -> Audited:
     agreement = settings.chain.agreement_id
+    found: Audited | None = None
     async with open_registry(settings.chain, terms) as registry:
         try:
             # Events first: a node notes a run before it attests it, so what they tell of is in the files.
             events = await registry.events(agreement)
             found = _files(read_records(settings, terms, options.files), terms, options)
             block = await registry.block("finalized")
-            found.findings += await OnChain(registry, agreement, terms).check(found.records, found.entries, events)
+            async for finding in OnChain(registry, agreement, terms).check(found.records, found.entries, events):
+                found.findings.append(finding)
         except ChainError as error:
-            found = _files(read_records(settings, terms, options.files), terms, options)
+            found = found or _files(read_records(settings, terms, options.files), terms, options)
             if not found.findings:
                 raise ChainUnreachable(f"{error} {say(options.lang, 'forgotten')}") from error
-            # What is wrong with the files is told, whatever the chain says, or fails to say.
+            # What is wrong is told, whatever the chain fails to say after it.
             found.checked.append(say(options.lang, "chain_failed", reason=error))
             return found
     runs = {entry.common.run for entry in found.entries if isinstance(entry, Ended)}

@@ -18,12 +18,15 @@ from pydantic import ValidationError
 
 from console.audit.checks import check_files
 from console.audit.onchain import OnChain
+from console.audit.run import Options, _beside_the_chain
 from console.audit.sources import read_records
 from evaluation.agreement import open_registry
 from evaluation.config import AuditedSettings, load_settings, load_terms
 from evaluation.evidence import BEGIN, ENTRY, Ended, following, hash_of, line_of, signed
 from evaluation.journal import FILE
 from evaluation.keys import read_secret
+from policy.chain.errors import ChainUnreachable
+from policy.chain.registry import Registry
 from tests.support.command import LIMIT_SECONDS, winnow
 from tests.support.evidence import changed, leaves
 
@@ -114,8 +117,8 @@ async def auditing(work):
         async def look(*paths, about=None):
             records = read_records(settings, terms, paths)
             told = [e for r in records for e in r.entries if about in (None, (e.node, e.number))]
-            on_chain = await OnChain(registry, settings.chain.agreement_id, terms).check(records, told, events)
-            return {finding.rule for finding in [*check_files(records, terms), *on_chain]}
+            check = OnChain(registry, settings.chain.agreement_id, terms).check(records, told, events)
+            return {finding.rule for finding in [*check_files(records, terms), *[f async for f in check]]}
 
         yield look
 
@@ -288,3 +291,22 @@ def test_what_is_wrong_with_a_file_is_told_when_the_chain_does_not_answer(work, 
     said = audit("--config", gone, "--file", tmp_path / "edited", "--verify", "--lang", "en", expect=6)
     assert "line 2: an entry that was changed" in said
     assert "not beside the chain (" in said
+
+
+async def test_what_the_chain_told_is_kept_when_it_fails_afterwards(work, tmp_path, monkeypatch):
+    """An entry that names the wrong sequence number, beside a chain that answers of runs up to it only."""
+    found, asked = entries(work, 1), Registry.run
+    lying = forged(work, 1, [*found[:1], found[1].model_copy(update={"sequence": 9}), *found[2:]], tmp_path / "lie")
+    linkage, first = (entry.common.run for entry in found[:2])
+
+    async def run(self, agreement, name):
+        if name not in {linkage, first}:
+            raise ChainUnreachable("no answer.")
+        return await asked(self, agreement, name)
+
+    monkeypatch.setattr(Registry, "run", run)
+    settings = load_settings(config(work, "analyst"), AuditedSettings)
+    options = Options(files=(lying,), verify=True)
+    kept = await _beside_the_chain(settings, load_terms(settings.terms), options)
+    assert ("authorisation", first, "sequence 9") in {(f.rule, f.run, f.found) for f in kept.findings}
+    assert any("not beside the chain (no answer.)" in text for text in kept.checked)
