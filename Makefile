@@ -32,8 +32,8 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Tests that count on having the machine to themselves: one after another. All others side by side, a file on one worker
-# (tests/conftest.py). Those that start the system's processes wait half of their time, so there is a worker more than
+# Tests that count on having the machine to themselves: one after another. All others side by side, a file on one worker,
+# so that what a file's tests share is made once. Those that start the system's processes wait half of their time, so there is a worker more than
 # processors.
 ALONE := tests/attacks/test_inspection.py tests/attacks/test_planted.py tests/integration/test_hang.py
 WORKERS := $(shell expr $$(nproc) + 1)
@@ -41,7 +41,7 @@ test: setup
 	$(PYTHON) infra/local/prerequisites.py --for-tests
 	$(MAKE) kafka
 	$(MAKE) lint
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(addprefix --ignore=,$(ALONE))
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(ALONE))
 	$(BIN)/pytest $(ALONE)
 
 # The simulation under many more schedules than the tests take, other ones each time: a second or two each, on Apache

@@ -54,11 +54,14 @@ class LocalEvaluation(LocalSystem):
             yield self._document()
 
     async def stay(self) -> None:
-        """Wait until a process dies; for `--serve`.
+        """Wait until a process dies; for `--serve`. The replay is over, so that the chain need not hurry any more.
 
         Raises:
             Unreachable: when that happens.
+            LocalError: the chain does not answer.
         """
+        assert self.chain is not None
+        await asyncio.to_thread(self.chain.slow_down)
         while True:
             self._check_children("the pages cannot stay up")
             await asyncio.sleep(0.2)

@@ -104,7 +104,8 @@ class LocalSystem:
     said: dict[str, "deque[Mapping[str, Any]]"] = field(default_factory=dict)
     """Role → its latest status lines, of all its processes, without signs of life."""
     brokers: LocalBrokers | None = None
-    """Once they are started."""
+    chain: EmbeddedChain | None = None
+    """Both once they are started."""
     page: str | None = None
     """Address of the first recipient's page, once it is up."""
     _children: dict[str, Child] = field(default_factory=dict)
@@ -144,7 +145,7 @@ class LocalSystem:
         # A cluster lives on without one of its brokers; its clients tell when it does not.
         if isinstance(brokers.service, EmbeddedBroker) and brokers.service.process is not None:
             self._services["broker"] = Child("broker", brokers.service.process)
-        chain = EmbeddedChain(self.root / "chain", self.block_seconds)
+        chain = self.chain = EmbeddedChain(self.root / "chain", self.block_seconds)
         self._say("chain")
         chain.start()
         assert chain.process is not None
@@ -163,6 +164,8 @@ class LocalSystem:
         stop_all([child.process for child in self._children.values()])
         for child in self._services.values():
             stop(child.process)
+        if self.chain is not None:
+            self.chain.stop()
         if self.brokers is not None:
             self.brokers.stop()
         for held in self._held:

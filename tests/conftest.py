@@ -12,17 +12,12 @@ LONG = ("simulation", "integration", "browser")
 """Folders whose tests begin first, so that side by side no worker is left with a long one in the end."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items):
     def place(item):
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         return LONG.index(folder) if folder in LONG else len(LONG)
 
     items.sort(key=place)
-    for item in items:
-        # Tests of a file share what is slow to make: one worker takes them, but where a test says otherwise.
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(Path(__file__).parent).as_posix()))
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,30 @@ def test_the_chain_listens_on_loopback_makes_blocks_and_ends(tmp_path):
     chain.stop()
 
 
+def test_the_chain_forgets_what_was_long_ago_and_leaves_no_file_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr("infra.local.chain.KEPT_STATES", 7)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with EmbeddedChain(tmp_path / "chain", 1) as chain:
+        rpc(chain.url, "anvil_mine", hex(3000))
+        account, final = rpc(chain.url, "eth_accounts")[0], int(rpc(chain.url, "eth_blockNumber"), 16) - 5
+        assert int(rpc(chain.url, "eth_getBalance", account, hex(final)), 16) > 0
+        with pytest.raises(KeyError, match="result"):
+            rpc(chain.url, "eth_getBalance", account, hex(final - 2000))
+        assert 0 < len(list((tmp_path / "chain" / "states").rglob("*.json"))) <= 7
+    assert not (tmp_path / "home").exists()
+    assert [path.name for path in (tmp_path / "chain").iterdir()] == ["chain.log"]
+
+
+def test_the_chain_slows_down(tmp_path):
+    with EmbeddedChain(tmp_path / "chain", 0.1) as chain:
+        chain.slow_down()
+        first = int(rpc(chain.url, "eth_blockNumber"), 16)
+        time.sleep(2.5)
+        assert 1 <= int(rpc(chain.url, "eth_blockNumber"), 16) - first <= 3
+    with pytest.raises(LocalError, match="does not answer"):
+        chain.slow_down()
+
+
 def test_two_chains_never_share_an_id(tmp_path):
     assert EmbeddedChain(tmp_path).chain_id != EmbeddedChain(tmp_path).chain_id
 
