@@ -33,8 +33,8 @@ lint: setup
 	$(BIN)/lint-imports
 
 # Tests that count on having the machine to themselves: one after another. All others side by side, a file on one worker,
-# so that what a file's tests share is made once. Those that start the system's processes wait half of their time, so there is a worker more than
-# processors.
+# so that what its tests share is made once. Those that start the system's processes wait half of their time, so there
+# is a worker more than processors.
 ALONE := tests/attacks/test_inspection.py tests/attacks/test_planted.py tests/integration/test_hang.py
 WORKERS := $(shell expr $$(nproc) + 1)
 test: setup

@@ -1,9 +1,8 @@
 """AES-128 on XOR-shared data: the pseudorandom function that links registers.
 
 Bitsliced: a state is 8 planes (most significant bit first) × 16 bytes × words, each word holding that bit of
-64 rows. The S-box is a circuit of `mpc.sbox`, in four rounds, or in three where rows are so few that they wait for
-rounds; everything else is local. It leaves out the constant 0x63: ShiftRows and MixColumns keep one that is in every
-byte, so the round keys absorb it.
+64 rows. The S-box is the circuit of `mpc.sbox`, in four rounds; everything else is local. It leaves out the constant
+0x63: ShiftRows and MixColumns keep one that is in every byte, so the round keys absorb it.
 FIPS 197 names the steps.
 """
 
@@ -17,7 +16,7 @@ import numpy as np
 from mpc.boolean import Evaluation, SharedSums, Wires
 from mpc.engine import Engine
 from mpc.errors import ProtocolError
-from mpc.sbox import NARROW, SHALLOW, Circuit
+from mpc.sbox import SBOX
 from mpc.share import Bits, Words, public_bits
 
 KEY_BYTES = 16
@@ -28,8 +27,6 @@ ROWS_PER_BATCH = 1 << 15
 """Rows enciphered together: enough to make rounds cheap, few enough to stay near the processor's caches."""
 BATCHES_AT_ONCE = 2
 """Enciphered side by side: while messages of one are under way, another one is worked on."""
-FEW_ROWS = 1 << 12
-"""Up to so many are enciphered in fewer rounds."""
 ROWS_PER_OPENING = 1 << 20
 """16 MiB of both components wait for their opening."""
 
@@ -98,7 +95,6 @@ def _transpose(squares: Words) -> None:
 class _Shared(NamedTuple):
     """Sums to be shared together with the other nodes."""
 
-    circuit: Circuit
     wires: Wires
     sums: SharedSums
 
@@ -110,16 +106,14 @@ _Program = Generator[_Shared, None, Words]
 class _Room:
     """Memory for a circuit's wires, used again and again."""
 
-    def __init__(self, circuit: Circuit, cells: int) -> None:
-        self.circuit = circuit
-        self._words = np.empty(2 * circuit.wires * cells, np.uint64)
+    def __init__(self, cells: int) -> None:
+        self._words = np.empty(2 * SBOX.wires * cells, np.uint64)
         self._wires: dict[int, Wires] = {}
 
     def wires(self, cells: int) -> Wires:
         """So many words a wire and component; what they were before is lost."""
         if cells not in self._wires:
-            count = self.circuit.wires
-            self._wires[cells] = Wires(self._words[: 2 * count * cells].reshape(count, 2, cells))
+            self._wires[cells] = Wires(self._words[: 2 * SBOX.wires * cells].reshape(SBOX.wires, 2, cells))
         return self._wires[cells]
 
 
@@ -129,10 +123,10 @@ def _substituted(state: Words, room: _Room) -> _Program:
     wires = room.wires(planes.shape[2])
     wires.words[:8] = planes
     each = wires.each
-    for layer in room.circuit.layers:
+    for layer in SBOX.layers:
         for out, left, right in layer.sums:
             np.bitwise_xor(each[left], each[right], out=each[out])
-        yield _Shared(room.circuit, wires, layer.shared)
+        yield _Shared(wires, layer.shared)
     return wires.words[-8:].swapaxes(0, 1).reshape(state.shape)
 
 
@@ -149,12 +143,12 @@ async def _side_by_side(engine: Engine, programs: Iterator[_Program], most: int)
 
     def go_on(number: int, program: _Program, evaluation: Evaluation | None) -> None:
         try:
-            circuit, wires, sums = next(program)
+            wires, sums = next(program)
         except StopIteration as ended:
             results[number] = ended.value
             start()
         else:
-            evaluation = evaluation or engine.evaluation(circuit.digest, wires.words.shape)
+            evaluation = evaluation or engine.evaluation(SBOX.digest, wires.words.shape)
             running.append((number, program, evaluation, evaluation.share(wires, sums)))
 
     def start() -> None:
@@ -205,11 +199,6 @@ def _constant(value: int) -> Words:
     return public_bits(bits.reshape(8, 1, 1)).parts
 
 
-def _circuit(rows: int) -> Circuit:
-    """What is quickest for so many rows, a public number."""
-    return SHALLOW if rows <= FEW_ROWS else NARROW
-
-
 async def expand_key(engine: Engine, key: SharedKey) -> RoundKeys:
     """The key schedule; ten small S-box evaluations. The S-box constant of the data path is folded in."""
     (planes,) = await _side_by_side(engine, iter([_scheduled(key)]), 1)
@@ -221,7 +210,7 @@ def _scheduled(key: SharedKey) -> _Program:
     bits = np.unpackbits(octets, axis=1)
     current = np.where(bits == 1, _ALL_ONES, np.uint64(0))
     schedule = [current]
-    round_constant, room = 1, _Room(SHALLOW, 4)
+    round_constant, room = 1, _Room(4)
     for _ in range(ROUNDS):
         word = yield from _substituted(current[:, :, [13, 14, 15, 12]], room)
         word ^= _constant(_SBOX_CONSTANT)
@@ -248,8 +237,7 @@ async def encrypt(engine: Engine, keys: RoundKeys, state: Bits, output_bytes: in
     Returns:
         (8, output_bytes, words) planes of the first bytes of each block.
     """
-    words = state.shape[2]
-    program = _enciphered(keys, state.parts, output_bytes, _Room(_circuit(words * 64), BLOCK_BYTES * words))
+    program = _enciphered(keys, state.parts, output_bytes, _Room(BLOCK_BYTES * state.shape[2]))
     (planes,) = await _side_by_side(engine, iter([program]), 1)
     return Bits(planes)
 
@@ -290,7 +278,7 @@ async def tags(engine: Engine, keys: RoundKeys, words: Bits) -> Words:
     rooms: list[_Room] = []
 
     def program(batch: Words) -> _Program:
-        room = rooms.pop() if rooms else _Room(_circuit(rows), BLOCK_BYTES * -(-min(rows, ROWS_PER_BATCH) // 64))
+        room = rooms.pop() if rooms else _Room(BLOCK_BYTES * -(-ROWS_PER_BATCH // 64))
         planes = yield from _enciphered(keys, to_planes(batch), TAG_BYTES, room)
         rooms.append(room)
         return planes

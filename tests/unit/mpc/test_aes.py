@@ -27,13 +27,6 @@ def deal_key(key: bytes) -> list[SharedKey]:
     return [SharedKey(parts[i] + parts[(i + 1) % 3]) for i in range(3)]
 
 
-@pytest.fixture(params=["few", "many"])
-def either_circuit(request, monkeypatch):
-    """Rows are few or many, whatever their number."""
-    monkeypatch.setattr(aes, "FEW_ROWS", {"few": 1 << 12, "many": 0}[request.param])
-
-
-@pytest.mark.usefixtures("either_circuit")
 async def test_blocks_equal_aes_128():
     rng = np.random.default_rng(1)
     key, plain = rng.bytes(16), rng.integers(0, 2**64, (128, 2), np.uint64)
@@ -84,7 +77,6 @@ async def test_bytes_that_are_not_given_are_zeros(given):
     assert found.astype("<u8").tobytes() == b"".join(ecb(key, row.tobytes())[:8] for row in plain)
 
 
-@pytest.mark.usefixtures("either_circuit")
 @pytest.mark.parametrize("rows", [1, 63, 64, 65, 300])
 async def test_tags_are_the_first_half_of_the_block(rows, monkeypatch):
     monkeypatch.setattr(aes, "ROWS_PER_BATCH", 128)
@@ -102,28 +94,6 @@ async def test_tags_are_the_first_half_of_the_block(rows, monkeypatch):
     expected = np.frombuffer(ecb(key, blocks.tobytes()), "<u8").reshape(rows, 2)[:, 0]
     for found in await run_three(program):
         np.testing.assert_array_equal(found, expected)
-
-
-@pytest.mark.parametrize(("few", "rounds", "bits"), [(640, 30, 24), (639, 40, 19)])
-async def test_few_rows_take_three_rounds_a_layer_and_many_less_traffic(few, rounds, bits, monkeypatch):
-    """Ten layers of S-boxes, of all bytes but for those that the key alone fills, and in the last of those wanted."""
-    monkeypatch.setattr(aes, "FEW_ROWS", few)
-    rng, seen = np.random.default_rng(8), {}
-    shares, keys = deal_bits(rng.integers(0, 2**64, (8, 8, 10), np.uint64), rng), deal_key(rng.bytes(16))
-
-    def expanded(wire):
-        return expand_key(Engine(wire), keys[wire.number])
-
-    ready = await run_three(expanded)
-
-    def tap(sender, _receiver, _channel, label, data):
-        if sender == 0:
-            seen[label] = len(data)
-        return data
-
-    await run_three(lambda wire: encrypt(Engine(wire), ready[wire.number], shares[wire.number], 8), tap=tap)
-    assert len(seen) == rounds
-    assert sum(seen.values()) == ((8 * 10 + 8) + 8 * (16 * 10) + 8 * 10) * bits * 8
 
 
 async def test_drawn_key_is_shared_consistently_and_new_in_every_attempt():
