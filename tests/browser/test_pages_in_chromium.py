@@ -104,7 +104,7 @@ async def test_the_table_holds_every_window_and_says_why_one_is_missing():
         await v.open(f"/kpi/{RATIO}")
         assert await v.page.locator("#values tbody tr").count() == WINDOWS
         assert await v.page.locator("#values tbody tr", has_text="Suppressed: too few patients").count() == 6
-        refused = v.page.locator("#values tbody tr", has_text="Refused: the agreement is not signed by every party")
+        refused = v.page.locator("#values tbody tr", has_text="Refused: the agreement is not in force")
         assert await refused.count() == 15
         assert await strokes(v.page, "refused") > 10
         legend = await v.page.locator("#legend").inner_text()

@@ -1,7 +1,6 @@
 """Apache Kafka for real: who is let in, what topics are like, and brokers that die."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
@@ -12,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from infra.kafka.certificates import make_certificates
 from infra.kafka.cluster import KafkaCluster
 from infra.local.errors import LocalError
 from streams.access import node_user, party_user
+from streams.admin import administrator
 from streams.broker import Consumer, Producer, create_topics, watch
 from streams.errors import BrokerError
 from streams.numbering import numbered
@@ -44,16 +44,6 @@ def cluster(three):
     served = Served(three, secured=True)
     yield served
     served.empty()
-
-
-@contextlib.asynccontextmanager
-async def administered(broker):
-    admin = AIOKafkaAdminClient(**broker.settings())
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.close()
 
 
 async def read(broker, topic, wait_seconds=10.0):
@@ -127,7 +117,7 @@ async def test_without_the_right_password_or_authority_there_is_nothing(apache, 
 async def test_topics_of_three_brokers_are_as_declared(cluster):
     declared = all_topics(DRAFT)
     await cluster.prepare(DRAFT)
-    async with administered(cluster.of()) as admin:
+    async with administrator(cluster.of(), "looking") as admin:
         found = {t["topic"]: t["partitions"] for t in await admin.describe_topics([t.name for t in declared])}
         answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, t.name) for t in declared])
     configs = {r[3]: {e[0]: e[1] for e in r[4]} for answer in answers for r in answer.resources}
@@ -171,7 +161,7 @@ async def test_what_retention_deleted_is_not_passed_over_in_silence(apache):
         await producer.send("hospital.source", 0, [
             (numbered(n, b"mark", b"f:1:1:1"), b"%d" % n) for n in range(1, 11)
         ])
-    async with administered(apache.of()) as admin:
+    async with administrator(apache.of(), "looking") as admin:
         await admin.delete_records({TopicPartition("hospital.source", 0): RecordsToDelete(before_offset=6)})
     async with Consumer(apache.of(), "hospital.source", [0]) as consumer:
         assert await consumer.begins([0]) == {0: 6}
@@ -221,7 +211,7 @@ async def test_one_of_three_brokers_is_killed_in_mid_pipeline_and_nothing_is_los
             three.kill(killed[0])
 
     await cluster.prepare(DRAFT)
-    async with administered(cluster.of()) as admin:
+    async with administrator(cluster.of(), "looking") as admin:
         for topic in await admin.describe_topics([t.name for t in all_topics(DRAFT)]):
             leaders[topic["topic"]] = topic["partitions"][0]["leader"]
     try:

@@ -4,12 +4,10 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from infra.kafka.settings import OPERATOR
 from policy.agreement import load_draft
 from streams.access import rules, users
-from streams.admin import grant
+from streams.admin import administrator, grant
 from streams.broker import APACHE, APACHE_SINGLE, Broker, create_topics
 from streams.security import read_login
 from streams.topics import all_topics
@@ -56,15 +54,12 @@ class Served:
             pool.submit(asyncio.run, self._empty()).result(60)
 
     async def _empty(self):
-        admin = AIOKafkaAdminClient(**self.of().settings())
-        await admin.start()
-        try:
+        # aiokafka's own client, closed over TLS, leaves a connection that is open still when the loop ends.
+        async with administrator(self.of(), "deleting topics") as admin:
             names = [name for name in await admin.list_topics() if not name.startswith("__")]
             if names:
                 answer = await admin.delete_topics(names)
                 assert all(code == 0 for _, code in answer.topic_error_codes)
-        finally:
-            await admin.close()
 
 
 def broker_from(address, user=None, password=None, authority=None):

@@ -54,7 +54,7 @@ def test_a_suppressed_category_of_a_printed_window_says_so():
 def test_refusals_are_grouped_by_rule_in_plain_words():
     text = " ".join(printed(made_up(revoked_from=60)).split())
     assert text.count("agreement-active:") == 1
-    assert "not signed by every party" in text
+    assert "the agreement is not in force" in text
     assert "15 windows; found revoked at block 912; required active, signed by every party" in text
     assert "said by nodes 0, 1, 2" in text
     assert "minimum-cohort: too few patients" in text
