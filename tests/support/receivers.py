@@ -57,9 +57,13 @@ class Hook:
     heard: int = 0
     """Requests that came in whole, answered or not."""
     _tasks: set = field(default_factory=set)
+    _writers: set = field(default_factory=set)
+
+    def _accept(self, reader, writer):
+        self._writers.add(writer)
+        self._tasks.add(asyncio.ensure_future(self._serve(reader, writer)))
 
     async def _serve(self, reader, writer):
-        self._tasks.add(asyncio.current_task())
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:] if line)}
@@ -96,11 +100,18 @@ class Hook:
     @contextlib.asynccontextmanager
     async def serve(self):
         """Yield host:port."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         try:
             yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         finally:
+            # A connection that asyncio accepted and has made no transport for when a server closes stays open for good.
+            for listening in server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            await asyncio.sleep(0.05)
             server.close()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            for writer in self._writers:  # of one that was cancelled before it began
+                writer.transport.abort()
+            await asyncio.sleep(0)
