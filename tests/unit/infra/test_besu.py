@@ -150,6 +150,12 @@ def test_the_compose_file_reads_what_the_program_writes_and_the_page_says_so():
     assert str(CHAIN) in PAGE
 
 
+def test_validators_keep_the_states_that_an_audit_reads():
+    options = {"--sync-mode=FULL", "--data-storage-format=FOREST"}
+    assert options <= set(re.findall(r"^    - (--\S+)$", COMPOSE, flags=re.MULTILINE))
+    assert all(option in PAGE for option in options)
+
+
 def test_the_page_tells_the_genesis_as_it_is():
     base = json.loads((ROOT / "infra" / "besu" / "genesis.json").read_text())
     assert f"`blockperiodseconds` {base['config']['qbft']['blockperiodseconds']}" in PAGE
