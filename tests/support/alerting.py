@@ -23,6 +23,7 @@ from evaluation.results import AlertShares, KpiShares, ReleasedCell, ResultShare
 from policy.kpi import load_kpi
 from streams.broker import Broker, Producer
 from streams.topics import results
+from tests.support.command import alive, children
 from tests.support.terms import make_terms
 
 ROOT = Path(__file__).parents[2]
@@ -173,12 +174,17 @@ class AlertsProcess:
         return self.lines(phase)[-1]["facts"]
 
     def kill(self):
-        """SIGKILL."""
+        """SIGKILL. What it was delivering ends a moment later by itself, and has ended when this returns."""
         if self.child is not None:
+            deliveries = children(self.child.pid)
             self.child.kill()
             self.child.wait()
             self.child.stdout.close()
             self.child = None
+            limit = time.monotonic() + 30
+            while any(map(alive, deliveries)):
+                assert time.monotonic() < limit, "a delivery outlives its sender"
+                time.sleep(0.01)
 
     async def ended(self):
         """Its exit code, once it has ended by itself."""
