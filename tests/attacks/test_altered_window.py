@@ -4,7 +4,8 @@ import pytest
 import pytest_asyncio
 
 from evaluation.outcome import Outcome
-from tests.support.agreed import AgreedNodes, a_world, current_terms
+from tests.support.agreed import AgreedNodes, current_terms
+from tests.support.chains import a_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TERMS = current_terms(windows={"size": 2, "step": 2})

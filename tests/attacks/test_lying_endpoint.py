@@ -9,8 +9,8 @@ import pytest_asyncio
 from evaluation.outcome import Outcome
 from policy.chain.errors import ChainMismatch, ChainStale
 from policy.chain.registry import Registry
-from tests.support.agreed import AgreedNodes, a_world, current_terms
-from tests.support.chains import some_hash
+from tests.support.agreed import AgreedNodes, current_terms
+from tests.support.chains import a_world, some_hash
 from tests.support.endpoints import lying
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -8,8 +8,8 @@ import pytest_asyncio
 from evaluation.outcome import Outcome
 from policy.chain.errors import ChainRefusal
 from policy.chain.reader import wait
-from tests.support.agreed import AgreedNodes, a_world, current_terms, soon
-from tests.support.chains import some_hash
+from tests.support.agreed import AgreedNodes, current_terms, soon
+from tests.support.chains import a_world, some_hash
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

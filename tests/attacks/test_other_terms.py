@@ -7,7 +7,8 @@ import pytest_asyncio
 
 from policy.chain.errors import ChainRefusal
 from policy.chain.signing import address_of, sign_agreement
-from tests.support.agreed import AgreedNodes, a_world, current_terms
+from tests.support.agreed import AgreedNodes, current_terms
+from tests.support.chains import a_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SIGNED = current_terms()

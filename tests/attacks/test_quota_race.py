@@ -1,16 +1,14 @@
 """Eight requesters who all want the last runs of an agreement at once, through three nodes, on a real chain."""
 
 import asyncio
-from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
 
-from infra.local.chain import EmbeddedChain
 from policy.chain.errors import ChainRefusal
 from policy.chain.model import Requester
 from policy.chain.signing import address_of, new_key
-from tests.support.chains import BLOCK_SECONDS, make_world, some_hash
+from tests.support.chains import a_world, some_hash
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 RACERS, ROUNDS = 8, 3
@@ -18,9 +16,8 @@ RACERS, ROUNDS = 8, 3
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory):
-    with EmbeddedChain(tmp_path_factory.mktemp("chain"), BLOCK_SECONDS) as chain:
-        async with AsyncExitStack() as stack:
-            yield await make_world(chain, stack)
+    async for made in a_world(tmp_path_factory.mktemp("chain")):
+        yield made
 
 
 def racers(quota):

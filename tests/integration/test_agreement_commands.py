@@ -1,7 +1,6 @@
 """The life of an agreement by `winnow agreement`, on a real chain: as each party's own command line would do it."""
 
 import json
-from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
@@ -17,13 +16,12 @@ from evaluation.errors import EXIT_ENDED, EXIT_REFUSED, ConfigError, Tampered
 from evaluation.keys import write_secret
 from evaluation.keystore import PASSPHRASE
 from evaluation.spending import Spending
-from infra.local.chain import EmbeddedChain
 from policy.chain.endpoint import Endpoint
 from policy.chain.errors import ChainRefusal
 from policy.chain.finality import Finality
 from policy.chain.signing import address_of, agreement_id
 from policy.errors import ChainError
-from tests.support.chains import BLOCK_SECONDS, make_world, some_hash
+from tests.support.chains import a_world, some_hash
 from tests.support.terms import make_terms
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -32,9 +30,8 @@ PARTIES = ("hospital", "insurer", "statistics")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory):
-    with EmbeddedChain(tmp_path_factory.mktemp("chain"), BLOCK_SECONDS) as chain:
-        async with AsyncExitStack() as stack:
-            yield await make_world(chain, stack)
+    async for made in a_world(tmp_path_factory.mktemp("chain")):
+        yield made
 
 
 class Desk:

@@ -4,27 +4,24 @@ import asyncio
 import gzip
 import json
 import time
-from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
 
-from infra.local.chain import EmbeddedChain
 from policy.chain.endpoint import Endpoint
 from policy.chain.errors import ChainMismatch, ChainRefusal, ChainTimeout
 from policy.chain.model import Requester, RunView
 from policy.chain.signing import address_of, agreement_id, new_key, sign_agreement
 from policy.errors import ChainError
-from tests.support.chains import BLOCK_SECONDS, make_world, some_hash
+from tests.support.chains import BLOCK_SECONDS, a_world, make_world, some_hash
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory):
-    with EmbeddedChain(tmp_path_factory.mktemp("chain"), BLOCK_SECONDS) as chain:
-        async with AsyncExitStack() as stack:
-            yield await make_world(chain, stack)
+    async for made in a_world(tmp_path_factory.mktemp("chain")):
+        yield made
 
 
 async def refused(rule, waiting):

@@ -13,14 +13,13 @@ from policy.chain.endpoint import Endpoint
 from policy.chain.errors import ChainRefusal, ChainStale, ChainTimeout, ChainUnreachable
 from policy.chain.finality import Finality
 from policy.chain.signing import address_of, new_key
-from tests.support.chains import BLOCK_SECONDS, World, make_world, some_hash
+from tests.support.chains import BLOCK_SECONDS, World, a_world, some_hash
 
 
 @pytest.fixture
 async def world(tmp_path):
-    with EmbeddedChain(tmp_path / "chain", BLOCK_SECONDS) as chain:
-        async with AsyncExitStack() as stack:
-            yield await make_world(chain, stack)
+    async for made in a_world(tmp_path / "chain"):
+        yield made
 
 
 async def slow_down(world, block_seconds):

@@ -1,7 +1,6 @@
 """Signatures made elsewhere, and parties that are contracts (ERC-1271), on a real chain."""
 
 import json
-from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
@@ -14,13 +13,12 @@ from console.agreement.standing import show
 from console.errors import ConsoleError
 from evaluation.agreement import proposal
 from evaluation.errors import EXIT_ENDED, Tampered
-from infra.local.chain import EmbeddedChain
 from policy.chain.endpoint import Endpoint
 from policy.chain.errors import ChainRefusal
 from policy.chain.sender import Sender
 from policy.chain.signing import address_of, agreement_id, sign_agreement
 from tests.integration.test_agreement_commands import Desk, seen
-from tests.support.chains import BLOCK_SECONDS, make_world
+from tests.support.chains import a_world
 from tests.support.wallets import Wallet
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -28,9 +26,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory):
-    with EmbeddedChain(tmp_path_factory.mktemp("chain"), BLOCK_SECONDS) as chain:
-        async with AsyncExitStack() as stack:
-            yield await make_world(chain, stack)
+    async for made in a_world(tmp_path_factory.mktemp("chain")):
+        yield made
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -1,24 +1,14 @@
 """Three nodes' runs, real computation and coordination, under an agreement on a real chain."""
 
 import time
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
 from evaluation.config import ChainSettings
 from evaluation.coordination import Council
 from evaluation.outcome import RunRefused
 from evaluation.run import NodeRun
-from infra.local.chain import EmbeddedChain
 from policy.window import Window
-from tests.support.chains import BLOCK_SECONDS, make_world
 from tests.support.runs import RECORD_KEYS, Silent, ThreeNodes, run_terms
-
-
-async def a_world(folder):
-    """A chain with a registry, three parties and three nodes; for a fixture."""
-    with EmbeddedChain(folder, BLOCK_SECONDS) as chain:
-        async with AsyncExitStack() as stack:
-            yield await make_world(chain, stack)
 
 
 def current_terms(**changes):

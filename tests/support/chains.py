@@ -70,3 +70,10 @@ class World:
 
 async def make_world(chain, stack):
     return await World(chain, await deploy(chain.url, DEV_KEY), stack).start()
+
+
+async def a_world(folder):
+    """A chain with a registry, three parties and three nodes; for a fixture."""
+    with EmbeddedChain(folder, BLOCK_SECONDS) as chain:
+        async with AsyncExitStack() as stack:
+            yield await make_world(chain, stack)
