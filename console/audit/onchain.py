@@ -1,8 +1,9 @@
 """Evidence beside the chain: authorisations, attestations, roots, and the agreement at the blocks that nodes name."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from console.audit.finding import Finding
 from console.audit.selection import run_of
@@ -15,7 +16,12 @@ from policy.chain.events import Event
 from policy.gate import RunRequest, checked
 
 if TYPE_CHECKING:
+    from policy.chain.model import Attested, RunView
     from policy.chain.registry import Registry
+
+PATIENCE_SECONDS: Final = 30.0
+"""How long one audit waits, in all, for what nodes send to the chain when a run has ended to become final."""
+ASK_AGAIN_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,9 @@ class OnChain:
         self, records: Sequence[Record], entries: Collection[AnyEntry], events: Sequence[Event]
     ) -> AsyncIterator[Finding]:
         """Everything that does not fit, as it is found.
+
+        A node notes a run before it attests it, and the root of its outputs follows: what is not on the chain yet is
+        waited for, `PATIENCE_SECONDS` in all.
 
         Args:
             records: of nodes.
@@ -48,23 +57,36 @@ class OnChain:
                 expected = f"at most {newest}, the newest one"
                 yield Finding("account", entry.node, run_of(entry), f"block {block}", expected)
         there = [entry for entry in entries if _last_block(entry) <= newest]
+        until = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         for entry in there:
             if isinstance(entry, Ended):
-                async for finding in self._run(entry, events):
+                async for finding in self._run(entry, events, until):
                     yield finding
         for entry in there:
             if not isinstance(entry, Answered):
                 async for finding in self._accounts(entry):
                     yield finding
 
-    async def _run(self, entry: Ended, events: Sequence[Event]) -> AsyncIterator[Finding]:
+    async def _recorded(self, entry: Ended, attestor: str, until: float) -> "tuple[RunView, Attested | None]":
+        """A run and a node's attestation, as soon as nothing is missing that would follow, or at `until`."""
+        while True:
+            run = await self.registry.run(self.agreement, entry.common.run)
+            stands = await self.registry.attestation(self.agreement, entry.common.run, attestor)
+            follows = run.stage in {"authorised", "attested"} and (
+                stands is None or (run.commitment is None and entry.common.root is not None)
+            )
+            if not follows or asyncio.get_running_loop().time() >= until:
+                return run, stands
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+
+    async def _run(self, entry: Ended, events: Sequence[Event], until: float) -> AsyncIterator[Finding]:
         """One node's word on a run that ended."""
         common, attestor = entry.common, self.terms.nodes[entry.node].attestor
 
         def wrong(rule: str, found: object, expected: object) -> Finding:
             return Finding(rule, entry.node, common.run, str(found), str(expected))
 
-        run = await self.registry.run(self.agreement, common.run)
+        run, stands = await self._recorded(entry, attestor, until)
         if run.stage not in {"attested", "committed"}:
             yield wrong("authorisation", f"a run that is {run.stage} on the chain", "one that was authorised, attested")
             return
@@ -73,7 +95,6 @@ class OnChain:
         asker = requester_address(self.terms, common.requester)
         if (run.requester or "").lower() != (asker or "").lower():
             yield wrong("authorisation", f"asked by {common.requester or 'nobody'}", f"by {run.requester or 'nobody'}")
-        stands = await self.registry.attestation(self.agreement, common.run, attestor)
         if stands is None or stands.transcript != entry.attestation:
             yield wrong("attestation", entry.attestation[:16], "none" if stands is None else stands.transcript[:16])
         before = entry.permitted.before

@@ -9,13 +9,17 @@ import json
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 
+from console.audit import onchain
 from console.audit.checks import check_files
 from console.audit.onchain import OnChain
 from console.audit.run import Options, _beside_the_chain
@@ -310,3 +314,42 @@ async def test_what_the_chain_told_is_kept_when_it_fails_afterwards(work, tmp_pa
     kept = await _beside_the_chain(settings, load_terms(settings.terms), options)
     assert ("authorisation", first, "sequence 9") in {(f.rule, f.run, f.found) for f in kept.findings}
     assert any("not beside the chain (no answer.)" in text for text in kept.checked)
+
+
+@pytest.mark.parametrize("missing", ["authorised", "attested"])
+async def test_what_follows_a_run_is_waited_for(work, monkeypatch, missing):
+    """A run that ended a moment ago: its attestation, or the root of its outputs, is final from the second question on."""
+    last = entries(work, 1)[-2].common.run
+    run, attestation, asked = Registry.run, Registry.attestation, Counter()
+
+    async def earlier(self, agreement, name):
+        found = await run(self, agreement, name)
+        asked[name] += 1
+        if name != last or asked[name] > 1:
+            return found
+        return replace(found, stage=missing, commitment=None)
+
+    async def attested(self, agreement, name, attestor):
+        found = await attestation(self, agreement, name, attestor)
+        return None if (name, asked[name], missing) == (last, 1, "authorised") else found
+
+    monkeypatch.setattr(Registry, "run", earlier)
+    monkeypatch.setattr(Registry, "attestation", attested)
+    async with auditing(work) as look:
+        assert await look(work / "node-1" / "state" / FILE) == set()
+    assert asked[last] == 2
+    assert set(asked.values()) == {1, 2}
+
+
+async def test_a_root_that_never_comes_is_named(work, monkeypatch):
+    run = Registry.run
+
+    async def never(self, agreement, name):
+        return replace(await run(self, agreement, name), stage="attested", commitment=None)
+
+    monkeypatch.setattr(Registry, "run", never)
+    monkeypatch.setattr(onchain, "PATIENCE_SECONDS", 2.0)
+    begun = monotonic()
+    async with auditing(work) as look:
+        assert await look(work / "node-1" / "state" / FILE) == {"root"}
+    assert 2.0 <= monotonic() - begun < 20
