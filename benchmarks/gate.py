@@ -12,13 +12,11 @@ product's, and time themselves (benchmarks.gate_node). Of each run the slowest o
 
 import asyncio
 import sys
-import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 from benchmarks.gate_node import GATE, VERDICTS
-from benchmarks.latency import PLACE_BLOCKS, Parties, Setting, agreed, fed
+from benchmarks.latency import PLACE_BLOCKS, Case, Parties, Setting, agreed, fed, measured
 from benchmarks.report import case
 from console.onboarding import Onboarded
 from console.system import LocalSystem, Role
@@ -42,16 +40,12 @@ class TimedSystem(LocalSystem):
         ]
 
 
-def measure_gate(patients: int, runs: int) -> list[dict[str, Any]]:
+def measure_gate(patients: int, runs: int) -> list[Case]:
     """All cases, over `runs` windows after one that warms up."""
-    found = []
-    for setting in SETTINGS:
-        with tempfile.TemporaryDirectory(prefix="winnow-benchmark-", ignore_cleanup_errors=True) as folder:
-            found += asyncio.run(_measure(Path(folder), setting, patients, runs))
-    return found
+    return measured(SETTINGS, _measure, patients, runs)
 
 
-async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> list[dict[str, Any]]:
+async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> list[Case]:
     draft = agreed(folder, setting, runs)
     kpis, data = load_kpis(draft, folder), {p.name: folder for p in draft.parties}
     seconds: dict[str, list[float]] = {"gate": [], "gate-and-verdicts": [], "winnow": []}

@@ -29,7 +29,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +78,10 @@ SMALL_MEASURES = (
 )
 
 
+Case = dict[str, Any]
+"""What one contender took in one case: see benchmarks.report."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """One set-up."""
@@ -100,16 +104,24 @@ SETTINGS = (
 )
 
 
-def measure_latency(patients: int, runs: int) -> list[dict[str, Any]]:
+def measure_latency(patients: int, runs: int) -> list[Case]:
     """All cases, over `runs` windows after one that warms up."""
+    return measured(SETTINGS, _measure, patients, runs)
+
+
+def measured(
+    settings: Sequence[Setting], measure: Callable[[Path, Setting, int, int], Coroutine[None, None, list[Case]]],
+    patients: int, runs: int,
+) -> list[Case]:
+    """The cases of each setting, in an empty folder of its own: `measure(folder, setting, patients, runs)`."""
     found = []
-    for setting in SETTINGS:
+    for setting in settings:
         with tempfile.TemporaryDirectory(prefix="winnow-benchmark-", ignore_cleanup_errors=True) as folder:
-            found += asyncio.run(_measure(Path(folder), setting, patients, runs))
+            found += asyncio.run(measure(Path(folder), setting, patients, runs))
     return found
 
 
-async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> list[dict[str, Any]]:
+async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> list[Case]:
     draft = agreed(folder, setting, runs)
     kpis, data = load_kpis(draft, folder), {p.name: folder for p in draft.parties}
     seconds: dict[str, list[float]] = {"winnow": [], "plaintext": [], GATED: [], UNGATED: []}

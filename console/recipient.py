@@ -20,6 +20,7 @@ from evaluation.calendar import local_today
 from evaluation.config import RecipientSettings, load_kpis, load_settings, load_terms, recipient_identity
 from evaluation.process import run_process
 from evaluation.status import StatusLine
+from streams.durable import replace_file
 
 NEWS_WAIT_MS = 100
 """News may lie this long on the embedded broker: soon enough for people, and an idle reader costs it each wait."""
@@ -62,9 +63,7 @@ async def recipient(settings: RecipientSettings, status: StatusLine) -> None:
 
 def _write(path: Path, store: MemoryStore) -> None:
     """Replace the document at once: a reader never sees half of it."""
-    draft = path.with_suffix(".tmp")
-    draft.write_text(store.current().model_dump_json(indent=1), encoding="utf-8")
-    draft.replace(path)
+    replace_file(path, store.current().model_dump_json(indent=1).encode(), durable=False, mode=0o666)
 
 
 def main(config: Path) -> int:

@@ -57,10 +57,13 @@ class OnChain:
                 expected = f"at most {newest}, the newest one"
                 yield Finding("account", entry.node, run_of(entry), f"block {block}", expected)
         there = [entry for entry in entries if _last_block(entry) <= newest]
+        final = (await self.registry.block("finalized")).number
         until = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         for entry in there:
             if isinstance(entry, Ended):
                 async for finding in self._run(entry, events, until):
+                    yield finding
+                async for finding in self._unpaid(entry, final):
                     yield finding
         for entry in there:
             if not isinstance(entry, Answered):
@@ -111,18 +114,16 @@ class OnChain:
         if before is not None:
             async for finding in self._permitted(entry, before):
                 yield finding
-        async for finding in self._unpaid(entry):
-            yield finding
 
-    async def _unpaid(self, entry: Ended) -> AsyncIterator[Finding]:
-        """Privacy that the run's figures spent, and of which the chain has no reservation, or a smaller one."""
+    async def _unpaid(self, entry: Ended, block: int) -> AsyncIterator[Finding]:
+        """Privacy that the run's figures spent, and of which the chain has no reservation at a block, or another."""
         common = entry.common
         windows = [w for w in map(self.terms.draft.lattice.window, common.windows) if w is not None]
         plans = [plan for plan in self.terms.plans if plan.hash in common.plans]
         spending = Spending.of(self.registry, self.agreement, self.terms, plans, windows)
         if not spending.prices:
             return
-        for kpi, price in await spending.owed((await self.registry.block("finalized")).number):
+        for kpi, price in await spending.owed(block):
             yield Finding(
                 "authorisation", entry.node, common.run, f"no reservation of privacy for KPI {kpi}",
                 f"one of {price} millionths of ρ",

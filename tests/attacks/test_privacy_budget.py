@@ -126,10 +126,10 @@ async def test_an_audit_finds_figures_whose_privacy_nobody_paid_for():
     await nodes.work_on()
     (plan, *_), series = nodes.terms.plans, series_id(nodes.terms, nodes.terms.plans[0], 0)
     entry = SimpleNamespace(node=1, common=SimpleNamespace(run="r", plans=(plan.hash,), windows=(0, 1)))
-    chain = OnChain(nodes.chain, "", nodes.terms)
-    assert [finding async for finding in chain._unpaid(entry)] == []
+    chain, final = OnChain(nodes.chain, "", nodes.terms), (await nodes.chain.block("finalized")).number
+    assert [finding async for finding in chain._unpaid(entry, final)] == []
     del nodes.chain.runs[series]  # given back
-    (finding,) = [finding async for finding in chain._unpaid(entry)]
+    (finding,) = [finding async for finding in chain._unpaid(entry, final)]
     assert (finding.rule, finding.node, finding.found) == ("authorisation", 1, f"no reservation of privacy for KPI {RATE}")
     assert finding.expected == "one of 1000000 millionths of ρ"
 

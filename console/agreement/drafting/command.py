@@ -1,7 +1,6 @@
 """What `winnow agreement draft` does: ask, write the agreement that the answers make, say what remains to be given."""
 
 import json
-import os
 import re
 import sys
 import tomllib
@@ -29,6 +28,7 @@ from console.locale import Lang
 from console.output import standard_output
 from evaluation.errors import EXIT_ENDED, EXIT_INTERRUPTED
 from policy.agreement import NODES
+from streams.durable import replace_file
 
 KEYS: Final = tuple(key.removeprefix("ask_") for key in ENGLISH if key.startswith("ask_"))
 """What is asked; of those that are about somebody a dot and a name follow."""
@@ -198,18 +198,10 @@ def _write(path: Path, text: str) -> None:
     Raises:
         ConsoleError: it cannot be written.
     """
-    beside = path.with_name(f"{path.name}.new")
     try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        replace_file(path, text.encode(), mode=0o666)
     except OSError as error:
         raise ConsoleError(f"cannot write {path}: {error.strerror}.") from error
-    finally:
-        with suppress(OSError):
-            beside.unlink()
 
 
 def _same(one: Path, other: Path) -> bool:
