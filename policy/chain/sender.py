@@ -86,11 +86,13 @@ class Sender:
         nonce, head = await asyncio.gather(
             self._endpoint.number("eth_getTransactionCount", self.address, "pending"), self._endpoint.block("latest"),
         )
+        # Clients take no transaction below a tip of their own choice, but where the chain's rules make gas free.
+        tip = await self._endpoint.number("eth_maxPriorityFeePerGas") if head.base_fee_wei else 0
         transaction: dict[str, Any] = {
             "type": 2, "chainId": self._chain_id, "nonce": nonce, "gas": gas, "value": value_wei,
             "data": "0x" + data.hex(),
-            # Twice the base fee lasts six full blocks; no tip: the chains meant here have no market for space.
-            "maxFeePerGas": 2 * head.base_fee_wei, "maxPriorityFeePerGas": 0,
+            # Twice the base fee lasts six full blocks.
+            "maxFeePerGas": 2 * head.base_fee_wei + tip, "maxPriorityFeePerGas": tip,
         }
         if to is not None:
             transaction["to"] = to_checksum_address(to)

@@ -6,14 +6,18 @@ import time
 from contextlib import AsyncExitStack
 
 import pytest
+from eth_account.typed_transactions import TypedTransaction
+from hexbytes import HexBytes
 
 from infra.local.chain import DEV_KEY, EmbeddedChain
 from policy.chain.deployment import deploy
 from policy.chain.endpoint import Endpoint
 from policy.chain.errors import ChainRefusal, ChainStale, ChainTimeout, ChainUnreachable
 from policy.chain.finality import Finality
+from policy.chain.registry import Registry
 from policy.chain.signing import address_of, new_key
 from tests.support.chains import BLOCK_SECONDS, World, a_world, some_hash
+from tests.support.endpoints import lying
 
 
 @pytest.fixture
@@ -114,6 +118,24 @@ async def test_a_registry_is_deployed_on_a_chain_without_a_finalized_block(world
     deployment = await deploy(world.chain.url, DEV_KEY, finality=Finality(tag=False, confirmations=3))
     assert deployment.code_hash != world.deployment.code_hash  # its own address is part of its code
     assert deployment.chain_id == world.chain.chain_id
+
+
+async def test_the_tip_is_the_least_that_the_client_takes(world):
+    """geth refuses a transaction without any; what it wants it says. Where gas is free: see below."""
+    tips = []
+
+    def seen(method, parameters):
+        if method == "eth_sendRawTransaction":
+            sent = TypedTransaction.from_bytes(HexBytes(parameters[0])).as_dict()
+            tips.append((sent["maxPriorityFeePerGas"], sent["maxFeePerGas"] > 7))
+        return parameters
+
+    def wanted(method, result):
+        return "0x7" if method == "eth_maxPriorityFeePerGas" else result
+
+    async with lying(world.chain.url, seen, wanted) as url, Registry(url, world.deployment, world.relayer) as registry:
+        await registry.propose(world.proposal())
+    assert tips == [(7, True)]
 
 
 class FreeGas(EmbeddedChain):
