@@ -37,7 +37,7 @@ def proposal(terms: Terms) -> Proposal:
 async def open_registry(
     chain: ChainSettings, terms: Terms, key: bytes | None = None
 ) -> AsyncIterator["Registry"]:
-    """The pinned registry; web3 is loaded only here, since that takes most of a second.
+    """The pinned registry; web3 is loaded only here, since that takes half a second.
 
     Raises:
         Tampered: the configured agreement is not the one of these terms. Anybody can propose the same terms with
