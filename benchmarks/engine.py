@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.foreign import SPU, interpreter
 from benchmarks.rows import DECLARED, GROUPS, Rows, agrees
 from benchmarks.trio import NODES, ROOT, Case, Contender, Place, measure
+from benchmarks.turns import in_turns
 from mpc.engine import Engine
 from mpc.groups import sums_by_group
 from mpc.identity import create_identity, load_identity
@@ -205,13 +206,9 @@ def contenders(_: int) -> Mapping[str, Contender]:
 def measure_engine(rows: int | None, runs: int) -> list[dict[str, Any]]:
     """All contenders that are here, over the sizes, or `rows` alone."""
     sizes = SIZES if rows is None else (rows,)
-    found = []
-    for contender in present():
-        timings = measure("benchmarks.engine", contender, sizes, runs, SECONDS, GROUPS)
-        found += [each.row(each.case, contender) for each in timings]
-    timings = measure("benchmarks.mpyc_nodes", "mpyc", [min(*sizes, MOST_OF_MPYC)], runs, SECONDS, GROUPS)
-    found += [each.row(each.case, "mpyc") for each in timings]
+    timed = partial(measure, seconds=SECONDS, argument=GROUPS)
+    each = {name: partial(timed, "benchmarks.engine", name, sizes) for name in present()}
+    each["mpyc"] = partial(timed, "benchmarks.mpyc_nodes", "mpyc", [min(*sizes, MOST_OF_MPYC)])
     if python := interpreter(SPU):
-        timings = measure("benchmarks.spu_nodes", "engine", sizes, runs, SECONDS, GROUPS, python)
-        found += [each.row(each.case, "spu") for each in timings]
-    return found
+        each["spu"] = partial(timed, "benchmarks.spu_nodes", "engine", sizes, python=python)
+    return [timing.row(timing.case, name) for name, found in in_turns(each, runs).items() for timing in found]

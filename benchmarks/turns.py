@@ -1,0 +1,33 @@
+"""Contenders that take turns: what else the machine does meanwhile, and how fast it is that hour, meets all alike."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from benchmarks.trio import Timing
+
+TURNS = 3
+
+
+def in_turns(contenders: Mapping[str, Callable[..., list[Timing]]], runs: int) -> dict[str, list[Timing]]:
+    """Measure contenders one after another, and all of them again.
+
+    Args:
+        contenders: name → what measures the same cases each time it is called with `runs`, a number of repetitions.
+        runs: repetitions in all, in `TURNS` turns if there are as many.
+
+    Returns:
+        By name, the timings with all repetitions.
+    """
+    turns = min(runs, TURNS)
+    found: dict[str, list[Timing]] = {}
+    for turn in range(turns):
+        for name, measured in contenders.items():
+            timings = measured(runs=runs // turns + (turn < runs % turns))
+            found[name] = [*map(_together, found[name], timings)] if name in found else timings
+    return found
+
+
+def _together(one: Timing, other: Timing) -> Timing:
+    if (one.case, one.rows) != (other.case, other.rows):
+        raise ValueError(f"found {other.case} of {other.rows} rows, expected {one.case} of {one.rows} again")
+    return replace(one, seconds=one.seconds + other.seconds, peak_mib=max(one.peak_mib, other.peak_mib))
