@@ -35,7 +35,7 @@ class Benchmark(NamedTuple):
 
 
 BENCHMARKS = {
-    "engine": Benchmark(measure_engine, None, 9),
+    "engine": Benchmark(measure_engine, None, 7),
     "gate": Benchmark(measure_gate, 10_000, 20),
     "history": Benchmark(measure_history, ROWS, 9),
     "ingest": Benchmark(measure_ingest, 200_000, 3),
@@ -48,7 +48,7 @@ BENCHMARKS = {
     "share": Benchmark(measure_shares, None, 5),
     "state": Benchmark(measure_states, None, 5),
     "tail": Benchmark(measure_tail, CELLS, 9),
-    "window": Benchmark(measure_window, None, 9),
+    "window": Benchmark(measure_window, None, 7),
 }
 
 EXTRAS = {

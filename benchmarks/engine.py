@@ -8,7 +8,7 @@ Rows are random: x and y below 2^30, which is declared; z below 1,000; a secret 
 
 Contenders: `winnow` over its TLS links; the others over bare sockets: `prototype` (shared/prototypes, when it lies
 beside this folder); `mpyc`, plain, of 10^5 rows and its comparisons of 10^4 at most; `spu`, ABY3 on a 64-bit ring, in
-an environment of its own that is made at first use, unless it cannot be.
+an environment of its own that is made at first use, unless it cannot be. The first two take turns, three each.
 """
 
 import asyncio
@@ -208,7 +208,8 @@ def measure_engine(rows: int | None, runs: int) -> list[dict[str, Any]]:
     sizes = SIZES if rows is None else (rows,)
     timed = partial(measure, seconds=SECONDS, argument=GROUPS)
     each = {name: partial(timed, "benchmarks.engine", name, sizes) for name in present()}
-    each["mpyc"] = partial(timed, "benchmarks.mpyc_nodes", "mpyc", [min(*sizes, MOST_OF_MPYC)])
+    found = in_turns(each, runs)
+    found["mpyc"] = timed("benchmarks.mpyc_nodes", "mpyc", [min(*sizes, MOST_OF_MPYC)], runs)
     if python := interpreter(SPU):
-        each["spu"] = partial(timed, "benchmarks.spu_nodes", "engine", sizes, python=python)
-    return [timing.row(timing.case, name) for name, found in in_turns(each, runs).items() for timing in found]
+        found["spu"] = timed("benchmarks.spu_nodes", "engine", sizes, runs, python=python)
+    return [timing.row(timing.case, name) for name, timings in found.items() for timing in timings]

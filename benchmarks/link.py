@@ -21,7 +21,6 @@ from benchmarks import engine
 from benchmarks.foreign import TNO, interpreter
 from benchmarks.rows import Registers
 from benchmarks.trio import Case, Contender, Timing, measure
-from benchmarks.turns import in_turns
 from mpc.aes import draw_key, expand_key
 from mpc.linkage import Columns, LinkedShard, align, extend, link, repeatable
 from mpc.share import Share
@@ -152,11 +151,10 @@ def contenders(_: int) -> Mapping[str, Contender]:
 def measure_link(rows: int | None, runs: int) -> list[dict[str, Any]]:
     """All contenders that are here, over the sizes, or `rows` alone."""
     sizes = SIZES if rows is None else (rows,)
-    each = {
-        name: partial(measure, "benchmarks.link", name, sizes, seconds=SECONDS, argument=0)
-        for name in engine.present()
-    }
-    found = [timing.row(timing.case, name) for name, own in in_turns(each, runs).items() for timing in own]
+    found = []
+    for contender in engine.present():
+        timings = measure("benchmarks.link", contender, sizes, runs, SECONDS, 0)
+        found += [each.row(each.case, contender) for each in timings]
     if python := interpreter(TNO):
         few = min(*sizes, MOST_OF_TNO)
         timings = measure("benchmarks.tno_nodes", "tno", [few], runs, SECONDS, 0, python, PARTIES + 1)

@@ -13,16 +13,15 @@ def in_turns(contenders: Mapping[str, Callable[..., list[Timing]]], runs: int) -
 
     Args:
         contenders: name → what measures the same cases each time it is called with `runs`, a number of repetitions.
-        runs: repetitions in all, in `TURNS` turns if there are as many.
+        runs: repetitions in each of the `TURNS` turns: the first ones of a process are slower.
 
     Returns:
         By name, the timings with all repetitions.
     """
-    turns = min(runs, TURNS)
     found: dict[str, list[Timing]] = {}
-    for turn in range(turns):
+    for _ in range(TURNS):
         for name, measured in contenders.items():
-            timings = measured(runs=runs // turns + (turn < runs % turns))
+            timings = measured(runs=runs)
             found[name] = [*map(_together, found[name], timings)] if name in found else timings
     return found
 

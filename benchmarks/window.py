@@ -17,7 +17,6 @@ from benchmarks import engine
 from benchmarks.foreign import SPU, interpreter
 from benchmarks.rows import Windowed
 from benchmarks.trio import Case, Contender, measure
-from benchmarks.turns import in_turns
 from mpc.groups import sums_by_group, sums_by_known_group
 from mpc.share import Share
 from mpc.wire import Wire
@@ -93,11 +92,11 @@ def contenders(count: int) -> Mapping[str, Contender]:
 
 def measure_window(rows: int | None, runs: int, count: int) -> list[dict[str, Any]]:
     """All contenders that are here."""
-    timed = partial(measure, sizes=[rows or ROWS], seconds=SECONDS, argument=count)
-    each = {name: partial(timed, "benchmarks.window", name) for name in engine.present()}
+    found = []
+    for contender in engine.present():
+        timings = measure("benchmarks.window", contender, [rows or ROWS], runs, SECONDS, count)
+        found += [each.row(f"{each.case}, {count} windows", contender) for each in timings]
     if python := interpreter(SPU):
-        each["spu"] = partial(timed, "benchmarks.spu_nodes", "window", python=python)
-    return [
-        timing.row(f"{timing.case}, {count} windows", name)
-        for name, found in in_turns(each, runs).items() for timing in found
-    ]
+        timings = measure("benchmarks.spu_nodes", "window", [rows or ROWS], runs, SECONDS, count, python)
+        found += [each.row(f"{each.case}, {count} windows", "spu") for each in timings]
+    return found
