@@ -24,6 +24,7 @@ from benchmarks.foreign import SPU, interpreter
 from benchmarks.rows import DECLARED, GROUPS, Rows, agrees
 from benchmarks.trio import NODES, ROOT, Case, Contender, Place, measure
 from benchmarks.turns import in_turns
+from mpc.allocation import keep_freed_memory
 from mpc.engine import Engine
 from mpc.groups import sums_by_group
 from mpc.identity import create_identity, load_identity
@@ -99,7 +100,8 @@ class WinnowNode:
 
 @asynccontextmanager
 async def linked(place: Place) -> AsyncIterator[NodeLinks]:
-    """This process' links to the other two, once their certificates are there."""
+    """This process' links to the other two, once their certificates are there; its memory is set as a node's."""
+    keep_freed_memory()
     create_identity(place.folder, f"node-{place.number}")
     nodes: list[NodeAddress] = []
     while len(nodes) < NODES:

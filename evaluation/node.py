@@ -35,6 +35,7 @@ from evaluation.state import NodeState
 from evaluation.status import StatusLine
 from evaluation.waits import Waits
 from evaluation.wake import Bell
+from mpc.allocation import keep_freed_memory
 from mpc.errors import PeerLost, PeerTimeout
 from mpc.identity import load_identity
 from mpc.transport import NodeAddress, NodeLinks
@@ -315,6 +316,7 @@ async def node(settings: NodeSettings, status: StatusLine) -> None:
 
 def main(config: Path) -> int:
     """Return the exit code."""
+    keep_freed_memory()
     settings = load_settings(config, NodeSettings)
     status = StatusLine(f"node-{settings.number}")
     return run_process(status.process, node(settings, status), status)
