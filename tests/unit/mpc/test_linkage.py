@@ -92,7 +92,7 @@ async def test_linked_rows_are_the_common_keys(sizes, shared, dummies):
 async def test_later_columns_follow_the_same_order_and_dummies_are_zero():
     rng = np.random.default_rng(5)
     tables = registers(rng, (60, 80, 70), 33)
-    results = await link_three(tables, 6)
+    results = await link_three(tables, 60)  # of which some fall to all three, but in one run of billions
     columns = [rng.integers(-(2**60), 2**60, (3, len(table))) for table in tables]
     aligned = [await align_three(results, party, c) for party, c in enumerate(columns)]
     keys = await align_three(results, 0, tables[0][None])
