@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from benchmarks.gate_node import GATE, VERDICTS
-from benchmarks.latency import PLACE_BLOCKS, Case, Parties, Setting, agreed, fed, measured
+from benchmarks.latency import PLACE_BLOCKS, Parties, Result, Setting, agreed, fed, measured
 from benchmarks.report import case
 from console.onboarding import Onboarded
 from console.system import LocalSystem, Role
@@ -40,12 +40,12 @@ class TimedSystem(LocalSystem):
         ]
 
 
-def measure_gate(patients: int, runs: int) -> list[Case]:
+def measure_gate(patients: int, runs: int) -> list[Result]:
     """All cases, over `runs` windows after one that warms up."""
     return measured(SETTINGS, _measure, patients, runs)
 
 
-async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> list[Case]:
+async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> list[Result]:
     draft = agreed(folder, setting, runs)
     kpis, data = load_kpis(draft, folder), {p.name: folder for p in draft.parties}
     seconds: dict[str, list[float]] = {"gate": [], "gate-and-verdicts": [], "winnow": []}

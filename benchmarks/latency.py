@@ -78,7 +78,7 @@ SMALL_MEASURES = (
 )
 
 
-Case = dict[str, Any]
+Result = dict[str, Any]
 """What one contender took in one case: see benchmarks.report."""
 
 
@@ -104,15 +104,15 @@ SETTINGS = (
 )
 
 
-def measure_latency(patients: int, runs: int) -> list[Case]:
+def measure_latency(patients: int, runs: int) -> list[Result]:
     """All cases, over `runs` windows after one that warms up."""
     return measured(SETTINGS, _measure, patients, runs)
 
 
 def measured(
-    settings: Sequence[Setting], measure: Callable[[Path, Setting, int, int], Coroutine[None, None, list[Case]]],
+    settings: Sequence[Setting], measure: Callable[[Path, Setting, int, int], Coroutine[None, None, list[Result]]],
     patients: int, runs: int,
-) -> list[Case]:
+) -> list[Result]:
     """The cases of each setting, in an empty folder of its own: `measure(folder, setting, patients, runs)`."""
     found = []
     for setting in settings:
@@ -121,7 +121,7 @@ def measured(
     return found
 
 
-async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> list[Case]:
+async def _measure(folder: Path, setting: Setting, patients: int, runs: int) -> list[Result]:
     draft = agreed(folder, setting, runs)
     kpis, data = load_kpis(draft, folder), {p.name: folder for p in draft.parties}
     seconds: dict[str, list[float]] = {"winnow": [], "plaintext": [], GATED: [], UNGATED: []}

@@ -14,6 +14,7 @@ from evaluation.spending import Spending
 from policy.agreement import Terms
 from policy.chain.events import Event
 from policy.gate import RunRequest, checked
+from policy.window import Window
 
 if TYPE_CHECKING:
     from policy.chain.model import Attested, RunView
@@ -118,9 +119,8 @@ class OnChain:
     async def _unpaid(self, entry: Ended, block: int) -> AsyncIterator[Finding]:
         """Privacy that the run's figures spent, and of which the chain has no reservation at a block, or another."""
         common = entry.common
-        windows = [w for w in map(self.terms.draft.lattice.window, common.windows) if w is not None]
         plans = [plan for plan in self.terms.plans if plan.hash in common.plans]
-        spending = Spending.of(self.registry, self.agreement, self.terms, plans, windows)
+        spending = Spending.of(self.registry, self.agreement, self.terms, plans, self._windows(entry))
         if not spending.prices:
             return
         for kpi, price in await spending.owed(block):
@@ -129,13 +129,16 @@ class OnChain:
                 f"one of {price} millionths of ρ",
             )
 
+    def _windows(self, entry: Ended) -> list[Window]:
+        """Those of a run's windows that are the agreement's."""
+        return [w for w in map(self.terms.draft.lattice.window, entry.common.windows) if w is not None]
+
     async def _permitted(self, entry: Ended, before: Account) -> AsyncIterator[Finding]:
         """The gate's rules, asked again at the block at which the run was found permitted, and the phases' blocks."""
-        common, lattice = entry.common, self.terms.draft.lattice
+        common = entry.common
         known = await self.registry.authorisation(self.agreement, common.run, before.block)
-        windows = [w for w in map(lattice.window, common.windows) if w is not None]
         request = RunRequest(
-            plan_hashes=common.plans, windows=tuple((w.start, w.stop) for w in windows),
+            plan_hashes=common.plans, windows=tuple((w.start, w.stop) for w in self._windows(entry)),
             already_authorised=known is not None, requester=common.requester,
             erased_panes=entry.permitted.erased_panes,
         )
