@@ -22,12 +22,12 @@ LEAST_AT_ONCE = 1 << 12
 
 async def multiply(op: Operation, x: Words, y: Words) -> Words:
     """(2, …) × (2, …), broadcast → (2, …). One round, 8 bytes a value."""
-    parts = np.empty((2, *np.broadcast_shapes(x.shape[1:], y.shape[1:])), np.uint64)
-    if x.shape == y.shape == parts.shape:
-        step = op.step()
+    if x.shape == y.shape:
+        parts, step = np.empty(x.shape, np.uint64), op.step()
         _products(x.reshape(2, -1), y.reshape(2, -1), op.zero_sum(step), parts[0, ...].reshape(-1, copy=False))
         await op.reshare(step, parts)
         return parts
+    parts = np.empty((2, *np.broadcast_shapes(x.shape[1:], y.shape[1:])), np.uint64)
     np.multiply(x[0], y[0] + y[1], out=parts[0, ...])
     parts[0] += x[1] * y[0]
     return await _reshare(op, parts)
@@ -47,15 +47,21 @@ def _products(x: Words, y: Words, mask: Difference, out: Words) -> None:
 
 
 async def inner(op: Operation, x: Words, y: Words) -> Words:
-    """(2, …, n) · (2, …, n) → (2, …). One round, 8 bytes a result."""
-    parts = np.zeros((2, *np.broadcast_shapes(x.shape[1:-1], y.shape[1:-1])), np.uint64)
+    """(2, …, n) · (2, …, n) → (2, …), with axes between the first and the last. One round, 8 bytes a result."""
     vectors = max(math.prod(y.shape[1:-1]), 1)
     size = max(SUMMED_AT_ONCE // vectors, LEAST_AT_ONCE)
-    for start in range(0, x.shape[-1], size):
-        first, second = (each[..., start : start + size] for each in (x, y))
-        parts[0] += _sums(first[0], second[0] + second[1])
-        parts[0] += _sums(first[1], second[0])
+    total = _inner_terms(x[..., :size], y[..., :size])
+    for start in range(size, x.shape[-1], size):
+        piece = slice(start, start + size)
+        total += _inner_terms(x[..., piece], y[..., piece])
+    parts = np.empty((2, *total.shape), np.uint64)
+    parts[0] = total
     return await _reshare(op, parts)
+
+
+def _inner_terms(x: Words, y: Words) -> Words:
+    """What this node adds to the inner products, before a mask."""
+    return _sums(x[0], y[0] + y[1]) + _sums(x[1], y[0])
 
 
 def _sums(x: Words, y: Words) -> Words:

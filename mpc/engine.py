@@ -99,13 +99,13 @@ class Engine:
         """x·y modulo 2^64, broadcast as in numpy. One round, 8 bytes a value and node."""
         op = self._begin("multiply", x.shape, *y.shape)
         product = await arithmetic.multiply(op, *_broadcastable(x, y, 1))
-        return Share(product, x.bound * y.bound).reshape(*np.broadcast_shapes(x.shape, y.shape))
+        return Share(_narrowed(product, x, y), x.bound * y.bound)
 
     async def and_bits(self, x: Bits, y: Bits) -> Bits:
         """AND of words, broadcast as in numpy. One round, 8 bytes a word and node."""
         op = self._begin("and", x.shape, *y.shape)
         product = await boolean.and_words(op, *_broadcastable(x, y, 1))
-        return Bits(product).reshape(*np.broadcast_shapes(x.shape, y.shape))
+        return Bits(_narrowed(product, x, y))
 
     def evaluation(self, circuit: bytes, shape: tuple[int, ...]) -> boolean.Evaluation:
         """Begin an operation that shares sums of products of XOR-shared words, layer after layer. No message yet.
@@ -120,8 +120,7 @@ class Engine:
         """Σ x·y over the last axis; leading axes broadcast. One round, 8 bytes a result and node."""
         op = self._begin("inner", x.shape, *y.shape)
         product = await arithmetic.inner(op, *_broadcastable(x, y, 2))
-        bound = x.bound * y.bound * x.shape[-1]
-        return Share(product, bound).reshape(*np.broadcast_shapes(x.shape[:-1], y.shape[:-1]))
+        return Share(_narrowed(product, x, y, summed=1), x.bound * y.bound * x.shape[-1])
 
     async def gram(self, x: Share) -> Share:
         """(…, q, n) → (…, q, q): second moments x·xᵀ. One round, 8·q(q+1)/2 bytes and node."""
@@ -307,9 +306,16 @@ def _words(content: bytes) -> Words:
 
 def _broadcastable(x: Share | Bits, y: Share | Bits, least: int) -> tuple[Words, Words]:
     """Both with the same number of axes after the components', at least `least`, as numpy would align them."""
-    axes = max(len(x.shape), len(y.shape), least)
+    axes = max(x.parts.ndim - 1, y.parts.ndim - 1, least)
 
     def widened(item: Share | Bits) -> Words:
-        return item.parts.reshape(2, *(1,) * (axes - len(item.shape)), *item.shape)
+        missing = axes + 1 - item.parts.ndim
+        return item.parts.reshape(2, *(1,) * missing, *item.shape) if missing else item.parts
 
     return widened(x), widened(y)
+
+
+def _narrowed(product: Words, x: Share | Bits, y: Share | Bits, summed: int = 0) -> Words:
+    """Without the leading axes that neither factor has; `summed` of theirs are gone."""
+    added = product.ndim + summed - max(x.parts.ndim, y.parts.ndim)
+    return product.reshape(2, *product.shape[1 + added :]) if added else product

@@ -7,7 +7,7 @@ side by side cannot take each other's masks or messages.
 import numpy as np
 
 from mpc.errors import ProtocolError
-from mpc.prg import Cover, Difference, PairStream
+from mpc.prg import FEW_WORDS, Cover, Difference, PairStream
 from mpc.share import Words
 from mpc.wire import Wire
 
@@ -29,7 +29,7 @@ class Operation:
         self.me = wire.number
         self.next = (wire.number + 1) % 3
         self.previous = (wire.number + 2) % 3
-        self.with_previous, self.with_next = streams
+        self.with_previous, self.with_next = self._streams = streams
         self.number = number
         self._steps = 0
 
@@ -77,11 +77,15 @@ class Operation:
 
     def mask_sum(self, step: int, into: Words) -> None:
         """Adds this node's share of a fresh zero to a contiguous array: the three nodes' masks sum to 0."""
-        self.zero_sum(step).add_to(into)
+        if into.size <= FEW_WORDS:
+            plus, minus = (s.few(self.number, step, _ZERO_LANE, into.shape) for s in self._streams)
+            into += plus - minus
+        else:
+            self.zero_sum(step).add_to(into)
 
     def zero_sum(self, step: int) -> Difference:
-        """What `mask_sum` adds, for an array that is made in pieces."""
-        return Difference(*(s.stream(self.number, step, _ZERO_LANE) for s in (self.with_previous, self.with_next)))
+        """Another fresh zero, for an array that is made in pieces."""
+        return Difference(*(s.stream(self.number, step, _ZERO_LANE) for s in self._streams))
 
     def mask_xor(self, step: int, into: Words) -> None:
         """As `mask_sum`, for XOR; of a contiguous array."""
@@ -89,7 +93,7 @@ class Operation:
 
     def zero_xor(self, step: int) -> Cover:
         """What `mask_xor` adds, for arrays one after another."""
-        return Cover(*(s.stream(self.number, step, _ZERO_LANE) for s in (self.with_previous, self.with_next)))
+        return Cover(*(s.stream(self.number, step, _ZERO_LANE) for s in self._streams))
 
     async def reshare(self, step: int, parts: Words) -> None:
         """One round, 8 bytes a value to the previous node.

@@ -1,6 +1,7 @@
 """Pseudorandom words: AES in counter mode, the counter's upper part named by the caller.
 
-Distinct names under one key give disjoint parts of one AES-CTR stream, so they never overlap.
+Distinct names under one key give disjoint parts of one AES-CTR stream, so they never overlap. A few words come from
+keyed BLAKE2b (RFC 7693) instead: to make a cipher ready takes longer than to draw them.
 """
 
 import hashlib
@@ -20,6 +21,8 @@ MAX_WORDS = 2**32
 SLACK_BYTES = 15
 """The cipher asks for a block of room beyond its output, and leaves it as it is."""
 
+FEW_WORDS = 8
+"""What one BLAKE2b gives."""
 WORDS_IN_CACHE = 1 << 14
 """128 KiB: what is worked on while it is near the processor."""
 _ZEROS = memoryview(bytes(2**18))
@@ -96,12 +99,16 @@ def _stream(key: bytes, name: bytes) -> CipherContext:
     return Cipher(algorithms.AES(key), modes.CTR(name + bytes(4))).encryptor()
 
 
+def _name(operation: int, step: int, lane: int) -> bytes:
+    return struct.pack(">QHH", operation, step, lane)
+
+
 class PairStream:
     """What two nodes draw alike without a message; every draw is named by operation, step and lane."""
 
     def __init__(self, key: bytes) -> None:
-        """`key`: 32 bytes of `Wire.pair_key`; the first 16 are the AES-128 key."""
-        self._key = key[:16]
+        """`key`: 32 bytes of `Wire.pair_key`; the first 16 are the AES-128 key, the others that of `few`."""
+        self._key, self._key_of_few = key[:16], key[16:]
 
     def at(self, place: bytes) -> "PairStream":
         """The part of this stream that is used at `place` (any bytes) and nowhere else."""
@@ -109,11 +116,19 @@ class PairStream:
 
     def words(self, operation: int, step: int, lane: int, shape: tuple[int, ...]) -> Words:
         """0 ≤ operation < 2^64; 0 ≤ step, lane < 2^16."""
-        return words(self._key, struct.pack(">QHH", operation, step, lane), shape)
+        return words(self._key, _name(operation, step, lane), shape)
+
+    def few(self, operation: int, step: int, lane: int, shape: tuple[int, ...]) -> Words:
+        """At most FEW_WORDS, other ones than `words` gives under the same name. Raises: ValueError for more."""
+        count = math.prod(shape)
+        if count > FEW_WORDS:
+            raise ValueError(f"{count} words asked for; expected at most {FEW_WORDS}")
+        drawn = hashlib.blake2b(_name(operation, step, lane), key=self._key_of_few).digest()
+        return np.frombuffer(drawn, "<u8", count).astype(np.uint64, copy=False).reshape(shape)
 
     def stream(self, operation: int, step: int, lane: int) -> CipherContext:
         """What `words` are made of, to encipher bytes with: they are XORed, in the order in which they come."""
-        return _stream(self._key, struct.pack(">QHH", operation, step, lane))
+        return _stream(self._key, _name(operation, step, lane))
 
     def permutation(self, operation: int, step: int, lane: int, n: int) -> npt.NDArray[np.int64]:
         """A permutation of n: the order of n random words, equal ones (probability < n²/2^65) as they come."""

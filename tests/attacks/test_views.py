@@ -101,6 +101,11 @@ async def shuffled(engine, x, _):
     await engine.shuffle(x, permutation)
 
 
+async def few_at_a_time(engine, x, y):
+    for left, right in zip(x.reshape(-1, 8, 2), y.reshape(-1, 8, 2), strict=True):
+        await engine.inner(left, right)
+
+
 async def enciphered(engine, x, y):
     keys = await expand_key(engine, draw_key(engine))
     await encrypt(engine, keys, Bits(np.stack([x.parts, y.parts], 1).reshape(2, 8, 16, ROWS // 64)), 8)
@@ -147,6 +152,27 @@ def masked_twice_alike(monkeypatch):
     monkeypatch.setattr(
         PairStream, "words", lambda stream, _operation, _step, lane, shape: words(stream, 0, 0, lane, shape)
     )
+
+
+async def worst_of_few_at_a_time(values):
+    """Messages of eight words are too short to look at one by one; they are looked at as one."""
+    found = await views(few_at_a_time, values, values[::-1])
+    for view in found:
+        assert len(view.received) == ROWS // 16
+        view.received = [b"".join(view.received)]
+    return max(view.worst() for view in found)
+
+
+@pytest.mark.parametrize("values", INPUTS.values(), ids=INPUTS)
+async def test_short_messages_together_say_nothing_either(values):
+    assert await worst_of_few_at_a_time(values) < BOUND
+
+
+async def test_short_messages_that_are_masked_alike_are_found(monkeypatch):
+    few = PairStream.few
+    monkeypatch.setattr(PairStream, "at", lambda stream, _: stream)
+    monkeypatch.setattr(PairStream, "few", lambda stream, _operation, _step, lane, shape: few(stream, 0, 0, lane, shape))
+    assert await worst_of_few_at_a_time(INPUTS["small"]) > 2 * BOUND
 
 
 @pytest.mark.parametrize(("broken", "name"), [

@@ -1,5 +1,7 @@
 """Pseudorandom words and what is made of them."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -51,3 +53,23 @@ def test_equal_words_keep_their_order_on_every_machine(monkeypatch):
     monkeypatch.setattr(PairStream, "words", lambda *_: words)
     order = PairStream(bytes(32)).permutation(1, 2, 0, 5000)
     assert order.tolist() == sorted(range(5000), key=lambda row: (words[row], row))
+
+
+def test_few_words_are_keyed_blake2b_with_half_a_key_of_their_own():
+    """What two nodes draw alike, whatever version they run."""
+    stream = PairStream(bytes(range(32)))
+    name = (7).to_bytes(8, "big") + (3).to_bytes(2, "big") + (1).to_bytes(2, "big")
+    expected = np.frombuffer(hashlib.blake2b(name, key=bytes(range(16, 32)), digest_size=64).digest(), "<u8")
+    for count in range(9):
+        np.testing.assert_array_equal(stream.few(7, 3, 1, (count,)), expected[:count])
+    np.testing.assert_array_equal(stream.few(7, 3, 1, (2, 3)), expected[:6].reshape(2, 3))
+    with pytest.raises(ValueError, match="9 words asked for; expected at most 8"):
+        stream.few(7, 3, 1, (3, 3))
+
+
+def test_few_words_of_other_names_keys_and_the_cipher_differ():
+    stream = PairStream(bytes(range(32)))
+    names = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (2**63, 9, 9)]
+    drawn = [stream.few(*name, (8,)) for name in names] + [stream.words(*name, (8,)) for name in names]
+    drawn += [PairStream(bytes(32)).few(0, 0, 0, (8,)), stream.at(b"a place").few(0, 0, 0, (8,))]
+    assert np.unique(np.concatenate(drawn)).size == 8 * len(drawn)
