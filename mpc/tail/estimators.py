@@ -31,7 +31,7 @@ from mpc.tail.decode import output_names
 from mpc.tail.field import PRIME, Residues
 from mpc.tail.rounding import nearest
 from mpc.tail.session import Session
-from mpc.tail.vectors import FRACTION_BITS, Vectors
+from mpc.tail.vectors import FRACTION_BITS, TIE_UNITS, Vectors
 from mpc.wire import Wire
 
 __all__ = ["CellBatch", "estimate"]
@@ -184,7 +184,7 @@ async def _derived(vectors: Vectors, cells: Cells) -> dict[str, Residues]:
 
     declared = np.array([plan.significant_bits for plan in plans], dtype=object)
     mantissa, shift = await vectors.rounded(
-        np.concatenate((value, variance)), np.concatenate((declared, declared[varied])),
+        np.concatenate((value, variance)) + TIE_UNITS, np.concatenate((declared, declared[varied])),
     )
     exponent = np.concatenate((value_exponent, variance_exponent)) + shift
 

@@ -1,6 +1,7 @@
 """The whole tail against fractions and mpmath."""
 
 import asyncio
+from fractions import Fraction
 
 import mpmath
 import numpy as np
@@ -20,7 +21,7 @@ from tests.unit.mpc.tail.helpers import AMOUNT, PANES, PATIENTS, answer, batches
 
 def close(found, wanted, bits):
     """Rounded to `bits` significant bits: half a unit of the last place, and next to nothing for the arithmetic."""
-    assert wanted == 0 or abs(found / wanted - 1) <= 2.0**-bits + 2.0**-50, (float(found), float(wanted))
+    assert wanted == 0 or abs(found / wanted - 1) <= 2.0**-bits + 2.0**-49, (float(found), float(wanted))
     assert wanted != 0 or found == 0
 
 
@@ -262,6 +263,20 @@ async def test_the_same_data_gives_the_same_numbers_from_other_shares():
     for node in range(3):
         for name in first[node][0]:
             assert not set(first[node][0][name]) & set(second[node][0][name])
+
+
+@pytest.mark.parametrize(("sixteenths", "eighths"), [(257, 129), (259, 130), (387, 194), (511, 256), (258, 129), (256, 128)])
+async def test_a_ratio_between_two_mantissas_goes_up_each_time(sixteenths, eighths):
+    """The odd ones lie exactly between two of eight bits. The arithmetic's error, which is another one for other masks,
+    may not decide: whoever sees a release twice would learn the ratio to all its bits."""
+    plan = make_plan(bits=8, outputs=("value",))
+    visits = [sixteenths // 4] * 3 + [sixteenths - sixteenths // 4 * 3]
+    rows = np.array([[4, outcome, 4, 4] for outcome in visits], dtype=object)
+    found = set()
+    for seed in range(4):
+        (outputs,) = await compute(np.random.default_rng(seed), [(plan, [rows] * 10)])
+        found |= {number(outputs, "value", at) for at in range(10)}
+    assert found == {Fraction(eighths, 8)}
 
 
 async def test_one_tail_an_attempt():
