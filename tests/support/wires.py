@@ -1,7 +1,7 @@
 """Three nodes in one process: the real attempt, keys and bounds, with function calls for a network."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -57,11 +57,17 @@ async def three_wires(
 async def run_three(program: Callable[[Wire], Awaitable], **options) -> tuple:
     """Runs the same program at three nodes; a node that fails aborts the attempt, as the real runner does."""
     async with three_wires(**options) as wires:
-        async def at(wire: Wire):
-            try:
-                return await program(wire)
-            except Exception as error:
-                wire.fail(error)
-                raise
+        return await at_each(wires, program)
 
-        return tuple(await asyncio.gather(*(at(wire) for wire in wires)))
+
+async def at_each(wires: Sequence[Wire], program: Callable[[Wire], Awaitable]) -> tuple:
+    """The same, over these wires."""
+
+    async def at(wire: Wire):
+        try:
+            return await program(wire)
+        except Exception as error:
+            wire.fail(error)
+            raise
+
+    return tuple(await asyncio.gather(*(at(wire) for wire in wires)))
