@@ -86,8 +86,11 @@ class Epoch:
             rules.check(plan.kpi, bound, patients)
 
     async def _key(self, engines: ShardEngines, what: Link) -> RoundKeys:
+        """Expanded by the main engine, which the shards' engines do not verify: so it does, before they open tags."""
         key = draw_key(engines.main) if what.begins else self.linked[0].key
-        return await expand_key(engines.main, key)
+        expanded = await expand_key(engines.main, key)
+        await engines.main.verify()
+        return expanded
 
     def _link(self, shard: int, what: Link, keys: RoundKeys, engine: Engine) -> Coroutine[Any, Any, LinkedShard]:
         """One shard's program."""

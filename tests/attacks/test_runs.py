@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+import evaluation.epoch
 from evaluation.compute import Computation
 from evaluation.coordination import Council, Sealed, Stance, Verdict, disagreement, run_id
 from evaluation.outcome import Outcome, RunRefused
@@ -37,6 +38,28 @@ def nodes(linked, monkeypatch):
         mine.resume(done.linkage, done.linked)
     made.chain.runs.update(linked.chain.runs)
     return made
+
+
+async def test_a_node_that_expands_another_key_opens_no_tags(monkeypatch):
+    """The key is expanded by the main engine, tags are opened by the shards': without a look at the first, tags would be out."""
+    expand, opened = evaluation.epoch.expand_key, []
+    opening = Engine.open_bits
+
+    async def expanded(engine, key):
+        await engine.random_permutation(3 if engine.number == CHEAT else 4)  # any operation of another shape
+        return await expand(engine, key)
+
+    async def open_bits(engine, words):
+        opened.append(engine.number)
+        return await opening(engine, words)
+
+    monkeypatch.setattr(evaluation.epoch, "expand_key", expanded)
+    monkeypatch.setattr(Engine, "open_bits", open_bits)
+    made = ThreeNodes()
+    ended = await made.attempt()
+    assert all(isinstance(error, MpcError) for error in ended), ended
+    assert any("has done something else" in str(error) for error in ended)
+    assert opened == []
 
 
 def rewrite(change, only_to=None):
