@@ -117,7 +117,12 @@ class Engine:
         return boolean.Evaluation(self._begin("evaluation", shape, *np.frombuffer(circuit, "<u8").tolist()))
 
     async def inner(self, x: Share, y: Share) -> Share:
-        """Σ x·y over the last axis; leading axes broadcast. One round, 8 bytes a result and node."""
+        """Σ x·y over the last axis; leading axes broadcast. One round, 8 bytes a result and node.
+
+        Raises: ProtocolError when their last axes are not of one length.
+        """
+        if not x.shape or x.shape[-1:] != y.shape[-1:]:
+            raise ProtocolError(f"an inner product of {x.shape} and {y.shape}; expected last axes of one length")
         op = self._begin("inner", x.shape, *y.shape)
         product = await arithmetic.inner(op, *_broadcastable(x, y, 2))
         return Share(_narrowed(product, x, y, summed=1), x.bound * y.bound * x.shape[-1])

@@ -79,7 +79,7 @@ async def apply(op: Operation, x: Words, permutation: Permutation, *, xor: bool)
     shape = x.shape[1:]
     for first in range(3):
         step = op.step()
-        out = np.empty_like(x)
+        out = np.empty(x.shape, np.uint64)
         if op.me == (first + 2) % 3:
             await op.receive_into(first, step, out[1])
             await op.receive_into((first + 1) % 3, step, out[0])

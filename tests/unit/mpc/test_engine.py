@@ -677,3 +677,22 @@ async def test_what_a_node_receives_looks_random_whatever_the_data(name):
         assert np.unique(received).size == received.size
         bits = received.size * 64
         assert abs(np.unpackbits(received.view(np.uint8)).mean() - 0.5) < 5 * 0.5 / np.sqrt(bits)
+
+
+@pytest.mark.parametrize(("left", "right"), [((1,), (5,)), ((5,), (1,)), ((2, 1), (2, 5)), ((), (5,)), ((5,), ()), ((3,), (4,))])
+async def test_an_inner_product_wants_last_axes_of_one_length(left, right):
+    values = [dealt(np.zeros(shape, np.uint64), 1) for shape in (left, right)]
+    with pytest.raises(ProtocolError, match="expected last axes of one length"):
+        await compute(lambda engine, x, y: engine.inner(x, y), *values)
+
+
+async def test_a_shuffle_takes_rows_in_any_order_of_memory(monkeypatch):
+    monkeypatch.setattr("mpc.operation.PIECE_WORDS", 16)
+    values = whole_ring(1, (4, 25))
+    turned = [Share(np.asfortranarray(held.parts)) for held in dealt(values, 2)]
+
+    async def program(engine, x):
+        return await engine.shuffle(x, await engine.random_permutation(25))
+
+    moved = joined(await compute(program, turned))
+    assert sorted(map(tuple, moved.T.tolist())) == sorted(map(tuple, values.T.tolist()))
