@@ -9,9 +9,10 @@ import contextlib
 import hashlib
 import logging
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -31,6 +32,8 @@ BACKLOG = 16
 """Length of that queue."""
 MAX_ATTEMPTS = 64
 """Open at a time."""
+MAX_CHANGES = 256
+"""How often a peer may come with another contribution while this node waits for one attempt; each costs 0.2 ms."""
 RETRY_SECONDS = (0.05, 2.0)
 """First and longest pause between two tries to reach a peer; it doubles in between."""
 FLUSH_SECONDS = 5.0
@@ -63,6 +66,8 @@ class _Meeting:
     stall_seconds: float
     started: asyncio.Future[Attempt]
     candidate: Attempt | None = None
+    changes: Counter[int] = field(default_factory=Counter)
+    """By peer: contributions that came."""
 
     @property
     def running(self) -> bool:
@@ -240,6 +245,7 @@ class NodeLinks:
                 if (attempt := self._attempts.get(tag)) is not None:
                     attempt.deliver(peer, channel, label, payload)
             case Open(run, contribution):
+                self._count_change(peer, run)
                 self._offers.put(peer, run, contribution)
                 self._consider_run(run)
                 self._on_news()
@@ -257,6 +263,12 @@ class NodeLinks:
                 self._on_abort(peer, tag, reason)
             case Hello():
                 raise ProtocolError(f"node {peer} sent a second hello")
+
+    def _count_change(self, peer: int, run: bytes) -> None:
+        if (meeting := self._meetings.get(run)) is not None and not meeting.running:
+            meeting.changes[peer] += 1
+            if meeting.changes[peer] > MAX_CHANGES:
+                raise ProtocolError(f"node {peer} came with more than {MAX_CHANGES} contributions to one attempt")
 
     def _on_abort(self, peer: int, tag: bytes, reason: int) -> None:
         attempt = self._attempts.get(tag)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import socket
 import ssl
 import stat
@@ -317,6 +318,23 @@ async def test_contributions_to_runs_nobody_here_opened_are_bounded(nodes, ident
             outgoing.write(frames.encode(frames.Open(k.to_bytes(32, "big"), contribution)))
         await until(lambda: links[0]._offers.get(1, (499).to_bytes(32, "big")) is not None)
         assert len(links[0]._offers._offers[1]) == 64
+
+
+async def test_a_peer_that_changes_its_contribution_again_and_again_is_dropped(nodes, identities, monkeypatch):
+    monkeypatch.setattr(transport, "MAX_CHANGES", 8)
+    run = hashlib.sha256(b"winnow run\0run").digest()
+    async with three_links(nodes, identities, who=(0, 1)) as links:
+        await until(lambda: links[0].linked == {1} and links[1].linked == {0})
+        waiting = asyncio.create_task(compute(links[0], b"run", 5.0))
+        await until(lambda: links[0]._meetings)
+        outgoing = links[1]._links[0]
+        for _ in range(8):
+            outgoing.write(frames.encode(frames.Open(run, AttemptSecret().contribution)))
+        await until(lambda: links[0]._meetings[run].changes[1] == 8)
+        assert links[0].linked == {1}
+        outgoing.write(frames.encode(frames.Open(run, AttemptSecret().contribution)))
+        await until(lambda: links[1]._links.get(0) is not outgoing)
+        waiting.cancel()
 
 
 async def test_a_link_that_breaks_comes_back(nodes, identities):
