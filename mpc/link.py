@@ -227,7 +227,7 @@ class LinkCourier:
                 for link in list(self._links.values()):
                     await link.drained()
         except TimeoutError:
-            raise PeerTimeout(f"a peer took nothing for {self._stall_seconds:g} s") from None
+            raise PeerTimeout(f"a peer did not take what was sent to it within {self._stall_seconds:g} s") from None
 
     def abort(self, reason: int) -> None:
         for link in list(self._links.values()):

@@ -4,6 +4,7 @@ What several plans have in common is formed once. Within an atom of several pane
 anything travels between the nodes.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -73,8 +74,8 @@ class Products:
     async def form(self, engine: Engine, columns: Mapping[str, Share]) -> tuple[Share, Share]:
         """Form all products over atoms of one length; nothing opens.
 
-        Two rounds for atoms of one pane, else eleven. A value travels as 8 bytes a patient and atom, and so does a
-        pair (arm, column) and pane; of what is counted in longer atoms it is 8 bytes and a comparison with 0.
+        Two rounds for atoms of one pane, else at most eleven. A value travels as 8 bytes a patient and atom, and so does
+        a pair (arm, column) and pane; of what is counted in longer atoms it is 8 bytes and a comparison with 0.
 
         Args:
             engine: the ring engine.
@@ -90,11 +91,11 @@ class Products:
         )
         shape = by_pair.shape[1:]
         masks = [_masked(mask, columns, shape) for mask in self._masks]
-        values = await _per_patient(engine, self._value_recipe, by_pair, masks)
+        values = _per_patient(engine, self._value_recipe, by_pair, masks)
         if shape[1] == 1:
-            return values, await _over_patients(engine, self._count_recipe, by_pair, masks)
-        panes = await _per_patient(engine, self._count_recipe, by_pair, masks)
-        return values, shape[2] - (await engine.equal_zero(panes)).sum()
+            return await asyncio.gather(values, _over_patients(engine, self._count_recipe, by_pair, masks))
+        found, panes = await asyncio.gather(values, _per_patient(engine, self._count_recipe, by_pair, masks))
+        return found, shape[2] - (await engine.equal_zero(panes)).sum()
 
 
 def _cell_masks(plan: Plan) -> tuple[Mask, ...]:

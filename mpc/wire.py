@@ -213,7 +213,8 @@ class Attempt:
 
     def _stall(self, future: asyncio.Future[Payload], peer: int, label: int) -> None:
         if not future.done():  # what came at the last moment counts
-            self.fail(PeerTimeout(f"node {peer} sent nothing for {self.stall_seconds:g} s (label {label})"))
+            waited = f"{self.stall_seconds:g} s (label {label})"
+            self.fail(PeerTimeout(f"no whole message came from node {peer} for {waited}"))
 
     def _end(self, error: MpcError) -> None:
         self._error = error

@@ -21,8 +21,8 @@ from policy.plan import LEAST_SIGNIFICANT_BITS, MASK_BITS, MOST_SIGNIFICANT_BITS
 FRACTION_BITS = 58
 """Bits of a working mantissa; errors of up to 90 units in the last place, and TIE_UNITS, stay below 2^-49."""
 TIE_UNITS = 128
-"""Added to a quotient before it is rounded: more than its error, which follows the masks, so that one exactly between two
-mantissas goes up each time."""
+"""Added to a quotient before it is rounded: more than its error, which follows the masks, so that one exactly between
+two mantissas goes up each time."""
 RECIPROCAL_STEPS = 4
 """The first guess of 1/b is off by 0.0858 at most, so four squarings leave 2^-56."""
 RECIPROCAL_START = 2.9142135623731

@@ -54,7 +54,7 @@ IN_PROCESSES = [
     Fault(name, phase, raised, says, times_out)
     for name, raised, says, times_out in (
         ("dies", BOTH_LOST, "the link to node 2 broke", False),
-        ("stops", BOTH_SILENT, "node 2 sent nothing", True),
+        ("stops", BOTH_SILENT, "no whole message came from node 2", True),
     )
     for phase in ("engine", "tail")
 ]

@@ -92,7 +92,7 @@ async def test_a_repeated_message_ends_the_attempt():
 async def test_a_silent_peer_is_named_in_time_and_the_others_are_freed_at_once():
     async with three_wires(stall_seconds=0.2) as (a, b, _):
         start = time.monotonic()
-        with pytest.raises(PeerTimeout, match=r"node 2 sent nothing for 0\.2 s"):
+        with pytest.raises(PeerTimeout, match=r"no whole message came from node 2 for 0\.2 s"):
             await a.receive(2, 1)
         assert time.monotonic() - start < 1
         with pytest.raises(PeerLost, match="node 0 ended the attempt after a silent peer"):
