@@ -74,8 +74,8 @@ class Products:
     async def form(self, engine: Engine, columns: Mapping[str, Share]) -> tuple[Share, Share]:
         """Form all products over atoms of one length; nothing opens.
 
-        Two rounds for atoms of one pane, else at most eleven. A value travels as 8 bytes a patient and atom, and so does
-        a pair (arm, column) and pane; of what is counted in longer atoms it is 8 bytes and a comparison with 0.
+        Two rounds for atoms of one pane, else at most eleven. A value travels as 8 bytes a patient and atom, and so
+        does a pair (arm, column) and pane; of what is counted in longer atoms it is 8 bytes and a comparison with 0.
 
         Args:
             engine: the ring engine.
