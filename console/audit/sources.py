@@ -49,7 +49,10 @@ def read_records(settings: AuditedSettings, terms: Terms, files: Sequence[Path])
         raise ConsoleError(
             "the configuration is no node's, so there is no evidence beside it. Name a node's, or files by --file."
         )
-    records = [_read(path, terms, settings.chain.agreement_id, node) for path, node in paths]
+    records = [
+        _read(path, terms, settings.chain.agreement_id, node, begun=node is not None and bool(known))
+        for path, node in paths
+    ]
     if known and known not in records[0].hashes:
         records[0].findings.append(Finding(
             "evidence-missing", records[0].node, None, f"no entry {known[:16]}",
@@ -62,12 +65,15 @@ def read_records(settings: AuditedSettings, terms: Terms, files: Sequence[Path])
     return sorted(records, key=lambda record: NODES if record.node is None else record.node)
 
 
-def _read(path: Path, terms: Terms, agreement_id: str, node: int | None) -> Record:
-    """`node`: whose it has to be; None: the first entry says so."""
+def _read(path: Path, terms: Terms, agreement_id: str, node: int | None, *, begun: bool) -> Record:
+    """`node`: whose it has to be, None: the first entry says so; `begun`: it had entries, so that none is a finding."""
     reader, entries, hashes = EntryReader(terms, agreement_id, str(path), node), [], []
     findings, unfinished = [], False
     try:
-        if not path.is_file():
+        if path.exists() and not path.is_file():
+            found = "a directory" if path.is_dir() else "no regular file"
+            raise ConsoleError(f"{path}: found {found}, expected a node's file of evidence. Name a file {FILE}.")
+        if not path.exists() and not begun:
             raise ConsoleError(f"{path}: no such file. A node writes it when its first run has ended or was refused.")
         for line, whole in lines_of(path):
             if not whole:

@@ -131,6 +131,28 @@ def test_the_own_file_is_the_own_nodes(tmp_path, asking):
     assert {f.rule for f in swapped.findings} == {"evidence-chain", "evidence-missing"}
 
 
+def test_a_file_that_was_deleted_is_told_as_one_that_was_emptied(tmp_path, asking):
+    (first, *_) = asking.nodes.nodes
+    ledger = json.loads((first.folder / "ledger.json").read_bytes())
+    (tmp_path / "ledger.json").write_text(json.dumps(ledger))
+    (deleted,) = handed_over(asking, number=0, state=tmp_path)
+    assert (deleted.node, [f.rule for f in deleted.findings]) == (0, ["evidence-missing"])
+    (tmp_path / "ledger.json").write_text(json.dumps({**ledger, "evidence": ""}))
+    with pytest.raises(ConsoleError, match="no such file. A node writes it when"):
+        handed_over(asking, number=0, state=tmp_path)
+    with pytest.raises(ConsoleError, match="no such file"):
+        handed_over(asking, tmp_path / "elsewhere.jsonl")
+
+
+def test_a_directory_is_no_missing_file(tmp_path, asking):
+    with pytest.raises(ConsoleError, match="found a directory, expected a node's file of evidence"):
+        handed_over(asking, tmp_path)
+    (tmp_path / "ledger.json").write_bytes((asking.nodes.nodes[0].folder / "ledger.json").read_bytes())
+    (tmp_path / FILE).mkdir()
+    with pytest.raises(ConsoleError, match="found a directory"):
+        handed_over(asking, number=0, state=tmp_path)
+
+
 def test_two_damaged_files_are_told_of_both(tmp_path, asking):
     files = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
     for file in files:
