@@ -84,6 +84,13 @@ def check_bases(plans: Sequence["Plan"], measures: Mapping[str, Measure], roundi
             )
 
 
+def units_of_sums(plans: Sequence["Plan"], measures: Mapping[str, Measure]) -> frozenset[Unit]:
+    """The units in which sums come out: a base of any other unit rounds nothing."""
+    return frozenset(
+        _unit(plan, name, measures) for plan in plans if "sums" in plan.outputs for name in plan.sums
+    )
+
+
 def _rounded(plan: "Plan") -> set[str]:
     """The columns of which a plan releases sums that are not what they were."""
     found: set[str] = set()

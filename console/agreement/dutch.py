@@ -133,14 +133,12 @@ DUTCH: Final[dict[str, str]] = {
     "two_largest_percent": "Geen som waarvan twee patiënten samen {percent}% of meer uitmaken.",
     "p_percent": "Geen som waaruit een patiënt het deel van een ander tot op {percent}% kan afleiden.",
     "no_dominance": "Er is geen regel tegen één of twee patiënten die het grootste deel van een som uitmaken.",
-    "rounded_days": "Sommen van dagen komen eruit als het dichtstbijzijnde veelvoud van {base}. "
-                    "Wat ertussen ligt, ziet niemand.",
-    "rounded_count": "Sommen van aantallen, zoals bezoeken, komen eruit als het dichtstbijzijnde veelvoud van {base}. "
-                     "Wat ertussen ligt, ziet niemand.",
-    "rounded_cents": "Sommen van bedragen komen eruit als het dichtstbijzijnde veelvoud van {base}. "
-                     "Wat ertussen ligt, ziet niemand.",
-    "rounded_hundredths": "Sommen van scores komen eruit als het dichtstbijzijnde veelvoud van {base} honderdste punt. "
-                          "Wat ertussen ligt, ziet niemand.",
+    "rounded": "Sommen van {what} komen eruit als het dichtstbijzijnde veelvoud van {base}. Wat ertussen ligt, ziet "
+               "niemand.",
+    "rounds_nothing": "Sommen van {what} zouden eruit komen als het dichtstbijzijnde veelvoud van {base}. Nog geen "
+                      "enkele KPI geeft zulke sommen vrij.",
+    "sums_days": "dagen", "sums_count": "aantallen, zoals bezoeken", "sums_cents": "bedragen",
+    "sums_hundredths": "scores", "base_hundredths": "{base} honderdste punt",
     "suppressed": "Wat niet vrijkomt, staat er als onderdrukt, met de regel. Het wordt niet opnieuw berekend.",
     # Nodes
     "overlap": "Hoeveel patiënten de partijen gemeen hebben, voor iedere combinatie van partijen.",
@@ -266,6 +264,8 @@ DUTCH: Final[dict[str, str]] = {
                       "nodig hebben. Aanvragen kunnen dus opmaken wat vensters nodig hebben.",
     "doubt_late": "Vensters die pas na {date} kunnen komen, als de afspraak voorbij is: {count}. Ze worden nooit "
                   "berekend.",
+    "doubt_rounding": "Geen enkele KPI geeft sommen in {units} vrij. Wat disclosure.rounding daarover zegt, rondt dus "
+                      "niets af.",
     "doubt_unused": "Geen enkele KPI heeft {names} nodig, en toch worden ze gedeeld.",
     "doubt_unread": "Niemand mag {names} lezen.",
     # What a schedule can be expected to let out

@@ -126,12 +126,10 @@ ENGLISH: Final[dict[str, str]] = {
     "two_largest_percent": "No sum of which two patients make up {percent}% or more.",
     "p_percent": "No sum from which a patient could work out another's part to within {percent}%.",
     "no_dominance": "There is no rule against one or two patients who make up most of a sum.",
-    "rounded_days": "Sums of days come out as the nearest multiple of {base}. What lies between is seen by nobody.",
-    "rounded_count": "Sums of numbers, such as visits, come out as the nearest multiple of {base}. "
-                     "What lies between is seen by nobody.",
-    "rounded_cents": "Sums of amounts come out as the nearest multiple of {base}. What lies between is seen by nobody.",
-    "rounded_hundredths": "Sums of scores come out as the nearest multiple of {base} hundredths of a point. What lies "
-                          "between is seen by nobody.",
+    "rounded": "Sums of {what} come out as the nearest multiple of {base}. What lies between is seen by nobody.",
+    "rounds_nothing": "Sums of {what} would come out as the nearest multiple of {base}. No KPI lets out such sums yet.",
+    "sums_days": "days", "sums_count": "numbers, such as visits", "sums_cents": "amounts", "sums_hundredths": "scores",
+    "base_hundredths": "{base} hundredths of a point",
     "suppressed": "What does not come out is shown as withheld, and the rule is named. It is not computed again.",
     # Nodes
     "overlap": "How many patients the parties have in common, for every combination of parties.",
@@ -247,6 +245,7 @@ ENGLISH: Final[dict[str, str]] = {
     "doubt_requests": "{agreed} computations are agreed. Schedule and requests together can need {needed}: requests "
                       "can use up what windows need.",
     "doubt_late": "Windows that can come only after {date}, when the agreement is over: {count}. They never run.",
+    "doubt_rounding": "No KPI lets out sums in {units}, so what disclosure.rounding says of these rounds nothing.",
     "doubt_unused": "No KPI needs {names}, yet the parties share them.",
     "doubt_unread": "Nobody may read {names}.",
     # What a schedule can be expected to let out

@@ -6,6 +6,7 @@ from console.agreement.clause import Clause, Effect, Section, Weight
 from console.agreement.subject import Subject
 from console.agreement.words import Words
 from policy.disclosure import Disclosure
+from policy.measure import Unit
 
 
 def never(subject: Subject, say: Words) -> Section:
@@ -20,7 +21,7 @@ def never(subject: Subject, say: Words) -> Section:
         Clause("remainder", say("remainder_in_order" if in_order else "remainder"),
                Weight(more="weaker", level=in_order)),
         *_dominance(draft.disclosure, say),
-        *_rounding(draft.disclosure, say),
+        *_rounding(subject, say),
         Clause("suppressed", say("suppressed")),
     ))
 
@@ -47,10 +48,19 @@ def _dominance(agreed: Disclosure, say: Words) -> Iterator[Clause]:
             )
 
 
-def _rounding(agreed: Disclosure, say: Words) -> Iterator[Clause]:
-    for unit, base in (agreed.rounding.bases if agreed.rounding is not None else {}).items():
-        shown = say.euros(base) if unit == "cents" else say.number(base)
-        yield Clause(f"rounded-{unit}", say(f"rounded_{unit}", base=shown), Weight("stronger", "stronger", base))
+def _rounding(subject: Subject, say: Words) -> Iterator[Clause]:
+    agreed = subject.draft.disclosure.rounding
+    for unit, base in (agreed.bases if agreed is not None else {}).items():
+        comes_out = unit in subject.units_of_sums
+        text = say("rounded" if comes_out else "rounds_nothing", what=say(f"sums_{unit}"), base=_base(unit, base, say))
+        level = base if comes_out else 1
+        yield Clause(f"rounded-{unit}", text, Weight("stronger" if level > 1 else "neutral", "stronger", level))
+
+
+def _base(unit: Unit, base: int, say: Words) -> str:
+    if unit == "cents":
+        return say.euros(base)
+    return say("base_hundredths", base=say.number(base)) if unit == "hundredths" else say.number(base)
 
 
 def nodes(subject: Subject, say: Words) -> Section:

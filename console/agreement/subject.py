@@ -10,9 +10,9 @@ from policy.agreement import Draft, Terms, load_draft
 from policy.compilation import compile_plans, load_kpis
 from policy.errors import PlanError
 from policy.kpi import Kpi, compile_plan
-from policy.measure import Measure
+from policy.measure import Measure, Unit
 from policy.plan import Plan, columns_of
-from policy.rounding import as_agreed
+from policy.rounding import as_agreed, units_of_sums
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class Subject:
     def measure(self, column: str) -> Measure:
         """The measure that a plan's column is of."""
         return next(m for m in self.draft.measures if column in {c.name for c in columns_of(m)})
+
+    @property
+    def units_of_sums(self) -> frozenset[Unit]:
+        """The units in which sums come out; bases of other units round nothing."""
+        return units_of_sums(self.plans, {m.name: m for m in self.draft.measures})
 
     def program(self, kpi: str) -> Kpi | None:
         """The program of that KPI, if its texts are known."""

@@ -69,6 +69,10 @@ def doubts(subject: Subject, say: Words) -> Iterator[str]:
     late = [w for w in draft.lattice.scheduled if expected_on(draft, w) > draft.valid_until]
     if late:
         yield say("doubt_late", count=say.number(len(late)), date=say.day(draft.valid_until))
+    rounding = draft.disclosure.rounding
+    idle = [unit for unit in (rounding.bases if rounding else ()) if unit not in subject.units_of_sums]
+    if idle:
+        yield say("doubt_rounding", units=say.quoted(idle))
     used = {subject.measure(column.name).name for plan in subject.plans for column in plan.columns}
     of = {m.name: [name for name in (m.of, m.at_risk) if name] for m in draft.measures}
     while more := {name for one in used for name in of[one]} - used:

@@ -85,6 +85,13 @@ def subject(data):
     return Subject(draft, compile_plans(draft, kpis), kpis)
 
 
+def with_sums(data):
+    """The same, of which every KPI lets out its sums alone."""
+    found = subject(data)
+    kpis = tuple(kpi.model_copy(update={"outputs": ("sums",)}) for kpi in found.kpis)
+    return Subject(found.draft, compile_plans(found.draft, kpis), kpis)
+
+
 def put(path, value):
     """A change of one field, by keys and places."""
     def change(data):

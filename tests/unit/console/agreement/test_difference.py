@@ -21,6 +21,7 @@ from tests.support.full_agreements import (
     measure,
     put,
     subject,
+    with_sums,
 )
 from tests.support.terms import draft_data, make_terms
 
@@ -94,6 +95,17 @@ def test_what_a_change_does_to_protection(change, key, expected):
         assert found.equal
     else:
         assert effects(found)[key] == expected
+
+
+@pytest.mark.parametrize(("made", "bases", "expected"), [
+    (with_sums, {"days": 14}, "stronger"), (with_sums, {"days": 5}, "weaker"), (with_sums, {"days": 1}, "weaker"),
+    (subject, {"days": 14}, "neutral"), (subject, {"days": None}, "neutral"),
+])
+def test_rounding_protects_where_sums_come_out(made, bases, expected):
+    old, new = (made(full_data(alerts=[], disclosure={
+        "minimum_cohort": 10, "rounding": {"days": 7, "count": 5, "cents": 100} | other,
+    })) for other in ({}, bases))
+    assert effects(between(old, new))["rounded-days"] == expected
 
 
 def test_readers_of_other_kpis_have_to_be_weighed():

@@ -23,6 +23,7 @@ from tests.support.full_agreements import (
     leaves,
     subject,
     with_plan,
+    with_sums,
 )
 from tests.support.terms import make_terms
 
@@ -103,6 +104,18 @@ def test_the_summary_of_terms_follows_every_key(table, field):
     one, two = (replace(FULL, draft=t.draft, plans=t.plans, kpis=(), terms=t) for t in (terms, other))
     for here, there in zip(said(one), said(two), strict=True):
         assert here.split("\n## ", 1)[1] != there.split("\n## ", 1)[1]
+
+
+def test_rounding_is_told_of_sums_that_come_out_alone():
+    data = full_data(alerts=[])
+    told, idle = ({c.key: c.text for s in sections_of(one, "en") for c in s.clauses} for one in (with_sums(data), subject(data)))
+    assert told["rounded-days"] == "Sums of days come out as the nearest multiple of 7. What lies between is seen by nobody."
+    assert told["rounded-hundredths"] == idle["rounded-hundredths"] == (
+        "Sums of scores would come out as the nearest multiple of 10 hundredths of a point. No KPI lets out such sums yet."
+    )
+    assert idle["rounded-days"] == "Sums of days would come out as the nearest multiple of 7. No KPI lets out such sums yet."
+    dutch = {c.key: c.text for s in sections_of(subject(data), "nl") for c in s.clauses}
+    assert "Nog geen enkele KPI geeft zulke sommen vrij." in dutch["rounded-cents"]
 
 
 def test_both_languages_have_the_same_texts_with_the_same_gaps():

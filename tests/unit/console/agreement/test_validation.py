@@ -8,7 +8,7 @@ import tomli_w
 from console.agreement.run import validate
 from console.agreement.validation import doubts, permitted
 from console.agreement.words import Words
-from tests.support.full_agreements import changed, full_data, measure, put, subject
+from tests.support.full_agreements import changed, full_data, measure, put, subject, with_sums
 from tests.support.terms import draft_data, make_terms
 
 SAY = Words("en", "week")
@@ -60,6 +60,14 @@ def test_measures_that_no_kpi_needs_are_named():
     assert "“visits”" in unused
     assert "“insured_days”" not in unused  # cost_any is of cost, which is 0 where these are 0
     assert list(doubts(subject(draft_data(measures=draft_data()["measures"])), SAY)) == [SAY("no_withdrawals")]
+
+
+def test_rounding_of_sums_that_do_not_come_out_is_doubted():
+    nothing = "so what disclosure.rounding says of these rounds nothing."
+    assert f"No KPI lets out sums in “hundredths”, {nothing}" in doubts(with_sums(full_data(alerts=[])), SAY)
+    assert f"No KPI lets out sums in “days”, “cents”, “hundredths” and “count”, {nothing}" in doubts(subject(full_data()), SAY)
+    agreed = full_data(alerts=[], disclosure={"minimum_cohort": 10, "rounding": {"days": 7, "count": 5, "cents": 100}})
+    assert not any("rounding" in doubt for doubt in doubts(with_sums(agreed), SAY))
 
 
 def test_quota_that_is_just_enough_is_not_doubted():
