@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -33,15 +34,27 @@ from streams.durable import force_folder
 FILE = "evidence.jsonl"
 
 
+FAULTS: Final = {
+    "no-entry": ("what is no entry ({reason})", "an entry of a node's evidence"),
+    "agreement": ("an entry of agreement {found}, on the chain {found_id}", "{expected} and {expected_id}"),
+    "node": ("node {found}", "{expected}"), "number": ("number {found}", "{expected}"),
+    "previous": ("hash of the entry before {found}", "{expected}"),
+    "changed": ("an entry that was changed", "one that node {node} signed, in canonical JSON"),
+    "same": ("head {found} of the common parts", "{expected}"), "too-long": ("more than {most} bytes", "an entry"),
+}
+"""Kind of what does not fit → what was found, and what was expected."""
+
+
 class Broken(Tampered):
     """An entry does not follow what stands before it."""
 
-    def __init__(self, name: str, line: int, found: str, expected: str) -> None:
+    def __init__(self, name: str, line: int, kind: str, **values: object) -> None:
+        found, expected = (words.format(**values) for words in FAULTS[kind])
         super().__init__(
             f"evidence-chain: {name}, line {line}: found {found}, expected {expected}. Entries from there on prove "
             "nothing; restore the file from a copy, and find out who changed it."
         )
-        self.line, self.found, self.expected = line, found, expected
+        self.line, self.kind, self.values = line, kind, values
 
 
 @dataclass
@@ -89,28 +102,28 @@ class EntryReader:
             entry = ENTRY.validate_json(line)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
-            raise self._wrong(f"what is no entry ({reason})", "an entry of a node's evidence") from error
+            raise self._wrong("no-entry", reason=reason) from error
         if entry.agreement != self.terms.hash or entry.agreement_id != self.agreement_id:
             raise self._wrong(
-                f"an entry of agreement {entry.agreement[:16]}, on the chain {entry.agreement_id[:16]}",
-                f"{self.terms.hash[:16]} and {self.agreement_id[:16]}",
+                "agreement", found=entry.agreement[:16], found_id=entry.agreement_id[:16],
+                expected=self.terms.hash[:16], expected_id=self.agreement_id[:16],
             )
         self.node = entry.node if self.node is None else self.node
-        for found, expected, what in (
+        for found, expected, kind in (
             (entry.node, self.node, "node"), (entry.number, head.entries, "number"),
-            (entry.previous, head.hash, "hash of the entry before"),
+            (entry.previous, head.hash, "previous"),
         ):
             if found != expected:
-                raise self._wrong(f"{what} {str(found)[:16]}", str(expected)[:16])
+                raise self._wrong(kind, found=str(found)[:16], expected=str(expected)[:16])
         if line != line_of(entry) or not is_signed(entry, self.terms.nodes[self.node].record_key):
-            raise self._wrong("an entry that was changed", f"one that node {self.node} signed, in canonical JSON")
+            raise self._wrong("changed", node=self.node)
         if isinstance(entry, Ended) and entry.same != (same := following(head.same, entry.common)):
-            raise self._wrong(f"head {entry.same[:16]} of the common parts", same[:16])
+            raise self._wrong("same", found=entry.same[:16], expected=same[:16])
         head.take(entry, line)
         return entry
 
-    def _wrong(self, found: str, expected: str) -> Broken:
-        return Broken(self.name, self.head.entries + 1, found, expected)
+    def _wrong(self, kind: str, **values: object) -> Broken:
+        return Broken(self.name, self.head.entries + 1, kind, **values)
 
 
 def lines_of(path: Path) -> Iterator[tuple[bytes, bool]]:
@@ -129,7 +142,7 @@ def lines_of(path: Path) -> Iterator[tuple[bytes, bool]]:
                 return
             whole = line.endswith(b"\n")
             if not whole and len(line) > MAX_ENTRY_BYTES:
-                raise Broken(str(path), number, f"more than {MAX_ENTRY_BYTES} bytes", "an entry")
+                raise Broken(str(path), number, "too-long", most=MAX_ENTRY_BYTES)
             yield line.removesuffix(b"\n"), whole
 
 

@@ -114,10 +114,10 @@ DUTCH: Final[dict[str, str]] = {
     # Asking
     "asks": "{name} mag vragen om wat {recipient} mag lezen. {recipient} krijgt het antwoord.",
     "asks_runs": "Nieuwe berekeningen voor {name}: hoogstens {runs}.",
-    "largest": "Er mag om vensters tot {panes} worden gevraagd. Ze beginnen en eindigen waar geplande vensters dat "
-               "doen.",
-    "scheduled_only": "Er mag alleen om geplande vensters worden gevraagd.",
-    "nobody_asks": "Niemand mag ergens om vragen. Alleen wat gepland is, wordt berekend.",
+    "largest": "Er mag om vensters tot {panes} worden gevraagd. Ze beginnen en eindigen waar vensters van het rooster "
+               "dat doen.",
+    "scheduled_only": "Er mag alleen om vensters van het rooster worden gevraagd.",
+    "nobody_asks": "Niemand mag ergens om vragen. Alleen het rooster wordt berekend.",
     # Never
     "never_records": "Er komt geen dossier uit, geen getal van één patiënt, en geen aantal patiënten.",
     "minimum": "Geen cijfer over minder dan {minimum} patiënten. In elke groep en elke categorie moeten minstens "

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from console.audit.discrepancies import Said
+from console.locale import Lang
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -12,11 +15,15 @@ class Finding:
     node: int | None
     """Whose evidence it is about; None: of more than one."""
     run: str | None
-    found: str
-    expected: str
+    found: Said
+    expected: Said
+
+    def in_words(self, lang: Lang) -> tuple[str, str]:
+        """What was found and what was expected."""
+        found, expected = (said if isinstance(said, str) else said.of(lang) for said in (self.found, self.expected))
+        return found, expected
 
     def as_document(self) -> dict[str, Any]:
         """For programs."""
-        return {
-            "rule": self.rule, "node": self.node, "run": self.run, "found": self.found, "expected": self.expected,
-        }
+        found, expected = self.in_words("en")
+        return {"rule": self.rule, "node": self.node, "run": self.run, "found": found, "expected": expected}

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from console.audit.discrepancies import Said, said
 from console.audit.finding import Finding
 from console.audit.selection import run_of
 from console.audit.sources import Record
@@ -55,8 +56,9 @@ class OnChain:
         newest = (await self.registry.block("latest")).number
         for entry in entries:
             if (block := _last_block(entry)) > newest:
-                expected = f"at most {newest}, the newest one"
-                yield Finding("account", entry.node, run_of(entry), f"block {block}", expected)
+                yield Finding(
+                    "account", entry.node, run_of(entry), said("block", block=block), said("newest", block=newest)
+                )
         there = [entry for entry in entries if _last_block(entry) <= newest]
         final = (await self.registry.block("finalized")).number
         until = asyncio.get_running_loop().time() + PATIENCE_SECONDS
@@ -87,31 +89,31 @@ class OnChain:
         """One node's word on a run that ended."""
         common, attestor = entry.common, self.terms.nodes[entry.node].attestor
 
-        def wrong(rule: str, found: object, expected: object) -> Finding:
-            return Finding(rule, entry.node, common.run, str(found), str(expected))
+        def wrong(rule: str, found: Said, expected: Said) -> Finding:
+            return Finding(rule, entry.node, common.run, found, expected)
 
         run, stands = await self._recorded(entry, attestor, until)
         if run.stage not in {"attested", "committed"}:
-            yield wrong("authorisation", f"a run that is {run.stage} on the chain", "one that was authorised, attested")
+            yield wrong("authorisation", said("stage", stage=run.stage), said("stage_needed"))
             return
         if run.sequence != entry.sequence:
-            yield wrong("authorisation", f"sequence {entry.sequence}", run.sequence)
+            yield wrong("authorisation", said("sequence", sequence=entry.sequence), str(run.sequence))
         asker = requester_address(self.terms, common.requester)
         if (run.requester or "").lower() != (asker or "").lower():
-            yield wrong("authorisation", f"asked by {common.requester or 'nobody'}", f"by {run.requester or 'nobody'}")
+            yield wrong("authorisation", _asked_by(common.requester), _asked_by(run.requester))
         if stands is None or stands.transcript != entry.attestation:
-            yield wrong("attestation", entry.attestation[:16], "none" if stands is None else stands.transcript[:16])
+            yield wrong("attestation", entry.attestation[:16], _digits(None if stands is None else stands.transcript))
         before = entry.permitted.before
         if stands is not None and before is not None and stands.block_hash != before.block_hash:
-            yield wrong("attestation", f"block {before.block_hash[:16]}", stands.block_hash[:16])
+            yield wrong("attestation", said("block", block=before.block_hash[:16]), stands.block_hash[:16])
         if run.commitment != common.root:
-            yield wrong("root", str(common.root)[:16], f"{str(run.commitment)[:16]}, on the chain")
-        said = next((
+            yield wrong("root", _digits(common.root), said("on_chain", root=_digits(run.commitment)))
+        told = next((
             e.values["version"] for e in events if e.name == "RunAttested" and e.values["runId"] == common.run
             and e.values["attestor"].lower() == attestor.lower()
         ), None)
-        if said is not None and before is not None and said != before.version:
-            yield wrong("version", before.version, f"{said}, as the attestation's event says")
+        if told is not None and before is not None and told != before.version:
+            yield wrong("version", str(before.version), said("event_says", version=told))
         if before is not None:
             async for finding in self._permitted(entry, before):
                 yield finding
@@ -125,8 +127,8 @@ class OnChain:
             return
         for kpi, price in await spending.owed(block):
             yield Finding(
-                "authorisation", entry.node, common.run, f"no reservation of privacy for KPI {kpi}",
-                f"one of {price} millionths of ρ",
+                "authorisation", entry.node, common.run,
+                said("no_reservation", kpi=kpi), said("reservation", price=price),
             )
 
     def _windows(self, entry: Ended) -> list[Window]:
@@ -144,17 +146,17 @@ class OnChain:
         )
         there = facts(await self.registry.view(self.agreement, before.block), self.terms)
         verdicts = [Verdict.of(rule, refusal) for rule, refusal in checked(self.terms, there, request)]
-        said = {verdict.rule: verdict for verdict in entry.permitted.verdicts}
+        noted = {verdict.rule: verdict for verdict in entry.permitted.verdicts}
         for verdict in verdicts:
-            mine = said.get(verdict.rule)
+            mine = noted.get(verdict.rule)
             if mine != verdict:
                 yield Finding("verdict", entry.node, common.run, _in_words(verdict.rule, mine), _in_words("", verdict))
         for passed in entry.permitted.phases:
             state = (await self.registry.view(self.agreement, passed.block)).state
             if state != "active":
                 yield Finding(
-                    "phase", entry.node, common.run, f"phase {passed.phase} entered at block {passed.block}",
-                    f"an agreement that was active there; it was {state}",
+                    "phase", entry.node, common.run,
+                    said("phase_entered", phase=passed.phase, block=passed.block), said("active", state=state),
                 )
 
     async def _accounts(self, entry: AnyEntry) -> AsyncIterator[Finding]:
@@ -172,9 +174,8 @@ class OnChain:
             fields = [f for f in Account.model_fields if getattr(there, f) != getattr(account, f)]
             if fields:
                 yield Finding(
-                    "account", entry.node, run,
-                    f"{name}: {', '.join(f'{f} {str(getattr(account, f))[:16]}' for f in fields)}",
-                    f"{', '.join(f'{f} {str(getattr(there, f))[:16]}' for f in fields)} at block {account.block}",
+                    "account", entry.node, run, said(name, fields=_fields(account, fields)),
+                    said("at_block", fields=_fields(there, fields), block=account.block),
                 )
 
     def _unrecorded(self, records: Sequence[Record], events: Sequence[Event]) -> list[Finding]:
@@ -185,8 +186,8 @@ class OnChain:
                 continue
             mine, known = self.terms.nodes[record.node].attestor.lower(), {entry.common.run for entry in record.runs}
             found.extend(
-                Finding("evidence-missing", record.node, run, "no entry of this run",
-                        f"one, since node {record.node} attested it at block {event.block_number}")
+                Finding("evidence-missing", record.node, run, said("no_run"),
+                        said("attested_run", node=record.node, block=event.block_number))
                 for event in events
                 if event.name == "RunAttested" and event.values["attestor"].lower() == mine
                 and (run := event.values["runId"]) not in known
@@ -203,9 +204,21 @@ def _last_block(entry: AnyEntry) -> int:
     return max([*accounts, *(passed.block for passed in permitted.phases)], default=0)
 
 
-def _in_words(rule: str, verdict: Verdict | None) -> str:
+def _in_words(rule: str, verdict: Verdict | None) -> Said:
     if verdict is None:
-        return f"no verdict of {rule}"
+        return said("no_verdict", rule=rule)
     if verdict.passes:
-        return f"{verdict.rule} passes"
-    return f"{verdict.rule} refuses: found {verdict.found}, required {verdict.required}"
+        return said("passes", rule=verdict.rule)
+    return said("refuses", rule=verdict.rule, found=verdict.found, required=verdict.required)
+
+
+def _asked_by(asker: str | None) -> Said:
+    return said("asked_by", name=asker) if asker else said("asked_by_nobody")
+
+
+def _digits(digits: str | None) -> Said:
+    return said("none") if digits is None else digits[:16]
+
+
+def _fields(account: Account, fields: Sequence[str]) -> str:
+    return ", ".join(f"{field} {str(getattr(account, field))[:16]}" for field in fields)

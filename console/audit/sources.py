@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from console.audit.discrepancies import of_broken, said
 from console.audit.finding import Finding
 from console.errors import ConsoleError
 from evaluation.config import AuditedSettings
@@ -55,8 +56,8 @@ def read_records(settings: AuditedSettings, terms: Terms, files: Sequence[Path])
     ]
     if known and known not in records[0].hashes:
         records[0].findings.append(Finding(
-            "evidence-missing", records[0].node, None, f"no entry {known[:16]}",
-            f"the entry that {own}/ledger.json names as the last one",
+            "evidence-missing", records[0].node, None, said("no_entry", hash=known[:16]),
+            said("last_entry", ledger=f"{own}/ledger.json"),
         ))
     told = [record.node for record in records if record.node is not None]
     twice = next((node for node in told if told.count(node) > 1), None)
@@ -71,8 +72,8 @@ def _read(path: Path, terms: Terms, agreement_id: str, node: int | None, *, begu
     findings, unfinished = [], False
     try:
         if path.exists() and not path.is_file():
-            found = "a directory" if path.is_dir() else "no regular file"
-            raise ConsoleError(f"{path}: found {found}, expected a node's file of evidence. Name a file {FILE}.")
+            what = "a directory" if path.is_dir() else "no regular file"
+            raise ConsoleError(f"{path}: found {what}, expected a node's file of evidence. Name a file {FILE}.")
         if not path.exists() and not begun:
             raise ConsoleError(f"{path}: no such file. A node writes it when its first run has ended or was refused.")
         for line, whole in lines_of(path):
@@ -84,8 +85,9 @@ def _read(path: Path, terms: Terms, agreement_id: str, node: int | None, *, begu
     except OSError as error:
         raise ConsoleError(f"{path}: {error.strerror}.") from error
     except Broken as error:
+        found, expected = of_broken(error)
         findings.append(Finding(
-            "evidence-chain", reader.node, None, f"in {path}, line {error.line}: {error.found}", error.expected
+            "evidence-chain", reader.node, None, said("line", file=path, line=error.line, found=found), expected
         ))
     if reader.node is None and not findings:
         raise ConsoleError(

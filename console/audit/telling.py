@@ -55,7 +55,8 @@ def findings_in_words(findings: Sequence[Finding], lang: Lang) -> Iterator[Line]
         where = [say(lang, "node", node=finding.node)] if finding.node is not None else []
         where += [say(lang, "run", run=short(finding.run))] if finding.run else []
         yield 1, f"{finding.rule}: {', '.join([*where, FINDINGS[finding.rule].of(lang)])}"
-        yield 2, say(lang, "finding", found=finding.found, expected=finding.expected)
+        found, expected = finding.in_words(lang)
+        yield 2, say(lang, "finding", found=found, expected=expected)
 
 
 def short(digits: str | None) -> str:
@@ -96,7 +97,7 @@ def _ended(entries: Sequence[Ended], terms: Terms, lang: Lang) -> Iterator[Line]
 def _who(entry: Ended, lang: Lang) -> str:
     """On schedule, and the requests that the run answers."""
     asked = [
-        say(lang, "request", requester=r.requester, request=short(r.request), outcome=r.outcome)
+        say(lang, "request", requester=r.requester, request=short(r.request), outcome=say(lang, f"asked_{r.outcome}"))
         for r in entry.requests
     ]
     return "; ".join([*([] if entry.common.requester else [say(lang, "schedule")]), *asked])

@@ -8,29 +8,29 @@ from policy.kpi import Text
 FINDINGS: Final[dict[str, Text]] = {
     "evidence-chain": Text(
         en="an entry was changed, moved, cut out or added: from there on the file proves nothing",
-        nl="een regel is gewijzigd, verplaatst, weggehaald of toegevoegd: vanaf daar bewijst het bestand niets",
+        nl="een aantekening is gewijzigd, verplaatst, weggehaald of toegevoegd: vanaf daar bewijst het bestand niets",
     ),
     "evidence-missing": Text(
-        en="an entry that must be there is missing", nl="een regel die er moet zijn, ontbreekt",
+        en="an entry that must be there is missing", nl="een aantekening die er moet zijn, ontbreekt",
     ),
     "same-evidence": Text(
         en="the nodes say different things of one run", nl="de knooppunten zeggen over één run verschillende dingen",
     ),
     "entry-terms": Text(
         en="the entry says something that the agreement does not provide for",
-        nl="de regel zegt iets waarin de afspraak niet voorziet",
+        nl="de aantekening zegt iets waarin de afspraak niet voorziet",
     ),
     "entry-permitted": Text(
         en="the run ended, although the entry does not say that every rule permitted it",
-        nl="de run is afgerond, hoewel de regel niet zegt dat iedere regel van de afspraak hem toestond",
+        nl="de run is afgerond, hoewel de aantekening niet zegt dat iedere regel hem toestond",
     ),
     "attestation-value": Text(
         en="what was attested is not what the entry says was computed and sealed",
-        nl="wat is bevestigd, is niet wat volgens de regel is berekend en verzegeld",
+        nl="wat is bevestigd, is niet wat volgens de aantekening is berekend en verzegeld",
     ),
     "authorisation": Text(
         en="the chain has not authorised the run as the entry says",
-        nl="de keten heeft de run niet goedgekeurd zoals de regel zegt",
+        nl="de keten heeft de run niet goedgekeurd zoals de aantekening zegt",
     ),
     "attestation": Text(
         en="the node's attestation on the chain is another one, or is not there (yet)",
@@ -45,7 +45,7 @@ FINDINGS: Final[dict[str, Text]] = {
     ),
     "verdict": Text(
         en="a rule, asked again with what the chain says of that block, gives another verdict",
-        nl="een regel van de afspraak geeft, opnieuw gevraagd met wat de keten over dat blok zegt, een ander oordeel",
+        nl="een regel geeft, opnieuw gevraagd met wat de keten over dat blok zegt, een ander oordeel",
     ),
     "phase": Text(
         en="a phase was entered when the agreement was not in force",
@@ -53,7 +53,7 @@ FINDINGS: Final[dict[str, Text]] = {
     ),
     "account": Text(
         en="block, state, version, quota or budget were not what the entry says",
-        nl="blok, stand, versie, quota of budget waren niet wat de regel zegt",
+        nl="blok, stand, versie, quota of budget waren niet wat de aantekening zegt",
     ),
 }
 INTERRUPTIONS: Final[dict[str, Text]] = {
@@ -78,14 +78,14 @@ TEXTS: Final[dict[str, Text]] = {
     ),
     "file": Text(
         en="Node {node} ({organisation}): {entries} entries, the last one {head}",
-        nl="Knooppunt {node} ({organisation}): {entries} regels, de laatste {head}",
+        nl="Knooppunt {node} ({organisation}): {entries} aantekeningen, de laatste {head}",
     ),
     "unfinished": Text(
         en="The last line has no end: the node died while it wrote it, or is writing. It stands for nothing yet.",
-        nl="De laatste regel heeft geen einde: het knooppunt viel weg tijdens het schrijven, of schrijft nog. Die "
-           "regel telt nog niet.",
+        nl="De laatste aantekening heeft geen einde: het knooppunt viel weg tijdens het schrijven, of schrijft "
+           "nog. Ze telt nog niet.",
     ),
-    "nothing": Text(en="No entry of this run or period.", nl="Geen regel over deze run of periode."),
+    "nothing": Text(en="No entry of this run or period.", nl="Geen aantekening over deze run of periode."),
     "run": Text(en="Run {run}", nl="Run {run}"),
     "linked": Text(en="Linkage {run}", nl="Koppeling {run}"),
     "refused": Text(en="Refused: {rule}", nl="Geweigerd: {rule}"),
@@ -98,6 +98,9 @@ TEXTS: Final[dict[str, Text]] = {
     "request": Text(
         en="{requester}, request {request} ({outcome})", nl="{requester}, verzoek {request} ({outcome})",
     ),
+    "asked_run": Text(en="ran", nl="berekend"),
+    "asked_joined": Text(en="joined this run", nl="liep mee met deze run"),
+    "asked_released": Text(en="released before", nl="eerder vrijgegeven"),
     "windows": Text(en="Windows", nl="Vensters"),
     "all_left": Text(en="all that are left", nl="alle die er nog zijn"),
     "kpis": Text(en="KPIs", nl="KPI’s"),
@@ -109,7 +112,7 @@ TEXTS: Final[dict[str, Text]] = {
     "alert": Text(en="{alert} for {recipient}", nl="{alert} voor {recipient}"),
     "all_patients": Text(en="all patients", nl="alle patiënten"),
     "node": Text(en="Node {node}", nl="Knooppunt {node}"),
-    "at": Text(en="at {at} UTC, entry {number}, {hash}", nl="om {at} UTC, regel {number}, {hash}"),
+    "at": Text(en="at {at} UTC, entry {number}, {hash}", nl="om {at} UTC, aantekening {number}, {hash}"),
     "permitted": Text(
         en="permitted under version {version} at block {block} ({hash})",
         nl="toegestaan volgens versie {version} bij blok {block} ({hash})",
@@ -154,7 +157,7 @@ TEXTS: Final[dict[str, Text]] = {
     "differs": Text(en="NOT as it must be, {count} in all:", nl="NIET zoals het moet zijn, {count} in totaal:"),
     "files_checked": Text(
         en="the chain of hashes and the signatures of {entries} entries of node {nodes}, and the terms",
-        nl="de keten van hashes en de handtekeningen van {entries} regels van knooppunt {nodes}, en de afspraak",
+        nl="de keten van hashes en de handtekeningen van {entries} aantekeningen van knooppunt {nodes}, en de afspraak",
     ),
     "chain_checked": Text(
         en="{runs} runs on the chain at block {block}", nl="{runs} runs op de keten bij blok {block}",

@@ -312,7 +312,7 @@ async def test_what_the_chain_told_is_kept_when_it_fails_afterwards(work, tmp_pa
     settings = load_settings(config(work, "analyst"), AuditedSettings)
     options = Options(files=(lying,), verify=True)
     kept = await _beside_the_chain(settings, load_terms(settings.terms), options)
-    assert ("authorisation", first, "sequence 9") in {(f.rule, f.run, f.found) for f in kept.findings}
+    assert ("authorisation", first, "sequence 9") in {(f.rule, f.run, f.in_words("en")[0]) for f in kept.findings}
     assert any("not beside the chain (no answer.)" in text for text in kept.checked)
 
 

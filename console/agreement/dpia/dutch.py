@@ -222,7 +222,7 @@ DUTCH: Final[dict[str, str]] = {
     "dpia_open_use": "De regel of overeenkomst die ontvangers aan de doelen bindt.",
     "dpia_by_requests": "Ieder knooppunt, met dezelfde regels (requester-known, request-signed, request-fresh, "
                         "kpis-permitted, requester-quota); het contract telt de berekeningen van iedere aanvrager.",
-    "dpia_schedule_remains": "Wat het schema oplevert komt eruit, wie het ook leest.",
+    "dpia_schedule_remains": "Wat het rooster oplevert komt eruit, wie het ook leest.",
     "dpia_noticed": "Verkeerde openingen, veranderde berichten, andere programma's en gegevens die twee knooppunten "
                     "verschillend hebben worden opgemerkt.",
     "dpia_by_nodes": "Ieder knooppunt, dat de berekening stopt.",

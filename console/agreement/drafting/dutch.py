@@ -110,15 +110,15 @@ DUTCH: Final[dict[str, str]] = {
                       "minder risico.",
     "ask_reads": "Welke KPI's mag {about} lezen? Namen, alle of geen",
     "why_reads": "Andere uitkomsten kan een ontvanger niet openen.",
-    "ask_requesters": "Wie mag om vensters buiten het schema vragen? Namen of geen",
+    "ask_requesters": "Wie mag om vensters buiten het rooster vragen? Namen of geen",
     "why_requesters": "Iedere aanvraag is ondertekend, en wordt door alle knooppunten getoetst en geteld.",
     "ask_asks_for": "Voor welke ontvanger vraagt {about}?",
     "why_asks_for": "Alleen wat de ontvanger van de aanvrager mag lezen kan worden gevraagd.",
     "ask_asks_runs": "Om hoeveel nieuwe berekeningen mag {about} in totaal vragen?",
     "why_asks_runs": "Veel vragen zeggen meer dan weinig.",
     "ask_on_demand": "Hoeveel {panes} mag een gevraagd venster hoogstens hebben? Of geen: alleen vensters van het "
-                     "schema",
-    "why_on_demand": "Ze beginnen en eindigen waar vensters van het schema dat doen, dus tonen geen kleinere stukken "
+                     "rooster",
+    "why_on_demand": "Ze beginnen en eindigen waar vensters van het rooster dat doen, dus tonen geen kleinere stukken "
                      "tijd.",
     "ask_purposes": "Waar is het voor? Nummers, of termen van de Data Privacy Vocabulary",
     "why_purposes": "Alleen deze doelen zijn afgesproken (AVG artikel 5, lid 1, onder b).",
@@ -128,7 +128,7 @@ DUTCH: Final[dict[str, str]] = {
     "ask_valid_until": "Tot en met welke dag geldt zij?",
     "why_valid_until": "Daarna wordt niets berekend. Wat knooppunten hebben moet dan worden verwijderd.",
     "ask_runs": "Hoeveel berekeningen mogen er in totaal zijn?",
-    "why_runs": "Meer kunnen er niet zijn, wie er ook vraagt. Voorgesteld is wat schema en aanvragen nodig kunnen "
+    "why_runs": "Meer kunnen er niet zijn, wie er ook vraagt. Voorgesteld is wat rooster en aanvragen nodig kunnen "
                 "hebben.",
     # The file
     "made": "Een afspraak, geschreven door winnow agreement draft. Lees haar: er staat wat er over patiënten wordt "

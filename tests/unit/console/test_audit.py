@@ -14,6 +14,7 @@ import pytest
 from console.audit.access import FIELDS, rows, written
 from console.audit.checks import check_files
 from console.audit.commands import audit
+from console.audit.discrepancies import BROKEN, SAID
 from console.audit.finding import Finding
 from console.audit.run import Options, _files, _lines
 from console.audit.selection import Selection
@@ -26,7 +27,7 @@ from console.evaluate import how_to_audit
 from console.locale import LANGS
 from console.workdir import WorkDir
 from evaluation.evidence import hash_of, line_of
-from evaluation.journal import FILE, Head
+from evaluation.journal import FAULTS, FILE, Head
 from mpc.errors import IntegrityError, PeerLost, PeerTimeout, ProtocolError
 from tests.support.evidence import entries_of, some_of_each
 from tests.support.runs import CHAIN
@@ -165,8 +166,31 @@ def test_two_damaged_files_are_told_of_both(tmp_path, asking):
     assert {f.rule for f in found.findings} == {"evidence-chain"}
     assert "node -" not in found.checked[0]
     (finding, _) = found.findings
-    assert "what is no entry (" in finding.found
-    assert finding.expected == "an entry of a node's evidence"
+    found, expected = finding.in_words("en")
+    assert "line 1: what is no entry (" in found
+    assert expected == "an entry of a node's evidence"
+    found, expected = finding.in_words("nl")
+    assert "op regel 1: iets dat geen aantekening is (" in found
+    assert expected == "een aantekening van het bewijs van een knooppunt"
+
+
+def test_what_does_not_hold_is_told_in_dutch_throughout(tmp_path, asking, records):
+    lines = (asking.nodes.nodes[1].folder / FILE).read_bytes().splitlines(keepends=True)
+    (tmp_path / "t.jsonl").write_bytes(b"".join([lines[0], lines[1].replace(b'"sequence":', b'"sequence":7')]))
+    (damaged,) = handed_over(asking, tmp_path / "t.jsonl")
+    (_, (_, words)) = findings_in_words(damaged.findings, "nl")
+    assert words == (
+        f"gevonden in {tmp_path}/t.jsonl, op regel 2: een aantekening die is gewijzigd; verwacht een die knooppunt 1 heeft "
+        "ondertekend, in canonieke JSON"
+    )
+    runs = records[1].runs
+    short = Record("file", 1, runs[:1], [], Head(), False)
+    (finding,) = check_files([records[0], short], asking.terms)
+    (_, (_, words)) = findings_in_words([finding], "nl")
+    assert words == (
+        "gevonden als run 2: knooppunt 0 heeft een run; knooppunt 1 heeft zo’n run niet; verwacht hetzelfde bij alle knooppunten"
+    )
+    assert finding.as_document()["found"] == "as run 2: node 0 has a run; node 1 has no such run"
 
 
 def test_a_run_is_shown_also_beside_a_damaged_file(tmp_path, asking, records):
@@ -203,9 +227,19 @@ def test_everything_that_can_be_wrong_has_words_in_both_languages(asking):
     for path in (ROOT / "console" / "audit").glob("*.py"):
         named |= set(re.findall(r'(?:wrong\(|Finding\()\s*"([a-z-]+)"', path.read_text()))
     assert named == set(FINDINGS)
-    for text in (*FINDINGS.values(), *TEXTS.values(), *INTERRUPTIONS.values()):
+    for text in (*FINDINGS.values(), *TEXTS.values(), *INTERRUPTIONS.values(), *SAID.values()):
         assert text.en != text.nl or text.en in {"KPIs", "Run {run}"}
+        for entry_or_line in ("regels", "de regel ", "Geen regel"):
+            assert entry_or_line not in text.nl or "rule" in text.en
         assert re.findall(r"\{\w+\}", text.en) == re.findall(r"\{\w+\}", text.nl)
+    assert list(BROKEN) == list(FAULTS)
+    for kind, words in BROKEN.items():
+        for nl, en in zip(words, FAULTS[kind], strict=True):
+            assert re.findall(r"\{\w+\}", en) == re.findall(r"\{\w+\}", nl)
+    used = set()
+    for path in (ROOT / "console" / "audit").glob("*.py"):
+        used |= set(re.findall(r'said\("(\w+)"', path.read_text()))
+    assert used | {"before", "after"} == set(SAID)
     for lang in LANGS:
         lines = list(findings_in_words([Finding(rule, 1, "ab" * 32, "x", "y") for rule in FINDINGS], lang))
         assert len(lines) == 2 * len(FINDINGS)
