@@ -17,8 +17,9 @@ GROUPS: Final[dict[Group, tuple[SectionId, ...]]] = {
     "long": ("ends",),
 }
 """What the sections of a summary are about."""
-MOST_FIELDS: Final = 20
-"""Fields that are named; of agreements that have little in common it would be all."""
+GROUP_OF: Final[dict[SectionId, Group]] = {section: group for group, sections in GROUPS.items() for section in sections}
+MOST_ON_A_LINE: Final = 6
+"""Fields that are named on one line; more of them have a line each."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,14 @@ class Change:
     now: str | None
     effect: Effect | None
     """None: to be weighed by people."""
+    section: SectionId
+    """Of the summary."""
     about: str = ""
+    """Heading within the section."""
+
+    def heading(self, say: Words) -> str:
+        """Without which a sentence may not say what it is about."""
+        return ": ".join(part for part in (say(self.section), self.about) if part)
 
 
 @dataclass(frozen=True)
@@ -58,14 +66,15 @@ def difference(old: Subject, new: Subject, lang: Lang) -> Difference:
         return Difference((), (), kinds_differ)
     before, after = _clauses(old, lang), _clauses(new, lang)
     changes = []
-    for group, key in dict.fromkeys([*before, *after]):
+    for section, key in dict.fromkeys([*before, *after]):
+        group = GROUP_OF[section]
         if kinds_differ and (group, key.split(":")[0]) in {("who", "key"), ("who", "node"), ("who", "nodes")}:
             continue
-        was, now = before.get((group, key)), after.get((group, key))
+        was, now = before.get((section, key)), after.get((section, key))
         said, says = None if was is None else was.text, None if now is None else now.text
         if said != says:
             about = next(clause.about for clause in (now, was) if clause is not None)
-            changes.append(Change(group, key, said, says, effect(was, now), about))
+            changes.append(Change(group, key, said, says, effect(was, now), section, about))
     order = list(GROUPS)
     return Difference(tuple(sorted(changes, key=lambda c: order.index(c.group))), fields, kinds_differ)
 
@@ -87,15 +96,13 @@ def as_text(found: Difference, old: str, new: str, say: Words) -> Iterator[str]:
         if inside:
             yield from ("", say(f"group_{group}"))
         for change in inside:
-            about = f"{change.about}: " if change.about else ""
-            yield f"- {about}{say(change.effect or 'weigh')}"
+            yield f"- {change.heading(say)}: {say(change.effect or 'weigh')}"
             yield f"  {say('was', text=change.was or say('nothing'))}"
             yield f"  {say('is', text=change.now or say('nothing'))}"
-    shown = ", ".join(found.fields[:MOST_FIELDS])
-    more = len(found.fields) - MOST_FIELDS
-    yield from ("", say("fields", fields=shown if more <= 0 else say(
-        "more_fields", fields=shown, count=say.number(more),
-    )))
+    if len(found.fields) <= MOST_ON_A_LINE:
+        yield from ("", say("fields", fields=", ".join(found.fields)))
+    else:
+        yield from ("", say("many_fields"), *(f"- {field}" for field in found.fields))
 
 
 def as_document(found: Difference) -> dict[str, Any]:
@@ -111,10 +118,9 @@ def as_document(found: Difference) -> dict[str, Any]:
     }
 
 
-def _clauses(subject: Subject, lang: Lang) -> dict[tuple[Group, str], Clause]:
-    groups: dict[SectionId, Group] = {section: group for group, sections in GROUPS.items() for section in sections}
+def _clauses(subject: Subject, lang: Lang) -> dict[tuple[SectionId, str], Clause]:
     return {
-        (groups[section.id], clause.key): clause
+        (section.id, clause.key): clause
         for section in sections_of(subject, lang) for clause in section.clauses if clause.binding
     }
 

@@ -152,7 +152,7 @@ DUTCH: Final[dict[str, str]] = {
             "mogen. Wie de verslagen van de knooppunten mag lezen, ziet dat ook.",
     "bits_in_order": "Van ieder venster en iedere KPI: of het cijfer voor alle patiënten eruit mag, en hoeveel van de "
                      "categorieën. Wie de verslagen van de knooppunten mag lezen, ziet dat ook.",
-    "bits_full": "Hetzelfde van iedere volledige uitkomst naast een voorlopige.",
+    "bits_full": "Ook van iedere volledige uitkomst naast een voorlopige: of de cijfers eruit mogen.",
     "requests_seen": "Wie om welk venster vroeg, en wanneer.",
     "batches_seen": "De aantallen gemeenschappelijke patiënten opnieuw bij iedere latere toetreding, en welke rijen "
                     "waar nieuw zijn.",
@@ -291,5 +291,5 @@ DUTCH: Final[dict[str, str]] = {
     "help_no_step": "geen langere stap binnen de tijd van de afspraak is genoeg.",
     "help_patients": "{patients} patiënten zouden met deze vensters genoeg zijn.",
     "less_than": "minder dan {percent}%", "more_than": "meer dan {percent}%", "percent": "{percent}%",
-    "fields": "Velden die verschillen: {fields}.", "more_fields": "{fields}, en nog {count}",
+    "fields": "Velden die verschillen: {fields}.", "many_fields": "Velden die verschillen:",
 }

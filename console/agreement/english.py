@@ -143,7 +143,7 @@ ENGLISH: Final[dict[str, str]] = {
             "may read the nodes' records sees this too.",
     "bits_in_order": "Of every window and KPI, whether the figure for all patients may go, and how many of the groups. "
                      "Whoever may read the nodes' records sees this too.",
-    "bits_full": "The same of every full result beside a provisional one.",
+    "bits_full": "Of every full result beside a provisional one, too, whether its figures may go.",
     "requests_seen": "Who asked for which window, and when.",
     "batches_seen": "The numbers of patients in common again at every later entry, and which rows are new where.",
     "erasure_seen": "How many lists of rows to be erased each party sends, and these rows: patients among padding.",
@@ -270,5 +270,5 @@ ENGLISH: Final[dict[str, str]] = {
     "help_no_step": "no longer step within the agreement's time is enough.",
     "help_patients": "{patients} patients would do with these windows.",
     "less_than": "less than {percent}%", "more_than": "more than {percent}%", "percent": "{percent}%",
-    "fields": "Fields that differ: {fields}.", "more_fields": "{fields}, and {count} more",
+    "fields": "Fields that differ: {fields}.", "many_fields": "Fields that differ:",
 }

@@ -48,7 +48,7 @@ def roles(report: Report) -> Part:
 
 
 def _roles(report: Report) -> Iterator[tuple[str, tuple[Cell, Cell, Cell]]]:
-    """What everybody is called, and: the name, the role, what is seen."""
+    """What everybody is called within a sentence, and: the name, the role, what is seen."""
     draft, terms, said = report.draft, report.subject.terms, report.said
     for party in draft.parties:
         yield party.name, ((Line(party.name),), said("dpia_party"), said("dpia_party_sees"))
@@ -58,7 +58,8 @@ def _roles(report: Report) -> Iterator[tuple[str, tuple[Cell, Cell, Cell]]]:
             who = (Line(name), *report.silent("dpia_node_unnamed"))
         else:
             who = (Line(f"{name}: {plain(terms.nodes[number].organisation)}"),)
-        yield name, (who, said("dpia_node_role"), said("dpia_node_sees"))
+        named = report.say("dpia_a_node", number=str(number))
+        yield named, (who, said("dpia_node_role"), said("dpia_node_sees"))
     for recipient in draft.recipients:
         reads = report.quote("readers", f"reads:{recipient.name}")
         told = tuple(alert.id for alert in draft.alerts if alert.recipient == recipient.name)
@@ -112,7 +113,7 @@ def need(report: Report) -> Part:
     rows = tuple(
         ((Line(f"“{measure.name}”"),), (Line(measure.party),),
          report.said("dpia_for", kpis=say.quoted(used[measure.name])) if used[measure.name]
-         else report.open("dpia_open_unneeded"))
+         else report.open("dpia_open_unneeded", name=measure.name))
         for measure in report.draft.measures
     )
     quota = (

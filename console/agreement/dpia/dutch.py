@@ -48,7 +48,8 @@ DUTCH: Final[dict[str, str]] = {
                            "verwerkingsverantwoordelijken en verwerkers.",
     "dpia_open_contracts": "De regeling tussen gezamenlijke verwerkingsverantwoordelijken (artikel 26), en "
                            "overeenkomsten met verwerkers (artikel 28). De afspraak is geen van beide.",
-    "dpia_open_controller": "Welke van deze {name} is, en voor welke stap.",
+    "dpia_open_controller": "Of {name} verantwoordelijke, gezamenlijk verantwoordelijke of verwerker is, en voor welke "
+                            "stap.",
     "dpia_party": "gegevenspartij", "dpia_party_sees": "Haar eigen dossiers, en hoe ver haar eigen gegevens zijn.",
     "dpia_node_unnamed": "de organisatie is nog niet genoemd.",
     "dpia_node_role": "rekent met stukken",
@@ -76,7 +77,8 @@ DUTCH: Final[dict[str, str]] = {
                        "berekend.",
     "dpia_need_table": "Waar elk getal voor nodig is", "dpia_number": "Getal", "dpia_needed_for": "Nodig voor",
     "dpia_for": "{kpis}",
-    "dpia_open_unneeded": "Geen KPI heeft het nodig. Haal het uit de afspraak, of schrijf waarom het wordt gedeeld.",
+    "dpia_open_unneeded": "Geen KPI heeft “{name}” nodig. Haal dit uit de afspraak, of schrijf waarom het "
+                          "wordt gedeeld.",
     "dpia_how_much": "Hoeveel er wordt berekend", "dpia_precision": "Hoe precies",
     "dpia_weighed": "Afgewogen",
     "dpia_open_necessity": "Waarom de doelen niet bereikt worden zonder gegevens van deze partijen over dezelfde "
@@ -250,7 +252,7 @@ DUTCH: Final[dict[str, str]] = {
     "dpia_open_running": "Voor iedere organisatie: wie het beheert, waar, met welke reservekopieën, en wie er mag "
                          "inloggen.",
     "dpia_runs_party": "Partij {name}",
-    "dpia_runs_node": "Knooppunt {number}",
+    "dpia_runs_node": "Knooppunt {number}", "dpia_a_node": "knooppunt {number}",
     "dpia_runs_recipient": "Ontvanger {name}",
     "dpia_runs_requester": "Aanvrager {name}", "dpia_runs_other": "Een programma",
     "dpia_embedded_broker": "Het gebruikt een ingebouwde broker: voor één machine, zonder versleuteling of "

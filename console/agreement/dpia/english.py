@@ -39,7 +39,7 @@ ENGLISH: Final[dict[str, str]] = {
     "dpia_no_controllers": "It names parties, nodes, recipients and requesters, not controllers and processors.",
     "dpia_open_contracts": "The arrangement between joint controllers (article 26), and contracts with processors "
                            "(article 28). The agreement is neither.",
-    "dpia_open_controller": "Which of these {name} is, and for which step.",
+    "dpia_open_controller": "Whether {name} is controller, joint controller or processor, and for which step.",
     "dpia_party": "data party", "dpia_party_sees": "Its own records, and how far its own data are.",
     "dpia_node_unnamed": "its organisation is not named yet.",
     "dpia_node_role": "computes with pieces",
@@ -66,7 +66,7 @@ ENGLISH: Final[dict[str, str]] = {
                        "computed.",
     "dpia_need_table": "What each number is needed for", "dpia_number": "Number", "dpia_needed_for": "Needed for",
     "dpia_for": "{kpis}",
-    "dpia_open_unneeded": "No KPI needs it. Take it out of the agreement, or say why it is shared.",
+    "dpia_open_unneeded": "No KPI needs “{name}”. Take it out of the agreement, or say why it is shared.",
     "dpia_how_much": "How much is computed", "dpia_precision": "In which detail",
     "dpia_weighed": "Weighed",
     "dpia_open_necessity": "Why the purposes cannot be reached without data of these parties about the same patients.",
@@ -224,7 +224,8 @@ ENGLISH: Final[dict[str, str]] = {
     # Running
     "dpia_no_configuration": "No configuration was given, so nothing is known here of how it is run.",
     "dpia_open_running": "For each organisation: who runs it, where, with which backups, and who may log in.",
-    "dpia_runs_party": "Party {name}", "dpia_runs_node": "Node {number}", "dpia_runs_recipient": "Recipient {name}",
+    "dpia_runs_party": "Party {name}", "dpia_runs_node": "Node {number}",
+    "dpia_a_node": "node {number}", "dpia_runs_recipient": "Recipient {name}",
     "dpia_runs_requester": "Requester {name}", "dpia_runs_other": "A process",
     "dpia_embedded_broker": "It uses an embedded broker: for one machine, without encryption or log-in, and it "
                             "deletes nothing. Not for real patients.",

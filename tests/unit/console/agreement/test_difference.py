@@ -160,10 +160,26 @@ def test_the_text_names_groups_in_order_and_both_versions():
     other = changed(full_data(), put(["disclosure", "minimum_cohort"], 9))
     text = "\n".join(as_text(between(FULL, subject(other)), "old.toml", "new.toml", SAY))
     assert text.startswith("old.toml and new.toml differ. All parties must sign again.\n")
-    assert "How it is protected\n- weaker protection\n  was: No figure about fewer than 10 patients." in text
+    assert "How it is protected\n- What never comes out: weaker protection\n  was: No figure about fewer than 10 patients." in text
     assert text.endswith("Fields that differ: disclosure.minimum_cohort.")
     dutch = "\n".join(as_text(between(FULL, subject(other), "nl"), "a", "b", Words("nl", "week")))
-    assert "Hoe het beschermd is\n- zwakkere bescherming\n  was: Geen cijfer over minder dan 10 patiënten." in dutch
+    assert "Hoe het beschermd is\n- Wat er nooit uitkomt: zwakkere bescherming\n  was: Geen cijfer over minder dan 10 patiënten." in dutch
+
+
+def test_a_sentence_stands_under_its_heading():
+    without = subject(full_data(alerts=[]))
+    said = list(as_text(between(without, FULL, "nl"), "a", "b", Words("nl", "week")))
+    assert said[said.index("  was: Er zijn er geen.") - 1] == "- Meldingen: neutraal"
+    (cap,) = [c for c in between(FULL, with_sums(full_data())).changes if c.key == "kpi:cost-difference:outputs"]
+    assert cap.heading(SAY).startswith("What is computed: ")
+    assert "cost-difference" in cap.heading(SAY)
+
+
+def test_all_fields_that_differ_are_named():
+    found = between(FULL, subject(draft_data()))
+    *_, said = "\n".join(as_text(found, "a", "b", SAY)).partition("\nFields that differ:\n")
+    assert said.splitlines() == [f"- {field}" for field in found.fields]
+    assert len(found.fields) > 20
 
 
 def test_programs_get_every_change():

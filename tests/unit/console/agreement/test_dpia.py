@@ -126,9 +126,9 @@ def test_what_a_privacy_officer_would_look_for_is_there():
     for sentence in (
         "# Data protection impact assessment: Small", "*GDPR article 35(7)(a)*", "- **The agreement is silent:** No legal basis",
         "- **To be filled in:** The legal basis of each controller (article 6(1))",
-        "| hospital | data party | Its own records, and how far its own data are. | **To be filled in:** Which of these",
+        "| hospital | data party | Its own records, and how far its own data are. | **To be filled in:** Whether hospital is controller, ",
         f"| {PLAINTEXT_DAYS} days after being written |", f"| {SHARE_DAYS} days after being written |",
-        "| “left\\_out” |".replace("\\_", "_"), "| hospital | **To be filled in:** No KPI needs it.",
+        "| “left\\_out” |".replace("\\_", "_"), "| hospital | **To be filled in:** No KPI needs “left_out”.",
         "- **Enforced.**\n  - No figure about fewer than 10 patients.", "disclosure.minimum_cohort = 10",
         "No noise is added to figures", "It is told of “advantage-gone”: on or off.", "## 12. What has still to be filled in",
         "Nodes' evidence, and access logs made from it | What ran, was refused or cut off, which organisation asked",
@@ -167,6 +167,16 @@ def test_what_is_to_be_filled_in_is_gathered_at_the_end():
     assert asked <= set(gathered)
     assert all(line.mark == "open" for line in gathered)
     assert f"Points to be filled in: {gathered.total()}." in written(FULL, "en")
+
+
+def test_what_is_gathered_can_be_read_without_its_table():
+    *_, last = parts(Report(FULL, "en"))
+    gathered = [line.text for line in last.lines]
+    assert "Whether node 0 is controller, joint controller or processor, and for which step." in gathered
+    assert "No KPI needs “left_out”. Take it out of the agreement, or say why it is shared." in gathered
+    *_, last = parts(Report(FULL, "nl"))
+    gathered = [line.text for line in last.lines]
+    assert "Of knooppunt 0 verantwoordelijke, gezamenlijk verantwoordelijke of verwerker is, en voor welke stap." in gathered
 
 
 def test_protection_that_is_not_agreed_is_said_to_be_missing():
