@@ -179,7 +179,9 @@ class Draft(Frozen):
         for party in self.parties:
             _check_sources(party, self.party_measures(party.name))
         if self.valid_until <= self.valid_from:
-            raise ValueError("valid_until must be after valid_from")
+            raise ValueError(
+                f"valid_until must be after valid_from, {self.valid_from}; found {self.valid_until}. Take a later day."
+            )
         if not self.lattice.scheduled:
             raise ValueError(f"{self.panes.count} panes hold none of the agreed {self.windows.words()}")
         check_states(self.alerts, [r.name for r in self.recipients], len(self.lattice.scheduled))

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date, time
 from difflib import get_close_matches
 from functools import partial
 from itertools import combinations
@@ -28,6 +29,20 @@ FIELDS = {
     "extra_forbidden": (None, "no such field", "take it out, or correct its name"),
 }
 """pydantic's kind of error → what was found (None: the value), what is expected, and what to do."""
+PATTERNS = {
+    r"^[a-z][a-z0-9-]{0,39}$": "a small letter, then small letters, digits and hyphens, at most 40 in all",
+    r"^[a-z0-9][a-z0-9-]{0,39}$": "small letters, digits and hyphens, at most 40, with no hyphen in front",
+    r"^[a-z0-9][a-z0-9_-]{0,39}$": "small letters, digits, hyphens and underscores, at most 40, the first one a letter "
+                                   "or digit",
+    r"^[a-z][a-z0-9_]{0,39}$": "a small letter, then small letters, digits and underscores, at most 40 in all",
+    r"^[0-9a-f]{64}$": "64 hexadecimal digits, in small letters",
+    r"^-?(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$": 'a number in quotation marks, such as "-1.5": at most 12 digits '
+                                                "before the point and 6 behind it",
+    r"^[0-9]{1,3}(\.[0-9]{1,6})?$": 'a number in quotation marks, such as "0.5": at most 3 digits before the point '
+                                    "and 6 behind it",
+    r"^0\.[0-9]{1,15}$": 'a number below 1 in quotation marks, such as "0.000001": up to 15 digits behind the point',
+}
+"""The draft's patterns → what they mean."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +155,7 @@ def _unreadable(path: Path, error: AgreementError) -> Iterator[Fault]:
         if each["type"] == "value_error":
             yield Fault(where, None, message, None)
             continue
-        found, expected, step = FIELDS.get(each["type"], (None, _lowered(message), "change it"))
+        found, expected, step = _in_words(each["type"], message, each.get("ctx", {}))
         if each["type"] == "extra_forbidden" and (near := _near(each["loc"])):
             step = f"{step}: perhaps {near}"
         yield Fault(where, _shown(each["input"]) if found is None else found, expected, step)
@@ -169,11 +184,38 @@ def _near(where: tuple[int | str, ...]) -> str | None:
     return next(iter(get_close_matches(str(where[0]), Draft.model_fields, n=1)), None)
 
 
+def _written(value: Any) -> str:
+    """About as TOML has it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case date() | time():
+            return value.isoformat()
+        case list():
+            return f"[{', '.join(map(_written, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{key} = {_written(each)}' for key, each in value.items())}}}"
+        case _:
+            return repr(value)
+
+
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = _written(value)
     return text if len(text) <= MOST_OF_A_VALUE else f"{text[:MOST_OF_A_VALUE]}…"
 
 
-def _lowered(message: str) -> str:
-    """As in: input should be greater than or equal to 3 → greater than or equal to 3."""
-    return message.removeprefix("Input should be ")
+def _in_words(kind: str, message: str, bounds: dict[str, Any]) -> tuple[str | None, str, str]:
+    """What was found (None: the value), what is expected and what to do, of pydantic's kind of error.
+
+    Other kinds by its message, as in: Input should be greater than or equal to 3 → greater than or equal to 3.
+    """
+    match kind:
+        case "string_pattern_mismatch":
+            return None, PATTERNS.get(bounds["pattern"], f"text that fits {bounds['pattern']}"), "write it so"
+        case "too_short":
+            return None, f"{bounds['min_length']} or more of them", "add what is missing"
+        case "too_long":
+            return None, f"at most {bounds['max_length']} of them", "take some out"
+        case _:
+            plain = message.removeprefix("Input should be ").removeprefix("String should have ")
+            return FIELDS.get(kind, (None, plain, "change it"))

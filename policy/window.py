@@ -45,7 +45,10 @@ class PaneGrid(BaseModel):
     @model_validator(mode="after")
     def _on_the_calendar(self) -> Self:
         if self.unit in ("month", "year") and self.start.day != 1:
-            raise ValueError("monthly and yearly panes start on the first of a month")
+            raise ValueError(
+                f"monthly and yearly panes start on the first of a month; found {self.start}. Take "
+                f"{self.start.replace(day=1)}, or another first."
+            )
         try:
             stamps = self._stamps
         except (ValueError, OverflowError) as error:

@@ -159,9 +159,10 @@ class Names:
 
     def read(self, text: str) -> tuple[str, ...]:
         """The names, in their order."""
-        if self.none and text.lower() in NONE:
+        nothing = text.lower() in NONE
+        if nothing and self.none:
             return ()
-        found = tuple(self.each.read(part) for part in _parts(text))
+        found = () if nothing else tuple(self.each.read(part) for part in _parts(text))
         if not 0 < len(found) <= self.most or len(set(found)) != len(found):
             raise BadAnswerError(text, "names_expected", "names_next", most=str(self.most))
         return found

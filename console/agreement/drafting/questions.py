@@ -96,14 +96,14 @@ def questions(answers: dict[str, Any], today: date, lang: str) -> Iterator[Quest
     yield Question(second, "about", Line(), answers[first])
     yield Question("kpis", "about", _Kpis(catalogue()), "gp-visit-rate-ratio, cost-difference")
     needs = Needs(answers["kpis"])
-    code = Name(pattern=CODE, example="ibd-coach")
+    code = Name(NONE, CODE, "ibd-coach")
     yield Question("innovation", "about", code)
     if needs.compares:
-        yield Question("care", "about", Name(frozenset({answers["innovation"]}), CODE, "ibd-care"), "in-care")
+        yield Question("care", "about", Name(NONE | {answers["innovation"]}, CODE, "ibd-care"), "in-care")
     if needs.modules:
         yield Question("module", "about", code, "any")
     if needs.prom:
-        yield Question("questionnaire", "about", Name(pattern=CODE, example="ibd-control-8"), "ibd-control-8")
+        yield Question("questionnaire", "about", Name(NONE, CODE, "ibd-control-8"), "ibd-control-8")
         yield Question("points", "about", Whole(1, 1_000), "16")
         yield Question("answers", "about", Whole(1, 500), "7")
     taken = frozenset[str]()
@@ -111,7 +111,7 @@ def questions(answers: dict[str, Any], today: date, lang: str) -> Iterator[Quest
         if role != "insurer" or needs.insurer:
             yield Question(role, "who", _Free(taken), None if role in taken else role)
             taken |= {answers[role]}
-    yield Question("factor", "who", Name(pattern=r"[a-z][a-z0-9-]{0,29}", example="education"), INCOME)
+    yield Question("factor", "who", Name(NONE, r"[a-z][a-z0-9-]{0,29}", "education"), INCOME)
     yield Question("categories", "who", _Categories(answers["factor"]), FACTORS.get(answers["factor"]))
     yield from _time(answers, needs, today)
     yield from _protection(answers, parties(answers, needs).values())

@@ -1,10 +1,13 @@
 """A review finds every fault at once, and none where terms can be made."""
 
+from datetime import date
+
 import pytest
 import tomli_w
 
+from policy.agreement import Draft
 from policy.errors import PolicyError
-from policy.review import Review, review
+from policy.review import PATTERNS, Review, review
 from policy.runs import runs_needed
 from tests.support.full_agreements import changed, full_data, measure, put, subject
 from tests.support.terms import draft_data, make_terms
@@ -83,7 +86,44 @@ def test_what_is_no_toml_is_one_fault(looked_at, text):
 def test_a_rule_over_several_fields_says_all_itself(looked_at):
     (fault,) = looked_at(draft_data(valid_until="2023-01-01")).faults
     assert (fault.where, fault.found, fault.next_step) == ("agreement", None, None)
-    assert fault.expected == "valid_until must be after valid_from"
+    assert fault.expected == "valid_until must be after valid_from, 2024-01-01; found 2023-01-01. Take a later day."
+
+
+def test_panes_that_begin_in_the_middle_of_a_month_are_told_where_to_begin(looked_at):
+    data = changed(draft_data(), put(["panes"], {**draft_data()["panes"], "unit": "month", "start": "2024-01-15"}))
+    (fault,) = looked_at(data).faults
+    assert fault.expected == (
+        "monthly and yearly panes start on the first of a month; found 2024-01-15. Take 2024-01-01, or another first."
+    )
+
+
+def test_fields_are_told_in_plain_words(looked_at):
+    data = draft_data(
+        valid_until=date(1, 1, 1), purposes=[], quota={"runs": 100, "rho": "0,5"}, shards=[True, date(2024, 1, 1), {"a": 1}],
+    )
+    said = {fault.where: (fault.found, fault.expected, fault.next_step) for fault in looked_at(data).faults}
+    assert said == {
+        "valid_until": ("0001-01-01", "greater than or equal to 1970-01-01", "change it"),
+        "purposes": ("[]", "1 or more of them", "add what is missing"),
+        "quota.rho": (
+            "'0,5'", 'a number in quotation marks, such as "0.5": at most 3 digits before the point and 6 behind it', "write it so",
+        ),
+        "shards": ("[true, 2024-01-01, {a = 1}]", "a valid integer", "change it"),
+    }
+
+
+def test_every_pattern_of_a_draft_has_words():
+    patterns = set()
+
+    def walk(schema):
+        for key, value in schema.items() if isinstance(schema, dict) else enumerate(schema):
+            if key == "pattern" and isinstance(value, str):
+                patterns.add(value)
+            elif isinstance(value, dict | list):
+                walk(value)
+
+    walk(Draft.model_json_schema())
+    assert patterns == set(PATTERNS)
 
 
 @pytest.mark.parametrize("changes", [
