@@ -137,7 +137,7 @@ DUTCH: Final[dict[str, str]] = {
                "niemand.",
     "rounds_nothing": "Sommen van {what} zouden eruit komen als het dichtstbijzijnde veelvoud van {base}. Nog geen "
                       "enkele KPI geeft zulke sommen vrij.",
-    "sums_days": "dagen", "sums_count": "aantallen, zoals bezoeken", "sums_cents": "bedragen",
+    "sums_days": "dagen", "sums_count": "aantallen (zoals bezoeken)", "sums_cents": "bedragen",
     "sums_hundredths": "scores", "base_hundredths": "{base} honderdste punt",
     "suppressed": "Wat niet vrijkomt, staat er als onderdrukt, met de regel. Het wordt niet opnieuw berekend.",
     # Nodes

@@ -128,7 +128,7 @@ ENGLISH: Final[dict[str, str]] = {
     "no_dominance": "There is no rule against one or two patients who make up most of a sum.",
     "rounded": "Sums of {what} come out as the nearest multiple of {base}. What lies between is seen by nobody.",
     "rounds_nothing": "Sums of {what} would come out as the nearest multiple of {base}. No KPI lets out such sums yet.",
-    "sums_days": "days", "sums_count": "numbers, such as visits", "sums_cents": "amounts", "sums_hundredths": "scores",
+    "sums_days": "days", "sums_count": "numbers (such as visits)", "sums_cents": "amounts", "sums_hundredths": "scores",
     "base_hundredths": "{base} hundredths of a point",
     "suppressed": "What does not come out is shown as withheld, and the rule is named. It is not computed again.",
     # Nodes

@@ -219,6 +219,9 @@ def test_an_older_file_beside_its_ledger(work, tmp_path):
     (state / FILE).write_bytes(b"".join((work / "node-0" / "state" / FILE).read_bytes().splitlines(keepends=True)[:-1]))
     (tmp_path / "config.toml").write_text(config(work).read_text().replace(settings["state"], str(state)))
     assert "the entry that" in audit("--config", tmp_path / "config.toml", "--lang", "en", expect=6)
+    (state / FILE).unlink()
+    checked = ("--config", tmp_path / "config.toml", *files(work, 1), "--verify", "--offline")
+    assert "evidence-missing: Node 0" in audit(*checked, "--lang", "en", expect=6)
 
 
 REMADE = {"number", "previous", "signature", "kind", "same"}

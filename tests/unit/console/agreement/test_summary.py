@@ -114,6 +114,7 @@ def test_rounding_is_told_of_sums_that_come_out_alone():
         "Sums of scores would come out as the nearest multiple of 10 hundredths of a point. No KPI lets out such sums yet."
     )
     assert idle["rounded-days"] == "Sums of days would come out as the nearest multiple of 7. No KPI lets out such sums yet."
+    assert idle["rounded-count"].startswith("Sums of numbers (such as visits) would come out as")
     dutch = {c.key: c.text for s in sections_of(subject(data), "nl") for c in s.clauses}
     assert "Nog geen enkele KPI geeft zulke sommen vrij." in dutch["rounded-cents"]
 
