@@ -81,10 +81,12 @@ def run_process(name: str, work: Coroutine[Any, Any, None], status: StatusLine) 
     except (asyncio.CancelledError, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except BaseException as error:
-        log.exception("ended by an error")
-        first = _first(error)
-        status.say("failed", reason=f"{type(first).__name__}: {first}", code=exit_code(error))
-        return exit_code(error)
+        first, code = _first(error), exit_code(error)
+        reason = f"{type(first).__name__}: {first}"
+        # A traceback is for whoever mends a defect; other reasons are for whoever runs the process.
+        log.exception("ended by an error", reason=reason, code=code, exc_info=code == EXIT_BUG)
+        status.say("failed", reason=reason, code=code)
+        return code
     return EXIT_ENDED
 
 

@@ -11,24 +11,28 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from structlog.typing import Processor
 
 MAX_DETAIL = 4_000
 """Characters; whoever reads a status line reads at most 64 KiB, and a message may quote what it is about."""
 
 
 def configure_logging(process: str) -> None:
-    """Structured logs on stderr, each line naming the process."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    """Structured logs on stderr, each line naming the process; what libraries and Python itself say is a line too."""
+    told: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+    ]
+    rendered: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    theirs = logging.StreamHandler(sys.stderr)
+    theirs.setFormatter(structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*told, structlog.stdlib.add_logger_name],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
+    ))
+    logging.basicConfig(level=logging.WARNING, handlers=[theirs])
+    logging.captureWarnings(True)
+    structlog.configure(processors=[*told, *rendered], logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     structlog.contextvars.bind_contextvars(process=process)
 
 

@@ -61,3 +61,30 @@ def test_people_get_words_and_programs_get_json(monkeypatch, capsys):
     status.say("failed", reason="no broker", code=5)
     lines = [line.split("  ", 1)[1] for line in terminal.getvalue().splitlines()]
     assert lines == ["node-0  windows  3 of 75  a [31m", "node-0  failed  no broker"]
+
+
+@pytest.mark.parametrize(("error", "code"), [
+    ("streams.errors.BrokerError('broker 127.0.0.1:1 is gone')", 5), ("evaluation.errors.ConfigError('mode 644')", 2),
+    ("evaluation.errors.Tampered('another agreement')", 6), ("ExceptionGroup('', [mpc.errors.PeerLost('gone')])", 5),
+    ("RuntimeError('a defect')", 1),
+])
+def test_a_process_logs_json_lines_and_a_traceback_of_a_defect_only(error, code):
+    ended = subprocess.run([sys.executable, "-c", (
+        "import logging, sys, warnings, evaluation.errors, mpc.errors, streams.errors\n"
+        "from evaluation.process import run_process\n"
+        "from evaluation.status import StatusLine\n"
+        "async def work():\n"
+        "    logging.getLogger('library').error('Unable connect to \"%s\"', 'a\\nb')\n"
+        "    warnings.warn('a loose end', ResourceWarning)\n"
+        f"    raise {error}\n"
+        "warnings.simplefilter('always')\n"
+        "sys.exit(run_process('node-0', work(), StatusLine('node-0')))\n"
+    )], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == code
+    library, warning, last = map(json.loads, ended.stderr.splitlines())
+    assert {line["process"] for line in (library, warning, last)} == {"node-0"}
+    assert (library["event"], library["logger"], library["level"]) == ('Unable connect to "a\nb"', "library", "error")
+    assert "a loose end" in warning["event"]
+    assert (last["event"], last["code"]) == ("ended by an error", code)
+    assert ("Traceback" in last.get("exception", "")) == (code == 1)
+    assert last["reason"] == json.loads(ended.stdout.splitlines()[-1])["facts"]["reason"]
