@@ -22,6 +22,8 @@ MAX_FILE_BYTES = 64 << 10
 MAX_URL_CHARACTERS = 2_000
 MAX_OUTCOME_BYTES = 4_096
 CHECK_SECONDS = 30.0
+END_SECONDS = 1.0
+"""A delivering process whose standard input has ended gets this long before it is killed."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,12 @@ async def carry(errand: Errand, seconds: float) -> Outcome:
     except (ValidationError, ValueError, OSError):
         return Outcome(done=False, reason="the delivering process ended without an answer")
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        # It ends itself now. A signal to one that just ended takes its exit code away from asyncio, which says so.
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()

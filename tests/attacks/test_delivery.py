@@ -92,6 +92,21 @@ async def test_nobody_there():
     assert (outcome.done, outcome.reason) == (False, "not reachable, or not accepted")
 
 
+@pytest.mark.parametrize(("stays", "kills"), [(False, 0), (True, 1)])
+async def test_a_delivering_process_is_killed_only_if_it_does_not_end_itself(tmp_path, monkeypatch, stays, kills):
+    """A signal to one that has just ended makes asyncio say that it does not know that process."""
+    if stays:
+        stub = tmp_path / "stays"
+        stub.write_text("#!/bin/sh\nexec sleep 60\n")
+        stub.chmod(0o700)
+        monkeypatch.setattr(sys, "executable", str(stub))
+    killed, kill = [], asyncio.subprocess.Process.kill
+    monkeypatch.setattr(asyncio.subprocess.Process, "kill", lambda process: (killed.append(process.pid), kill(process)))
+    outcome = await carry(errand("json://127.0.0.1:999999/"), 0.2 if stays else SECONDS)
+    assert (outcome.done, len(killed)) == (False, kills)
+    assert not any(map(runs, killed))
+
+
 async def test_a_delivery_ends_with_whoever_sent_it():
     """Else a message that a killed process was sending would arrive beside its repetition."""
     hook = Hook(behave="hang")
