@@ -160,7 +160,7 @@ def _described(mapping: SourceMapping, agreed: dict[str, str], party: str, where
         if not {*kinds} & {*agreed, NO_EVENT}:
             raise ConfigurationError(
                 f"{where}: {rules.path} has kind {' or '.join(map(repr, kinds))}; the agreement asks {party} for "
-                f"{', '.join(sorted(agreed))}. Leave it out, or give it the kind {NO_EVENT!r}"
+                f"{', '.join(sorted(agreed))}. Leave it out, or give it the kind {NO_EVENT!r}, which takes no fields"
             )
     return found
 

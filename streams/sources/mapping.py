@@ -68,6 +68,8 @@ OURS: dict[str, tuple[str, ...]] = {
 """Fields whose codes are fixed."""
 _PER_ROW = ("id", "person", "cents", "amount", "score", "previous")
 """Fields that no constant can give: rows differ in them."""
+_OF_EVENTS = ("fields", "constants", "codes", "crosswalk", "end_inclusive", "negative_is_credit", "decimal_comma")
+"""Keys that say how an event is made of a line."""
 
 
 class FileMapping(BaseModel):
@@ -125,6 +127,11 @@ class FileMapping(BaseModel):
 
     def _check_fields(self) -> None:
         known = FIELDS[self.kind]
+        if self.kind == NO_EVENT and (needless := [name for name in _OF_EVENTS if name in self.model_fields_set]):
+            raise ValueError(
+                f"{', '.join(needless)}: kind {NO_EVENT!r} takes no fields, constants or crosswalk, nor what goes with "
+                "them; remove them"
+            )
         for table, given in (("fields", self.fields), ("constants", self.constants), ("codes", self.codes)):
             for name in given:
                 if name not in (known.codes if table == "codes" else known.all):
@@ -218,6 +225,9 @@ def _form(entry: Any) -> str:
     return "fhir" if isinstance(entry, dict) and entry.get("format") == "fhir" else "own"
 
 
+_FORMATS = tuple(
+    name for model in (FileMapping, FhirFile) for name in get_args(model.model_fields["format"].annotation)
+)
 Entry = Annotated[Annotated[FileMapping, Tag("own")] | Annotated[FhirFile, Tag("fhir")], Discriminator(_form)]
 
 
@@ -328,6 +338,8 @@ def _told(error: ValidationError, data: dict[str, Any]) -> str:
                 said = "missing, expected to be given"
             case "extra_forbidden":
                 said = f"an unknown key, expected one of {', '.join(_keys([*map(str, fault['loc'])]))}"
+            case "literal_error" if key == ["format"]:
+                said = f"found {str(fault['input'])[:80]!r}, expected one of {', '.join(_FORMATS)}"
             case _:
                 said = f"found {str(fault['input'])[:80]!r}. {fault['msg'].replace('Input should', 'It should')}"
         told.append(where + (f"{place}: " if place else "") + said)

@@ -274,7 +274,11 @@ GOOD = CLAIMS_TOML.format(path="c.csv", format="csv")
 
 @pytest.mark.parametrize(("change", "words"), [
     (("nr", "nr"), None),
-    (('format = "csv"', 'format = "xlsx"'), ["file 1 (c.csv)", "format", "'xlsx'", "'parquet'"]),
+    (('format = "csv"', 'format = "xlsx"'), ["file 1 (c.csv): format: found 'xlsx', expected one of csv, ndjson, parquet, fhir"]),
+    (('kind = "claim"', 'kind = "none"'),
+     ["file 1 (c.csv): fields, codes: kind 'none' takes no fields, constants or crosswalk"]),
+    (('kind = "claim"', 'kind = "none"\ncrosswalk = { path = "n.csv", from = "a", to = "b" }\nend_inclusive = true'),
+     ["fields, codes, crosswalk, end_inclusive: kind 'none'", "remove them"]),
     (('path = "c.csv"', 'path = "../c.csv"'), ["path", "'../c.csv'"]),
     (('path = "c.csv"', 'path = "source.toml"'), ["path", "'source.toml'"]),
     (('path = "c.csv"', 'path = "members.csv"'), ["members.csv", "twice"]),
@@ -709,6 +713,22 @@ def test_a_header_without_a_column_is_shown_unless_it_is_a_record(tmp_path):
     with pytest.raises(SourceError, match="the header is missing") as found:
         check_sources(DRAFT, "insurer", tmp_path)
     assert "P00000001" not in str(found.value)
+
+
+def test_what_to_do_about_lines_of_a_kind_nobody_asked_for_can_be_done(tmp_path):
+    write_rows(tmp_path / "c.csv", ROWS)
+    other = """
+[[file]]
+path = "d.csv"
+format = "csv"
+kind = "withdrawal"
+fields = { id = "a", person = "b", occurred = "c", recorded = "c" }
+"""
+    with pytest.raises(ConfigurationError, match=r"for claim, enrolment\. Leave it out.* kind 'none', which takes no fields"):
+        insurer(tmp_path, GOOD + other)
+    p.write_lines(tmp_path / "d.csv", "a,b,c")
+    done = "\n".join(other.replace("withdrawal", "none").splitlines()[:-1])
+    assert len(insurer(tmp_path, GOOD + done)) == len(ROWS)
 
 
 def test_the_shipped_claims_read_what_they_say():
