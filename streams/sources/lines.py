@@ -22,6 +22,8 @@ from streams.rejects import Position, Reason, RefusedLineError
 MAX_LINE_BYTES = 1 << 20
 """A longer line is refused; only its first bytes are ever in memory."""
 _BOM = b"\xef\xbb\xbf"
+_NOT_TEXT = re.compile("[\0\ufffd]")
+"""What bytes that are not UTF-8 leave behind when they are decoded, and UTF-16 between its letters."""
 _WORD = re.compile(r"\w+")
 _PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
@@ -224,6 +226,8 @@ def _start(file: BinaryIO, path: Path, form: Form) -> tuple[int, int]:
 
 def shown_header(text: str, columns: Iterable[str]) -> str:
     """A first line as a message may show it: one that names no column may be a person's record."""
+    if _NOT_TEXT.search(text):
+        return "not UTF-8 text (write the file as UTF-8)"
     known = {word for column in columns for word in _WORD.findall(column)}
     return repr(text[:200]) if set(_WORD.findall(text)) & known else "missing"
 

@@ -731,6 +731,18 @@ fields = { id = "a", person = "b", occurred = "c", recorded = "c" }
     assert len(insurer(tmp_path, GOOD + done)) == len(ROWS)
 
 
+@pytest.mark.parametrize("raw", ["nr;who;day\n1;P1;x\n".encode("utf-16"), "nr;who\n".encode("utf-16-le"), b"PK\x03\x04\0\n", b"\xe9\n"])
+def test_a_header_that_is_not_utf_8_is_said_to_be_so(tmp_path, raw):
+    p.write_lines(tmp_path / "members.csv", p.MEMBERS)
+    (tmp_path / "claims.csv").write_bytes(raw)
+    with pytest.raises(SourceError, match=r"the header is not UTF-8 text \(write the file as UTF-8\), expected"):
+        check_sources(DRAFT, "insurer", tmp_path)
+    (tmp_path / "source.toml").write_text(GOOD + p.MEMBERS_TOML)
+    (tmp_path / "c.csv").write_bytes(raw)
+    with pytest.raises(SourceError, match=r"column 'nr'.* the header is not UTF-8 text \(write the file as UTF-8\), read"):
+        check_sources(DRAFT, "insurer", tmp_path)
+
+
 def test_the_shipped_claims_read_what_they_say():
     folder = EXAMPLES / "vektis" / "insurer"
     draft = load_draft(EXAMPLES / "own-files" / "agreement.toml")
