@@ -308,7 +308,7 @@ def init_source(
     Args:
         file: data files of one party.
         kind: what the lines are: enrolment, encounter, monitoring, prom, claim, social or withdrawal.
-        agreement: the agreement, a TOML file: its codes are proposed then.
+        agreement: the agreement, a draft (TOML) or signed terms (JSON): its codes are proposed then.
         party: the party's name in the agreement.
         out: write to this file, which must not be there yet, instead of standard output.
         json: print one JSON document on standard output.
@@ -334,7 +334,7 @@ def check(
 
     Args:
         folder: the party's folder: its data files and, when they are not of the built-in forms, a source.toml.
-        agreement: the agreement, a TOML file.
+        agreement: the agreement, a draft (TOML) or signed terms (JSON).
         party: the party's name in the agreement.
         json: print one JSON document on standard output instead of sentences.
     """

@@ -9,10 +9,11 @@ from typing import Any
 
 from console.errors import ConsoleError
 from console.output import standard_output
-from evaluation.errors import EXIT_USAGE
-from policy.agreement import Draft, load_draft
+from console.source import agreed_draft
+from evaluation.errors import EXIT_USAGE, EvaluationError
+from policy.agreement import Draft
 from policy.errors import PolicyError
-from streams.errors import SourceError, StreamsError
+from streams.errors import StreamsError
 from streams.sources.agreed import programmes
 from streams.sources.mapping import FIELDS, NO_EVENT, OPEN
 from streams.sources.propose import Choice, Proposal, propose
@@ -35,13 +36,13 @@ def init_source(
             raise ConsoleError("--agreement and --party belong together: give both, or neither.")
         if not files:
             raise ConsoleError("name at least one data file.")
-        draft = load_draft(agreement) if agreement is not None else None
+        draft = agreed_draft(agreement) if agreement is not None else None
         ours = _ours(draft, party) if draft is not None and party is not None else {}
         found = [propose(read_sample(path), kind, ours) for path in files]
         text = _toml(found, draft, party)
         if out is not None:
             _write(out, text)
-    except (PolicyError, ConsoleError, StreamsError, SourceError) as error:
+    except (PolicyError, ConsoleError, EvaluationError, StreamsError) as error:
         sys.stderr.write(f"winnow: {error}\n")
         return EXIT_USAGE
     with standard_output():

@@ -7,8 +7,9 @@ from typing import Any
 
 from console.errors import ConsoleError
 from console.output import standard_output
-from evaluation.errors import EXIT_USAGE
-from policy.agreement import load_draft
+from evaluation.config import load_terms
+from evaluation.errors import EXIT_USAGE, EvaluationError
+from policy.agreement import Draft, load_draft
 from policy.errors import PolicyError
 from streams.errors import StreamsError
 from streams.rejects import Reason
@@ -45,13 +46,13 @@ REASONS = {
 def check_source(folder: Path, agreement: Path, party: str, *, as_json: bool) -> int:
     """Run `winnow source check`; returns the exit code."""
     try:
-        draft = load_draft(agreement)
+        draft = agreed_draft(agreement)
         if not folder.is_dir():
             raise ConsoleError(f"{folder} is not a folder.")
         draft.party(party)
         faults = [str(fault) for fault in source_faults(draft, party, folder)]
         found = Survey() if faults else survey(draft, party, folder)
-    except (PolicyError, ConsoleError, StreamsError) as error:
+    except (PolicyError, ConsoleError, EvaluationError, StreamsError) as error:
         faults, found = [str(error)], Survey()
     with standard_output():
         if as_json:
@@ -65,6 +66,16 @@ def check_source(folder: Path, agreement: Path, party: str, *, as_json: bool) ->
     if not faults and not accepted:
         sys.stderr.write("winnow: no line would be accepted. The reasons above say what to correct.\n")
     return 0 if accepted else EXIT_USAGE
+
+
+def agreed_draft(agreement: Path) -> Draft:
+    """What a draft (TOML) or signed terms (a file that ends in .json) say.
+
+    Raises:
+        policy.errors.AgreementError: not a draft.
+        evaluation.errors.ConfigError: not terms.
+    """
+    return load_terms(agreement).draft if agreement.suffix.lower() == ".json" else load_draft(agreement)
 
 
 def _words(found: Survey) -> list[str]:

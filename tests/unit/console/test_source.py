@@ -10,6 +10,7 @@ from streams.rejects import Reason
 from streams.tally import MOST_CODES, CodeTally
 from tests.support import parties as p
 from tests.support.command import winnow
+from tests.support.terms import make_terms
 from tests.unit.console.test_cohort import EXAMPLE
 
 CLAIM = "{},P00000001,gp,consult,{},{},{},{},2024-03-01"
@@ -63,6 +64,18 @@ def test_sentences_name_places_and_no_contents(folder, capsys):
     assert "(claims.csv:4, claims.csv:5, claims.csv:6 …)" in said
     assert "SECRET" not in said
     assert "P00000001" not in said
+
+
+def test_signed_terms_say_what_a_draft_says(folder):
+    terms = folder / "terms.json"
+    terms.write_text(make_terms().model_dump_json())
+    asked = ("source", "check", folder, "--agreement", terms, "--party", "insurer")
+    assert [file["read"] for file in winnow(*asked, "--json")[0]["files"]] == [1, 8]
+    proposed = ("init-source", folder / "claims.csv", "--agreement", terms, "--party", "insurer")
+    winnow(*proposed)
+    terms.write_text("{}")
+    for command in (asked, proposed):
+        assert "Expected the signed terms, as JSON" in winnow(*command, expect=2)[1]
 
 
 def test_all_missing_files_are_named(tmp_path):
