@@ -32,6 +32,15 @@ def test_links_lead_somewhere(document):
             assert ((ROOT / document).parent / target).exists(), target
 
 
+DOCUMENTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_code_that_a_document_names_is_there(document):
+    for target in re.findall(r"`((?:policy|mpc|streams|evaluation|console|contracts|benchmarks)/[\w/.]+)`", text(document)):
+        assert (ROOT / target).exists(), target
+
+
 def test_the_readme_layout_is_the_tree():
     block = re.search(r"## Where things are\n((?:    .*\n)+)", text("README.md"))[1]
     folders = [line.split()[0] for line in block.splitlines()]
