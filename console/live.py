@@ -1,4 +1,4 @@
-"""`winnow party`, `winnow node`, `winnow console`, `winnow alerts`: one organisation's process, until it is ended."""
+"""`winnow party`, `winnow node`, `winnow console`, `winnow alert run`: one organisation's process, until it ends."""
 
 import sys
 from collections.abc import Callable

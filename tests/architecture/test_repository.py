@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.config import AlertsSettings
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("policy", "mpc", "streams", "evaluation", "infra", "console", "contracts")
 MOST_LINES = 400
@@ -39,6 +41,13 @@ DOCUMENTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "README.md", 
 def test_code_that_a_document_names_is_there(document):
     for target in re.findall(r"`((?:policy|mpc|streams|evaluation|console|contracts|benchmarks)/[\w/.]+)`", text(document)):
         assert (ROOT / target).exists(), target
+
+
+def test_every_key_of_a_recipients_alerts_is_explained():
+    table = text("docs/operating.md").partition("## What a configuration says")[2].partition("\n## ")[0]
+    rows = [line.split("|") for line in table.splitlines() if line.startswith("|")]
+    named = {key for row in rows if "●" in row[5] for key in re.findall(r"`(\w+)`", row[1])}
+    assert set(AlertsSettings.model_fields) == named - {"party", "number"}
 
 
 def test_the_readme_layout_is_the_tree():
