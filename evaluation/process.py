@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import signal
+import threading
 from collections.abc import Coroutine
 from typing import Any
 
@@ -60,7 +61,7 @@ def run_process(name: str, work: Coroutine[Any, Any, None], status: StatusLine) 
         The exit code: 0, or the one of the error.
     """
     configure_logging(name)
-    log = structlog.get_logger()
+    threading.excepthook = _log_end_of_thread
 
     async def guarded() -> None:
         task = asyncio.ensure_future(work)
@@ -81,10 +82,7 @@ def run_process(name: str, work: Coroutine[Any, Any, None], status: StatusLine) 
     except (asyncio.CancelledError, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except BaseException as error:
-        first, code = _first(error), exit_code(error)
-        reason = f"{type(first).__name__}: {first}"
-        # A traceback is for whoever mends a defect; other reasons are for whoever runs the process.
-        log.exception("ended by an error", reason=reason, code=code, exc_info=code == EXIT_BUG)
+        reason, code = _log_end("ended by an error", error)
         status.say("failed", reason=reason, code=code)
         return code
     return EXIT_ENDED
@@ -95,6 +93,23 @@ async def _beat(status: StatusLine) -> None:
     while True:
         status.say(ALIVE)
         await asyncio.sleep(BEAT_SECONDS)
+
+
+def _log_end(event: str, error: BaseException) -> tuple[str, int]:
+    """Log what ended by an error; returns the reason and its exit code.
+
+    A traceback is for whoever mends a defect; other reasons are for whoever runs the process.
+    """
+    first, code = _first(error), exit_code(error)
+    reason = f"{type(first).__name__}: {first}"
+    structlog.get_logger().error(event, reason=reason, code=code, exc_info=error if code == EXIT_BUG else None)
+    return reason, code
+
+
+def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
+    """Python itself would print a traceback, also when a library's thread is cancelled at the process's end."""
+    if ended.exc_value is not None:
+        _log_end("a thread ended by an error", ended.exc_value)
 
 
 def _first(error: BaseException) -> BaseException:

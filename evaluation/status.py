@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 MAX_DETAIL = 4_000
 """Characters; whoever reads a status line reads at most 64 KiB, and a message may quote what it is about."""
@@ -19,8 +19,12 @@ MAX_DETAIL = 4_000
 
 def configure_logging(process: str) -> None:
     """Structured logs on stderr, each line naming the process; what libraries and Python itself say is a line too."""
+
+    def named(_logger: Any, _level: str, line: EventDict) -> EventDict:
+        return {**line, "process": process}  # no context variable: a library's threads have none of ours
+
     told: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        named,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
     ]
@@ -33,7 +37,6 @@ def configure_logging(process: str) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[theirs])
     logging.captureWarnings(True)
     structlog.configure(processors=[*told, *rendered], logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    structlog.contextvars.bind_contextvars(process=process)
 
 
 ALIVE = "alive"

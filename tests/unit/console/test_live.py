@@ -70,19 +70,25 @@ def test_people_get_words_and_programs_get_json(monkeypatch, capsys):
 ])
 def test_a_process_logs_json_lines_and_a_traceback_of_a_defect_only(error, code):
     ended = subprocess.run([sys.executable, "-c", (
-        "import logging, sys, warnings, evaluation.errors, mpc.errors, streams.errors\n"
+        "import asyncio, logging, sys, threading, warnings, evaluation.errors, mpc.errors, streams.errors\n"
         "from evaluation.process import run_process\n"
         "from evaluation.status import StatusLine\n"
-        "async def work():\n"
+        "def ended():\n"
         "    logging.getLogger('library').error('Unable connect to \"%s\"', 'a\\nb')\n"
+        "    raise asyncio.CancelledError\n"
+        "async def work():\n"
         "    warnings.warn('a loose end', ResourceWarning)\n"
+        "    thread = threading.Thread(target=ended)\n"
+        "    thread.start()\n"
+        "    thread.join()\n"
         f"    raise {error}\n"
         "warnings.simplefilter('always')\n"
         "sys.exit(run_process('node-0', work(), StatusLine('node-0')))\n"
     )], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == code
-    library, warning, last = map(json.loads, ended.stderr.splitlines())
-    assert {line["process"] for line in (library, warning, last)} == {"node-0"}
+    warning, library, thread, last = map(json.loads, ended.stderr.splitlines())
+    assert {line["process"] for line in (library, warning, thread, last)} == {"node-0"}
+    assert (thread["event"], thread["code"], "exception" in thread) == ("a thread ended by an error", 130, False)
     assert (library["event"], library["logger"], library["level"]) == ('Unable connect to "a\nb"', "library", "error")
     assert "a loose end" in warning["event"]
     assert (last["event"], last["code"]) == ("ended by an error", code)
