@@ -108,7 +108,7 @@ def _log_end(event: str, error: BaseException) -> tuple[str, int]:
 
 def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
     """Python itself would print a traceback, also when a library's thread is cancelled at the process's end."""
-    if ended.exc_value is not None:
+    if ended.exc_value is not None and ended.exc_type is not SystemExit:
         _log_end("a thread ended by an error", ended.exc_value)
 
 
