@@ -1,10 +1,12 @@
 """Configuration of the processes: TOML files, one a process, checked before anything starts."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,6 +21,7 @@ from evaluation.errors import ConfigError
 from policy.agreement import NODES, RecipientIdentity, Terms
 from policy.chain.finality import CLIENTS_OWN, Finality
 from policy.chain.model import Deployment
+from policy.chain.url import checked_url
 from policy.kpi import Kpi
 from policy.plan import Plan
 from policy.privacy import Rho
@@ -39,7 +42,7 @@ class Settings(BaseModel):
 class BrokerSettings(Settings):
     """A Kafka cluster, and who this organisation is to it."""
 
-    address: str = Field(min_length=1)
+    address: str
     """host:port, or several with commas between."""
     profile: Literal["apache", "apache-single", "embedded"] = "apache"
     """Three brokers or more, one broker, or the embedded one."""
@@ -48,6 +51,19 @@ class BrokerSettings(Settings):
     """A file with the password alone, mode 0600."""
     authority: Path | None = None
     """PEM file of the cluster's authority."""
+
+    @field_validator("address")
+    @classmethod
+    def _host_and_port(cls, address: str) -> str:
+        for server in Broker(address).servers:
+            host, _, port = server.rpartition(":")
+            known = re.fullmatch(r"[^\s/@]+", host) and re.fullmatch(r"[0-9]{1,5}", port)
+            if not known or not 1 <= int(port) <= 65_535:
+                raise ValueError(
+                    f"found {server!r}, expected host:port with a port from 1 to 65535, such as 127.0.0.1:9092. "
+                    "Correct it"
+                )
+        return address
 
     def broker(self) -> Broker:
         """As clients take it.
@@ -70,7 +86,7 @@ class BrokerSettings(Settings):
 def _broker(value: object) -> object:
     """host:port of an embedded broker, or a table (BrokerSettings)."""
     if isinstance(value, str):
-        return Broker(value)
+        value = {"address": value, "profile": "embedded"}
     if not isinstance(value, dict):
         return value
     try:
@@ -85,7 +101,7 @@ KafkaBroker = Annotated[InstanceOf[Broker], BeforeValidator(_broker)]
 class ChainSettings(Settings):
     """Where this organisation reads the chain, and which contract is pinned."""
 
-    url: str
+    url: Annotated[str, AfterValidator(checked_url)]
     deployment: Deployment
     agreement_id: str
     finality: Finality = CLIENTS_OWN
@@ -237,7 +253,9 @@ def load_settings(path: Path, model: type[MODEL]) -> MODEL:
 
 def _lines(error: ValidationError) -> str:
     """What is wrong where, without the values that were found: some are secret."""
-    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+    )
 
 
 def load_kpis(path: Path) -> tuple[Kpi, ...]:

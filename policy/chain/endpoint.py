@@ -7,13 +7,13 @@ import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from web3.types import RPCEndpoint
 
 from policy.chain.errors import ChainMismatch, ChainUnreachable
 from policy.chain.model import At, Block
 from policy.chain.provider import HttpProvider
+from policy.chain.url import place_of
 
 _REVERT_DATA = re.compile(r"(?:Reverted )?(0x(?:[0-9a-fA-F]{2})*)")
 _MAX_MESSAGE = 200
@@ -42,11 +42,9 @@ class Endpoint:
     """A JSON-RPC client that belongs to one event loop; close it in the end."""
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
+        self.place = place_of(url)
         self._provider = HttpProvider(url, timeout_seconds)
         self._timeout_seconds = timeout_seconds
-        parts = urlsplit(url)
-        self.place = f"{parts.scheme}://{parts.hostname}:{parts.port or ''}".rstrip(":")
-        """The endpoint without user, password, path or query: these may hold an access key."""
 
     async def close(self) -> None:
         """Close its connections; safe to call twice."""

@@ -170,7 +170,7 @@ def test_a_party_shares_nothing_under_an_agreement_that_is_refused(budget, tmp_p
     settings = PartySettings(
         party=OWNER, terms=tmp_path / "terms.json", broker=Broker("127.0.0.1:1", PROFILES["embedded"]), keys=tmp_path,
         chain=ChainSettings(
-            url="", deployment=Deployment(address="0x" + "1" * 40, chain_id=1, code_hash="2" * 64), agreement_id=agreement
+            url="http://127.0.0.1:1", deployment=Deployment(address="0x" + "1" * 40, chain_id=1, code_hash="2" * 64), agreement_id=agreement
         ), budget=budget,
     )
     with pytest.raises(Refused, match="data-set-budget"):

@@ -40,7 +40,7 @@ RECIPIENT_KEY = X25519PrivateKey.from_private_bytes(bytes([4]) * 32)
 READER = "innovation-team"
 PATIENTS, SLOTS, PANES = 40, 64, 6
 CHAIN = ChainSettings(
-    url="", deployment=Deployment(address="0x" + "1" * 40, chain_id=1, code_hash="2" * 64), agreement_id="a" * 64
+    url="http://127.0.0.1:1", deployment=Deployment(address="0x" + "1" * 40, chain_id=1, code_hash="2" * 64), agreement_id="a" * 64
 )
 
 

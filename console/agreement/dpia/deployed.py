@@ -82,7 +82,7 @@ def _lines(report: Report, one: Deployed) -> Iterator[Line]:
             "dpia_reads_chain", host=plain(host.hostname or "?"), chain=str(one.chain.deployment.chain_id),
             registry=one.chain.deployment.address,
         )
-        if host.scheme not in ("https", "wss") and host.hostname not in ("127.0.0.1", "localhost", "::1"):
+        if host.scheme != "https" and host.hostname not in ("127.0.0.1", "localhost", "::1"):
             yield from report.said("dpia_chain_in_clear")
     if one.party is not None:
         yield from report.said("dpia_from_folder" if one.data is not None else "dpia_from_topic")

@@ -55,6 +55,12 @@ def test_a_login_is_read_from_its_files(read, tmp_path):
     assert SECRET not in repr(broker)
 
 
+ADDRESSES = [
+    ("127.0.0.1:999999", "127.0.0.1:999999"), ("nonsense", "nonsense"), ("a:1,b", "b"), (":9092", ":9092"), ("a:0", "a:0"),
+    ("a:1,", ""), ("a:" + "9" * 50, "a:" + "9" * 50), ("a b:1", "a b:1"), ("", ""), ("http://a:1", "http://a:1"),
+]
+
+
 @pytest.mark.parametrize(("broker", "said"), [
     ('{ profile = "apache" }', "address: Field required"),
     ('{ address = "a:1", pasword = "x" }', "pasword: Extra inputs are not permitted"),
@@ -63,6 +69,8 @@ def test_a_login_is_read_from_its_files(read, tmp_path):
     (LOGIN, "does not hold the certificate"),
     (LOGIN.replace("@password", "@none"), "none cannot be read"),
     ("7", "should be an instance of Broker"),
+    *((f'{{ address = "{address}" }}', f"address: found '{found}', expected host:port with a port from 1 to 65535") for address, found in ADDRESSES),
+    *((f'"{address}"', f"address: found '{found}', expected host:port with a port from 1 to 65535") for address, found in ADDRESSES),
 ])
 def test_what_cannot_work_is_named_and_no_secret_is(read, broker, said):
     with pytest.raises(ConfigError, match="broker: ") as error:
@@ -134,3 +142,17 @@ def test_a_process_that_would_permit_at_the_newest_block_does_not_start(tmp_path
     path.write_text(CHAIN + "finality = { tag = false }")
     with pytest.raises(ConfigError, match=r"chain\.finality: .*read at the newest block. Set confirmations to 1 or more"):
         load_settings(path, AgreedSettings)
+
+
+@pytest.mark.parametrize(("url", "shown"), [
+    ("http://127.0.0.1:999999", "http://127.0.0.1:999999"), ("http://[::1", "http://[::1"), ("nonsense", "nonsense"), ("", ""),
+    ("127.0.0.1:8545", "127.0.0.1:8545"), ("http://", "http://"), ("http://:8545", "http://:8545"), ("ws://a:1", "ws://a:1"),
+    ("http://a:0", "http://a:0"), ("http://a b", "http://a b"), ("http://user:swordfish@a:x/swordfish?k=swordfish", "http://a:x"),
+])
+def test_an_address_of_a_chain_that_cannot_be_one_is_named_without_its_access_key(tmp_path, url, shown):
+    path = tmp_path / "config.toml"
+    path.write_text(CHAIN.replace("http://127.0.0.1:1", url))
+    with pytest.raises(ConfigError, match=r"chain\.url: found .* expected the http or https URL") as error:
+        load_settings(path, AgreedSettings)
+    assert f"found {shown!r}, expected" in str(error.value)
+    assert "swordfish" not in str(error.value)

@@ -59,7 +59,7 @@ def test_a_node_has_other_noise_for_the_same_terms_on_another_chain(tmp_path):
     def key(agreement, folder):
         node = Node(NodeSettings(
             number=0, terms=tmp_path / "terms", broker=Broker("127.0.0.1:1", EMBEDDED), keys=keys, store=tmp_path / folder,
-            state=tmp_path / folder / "state", chain={"url": "", "agreement_id": agreement, "deployment": Deployment(
+            state=tmp_path / folder / "state", chain={"url": "http://127.0.0.1:1", "agreement_id": agreement, "deployment": Deployment(
                 address="0x" + "1" * 40, chain_id=1, code_hash="2" * 64,
             )},
         ), terms, Silent("test"))

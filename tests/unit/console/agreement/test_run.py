@@ -118,3 +118,12 @@ def test_two_forms_at_once_are_refused(capsys):
 def test_options_that_do_not_go_together_are_said(arguments, said):
     with pytest.raises(ConsoleError, match=re.escape(said)):
         app(["agreement", *arguments])
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:85450", "nonsense", "http://[::1", "ftp://127.0.0.1"])
+def test_a_registry_is_not_deployed_to_what_is_no_url(tmp_path, capsys, url):
+    with pytest.raises(SystemExit) as ended:
+        app(["agreement", "deploy", url, "--key", str(tmp_path / "key")])
+    said = capsys.readouterr().err
+    assert (ended.value.code, said.count("\n")) == (2, 1)
+    assert said.startswith(f"winnow: URL: found {url!r}, expected the http or https URL of a chain's endpoint")
