@@ -1,7 +1,7 @@
 """Configuration of the processes: TOML files, one a process, checked before anything starts."""
 
+import codecs
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -22,9 +22,11 @@ from policy.agreement import NODES, RecipientIdentity, Terms
 from policy.chain.finality import CLIENTS_OWN, Finality
 from policy.chain.model import Deployment
 from policy.chain.url import checked_url
+from policy.errors import NotToml
 from policy.kpi import Kpi
 from policy.plan import Plan
 from policy.privacy import Rho
+from policy.toml import read_toml
 from streams.cluster import PROFILES, Broker
 from streams.errors import ConfigurationError
 from streams.security import read_login
@@ -244,9 +246,11 @@ def load_settings(path: Path, model: type[MODEL]) -> MODEL:
         ConfigError: unreadable, not TOML, or a field is missing or wrong; the message names it.
     """
     try:
-        return model.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return model.model_validate(read_toml(path))
+    except OSError as error:
         raise ConfigError(f"configuration {path}: {error}") from error
+    except NotToml as error:
+        raise ConfigError(f"configuration {path} is not TOML: {error}") from error
     except ValidationError as error:
         raise ConfigError(f"configuration {path}: {_lines(error)}") from error
 
@@ -258,6 +262,11 @@ def _lines(error: ValidationError) -> str:
     )
 
 
+def _json(path: Path) -> bytes:
+    """A file's content without the byte order mark that Windows' editors put first, which says nothing."""
+    return path.read_bytes().removeprefix(codecs.BOM_UTF8)
+
+
 def load_kpis(path: Path) -> tuple[Kpi, ...]:
     """Read KPI programs (JSON).
 
@@ -265,7 +274,7 @@ def load_kpis(path: Path) -> tuple[Kpi, ...]:
         ConfigError: unreadable, or none.
     """
     try:
-        return _KPIS.validate_json(path.read_bytes())
+        return _KPIS.validate_json(_json(path))
     except OSError as error:
         raise ConfigError(f"KPI programs {path}: {error}") from error
     except ValidationError as error:
@@ -279,7 +288,7 @@ def load_plan(path: Path) -> Plan:
         ConfigError: unreadable, or none.
     """
     try:
-        return Plan.model_validate_json(path.read_bytes())
+        return Plan.model_validate_json(_json(path))
     except OSError as error:
         raise ConfigError(f"plan {path}: {error}") from error
     except ValidationError as error:
@@ -305,7 +314,7 @@ def load_terms(path: Path) -> Terms:
         ConfigError: unreadable, or not terms.
     """
     try:
-        return Terms.model_validate_json(path.read_bytes())
+        return Terms.model_validate_json(_json(path))
     except OSError as error:
         raise ConfigError(f"terms {path}: {error}") from error
     except ValidationError as error:

@@ -5,7 +5,6 @@ identities (keys) of everyone and the hashes of the permitted plans; their canon
 and the chain anchors.
 """
 
-import tomllib
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -18,7 +17,7 @@ from policy.canonical import Anchored
 from policy.corrections import Corrections, check_corrections
 from policy.disclosure import Disclosure
 from policy.erasure import Erasure, check_erasure
-from policy.errors import AgreementError, PlanError
+from policy.errors import AgreementError, NotToml, PlanError
 from policy.growth import MAX_BATCHES, batch_edges, check_batches, check_dummies, check_renewal
 from policy.kpi import Text
 from policy.lattice import check_lattice
@@ -29,6 +28,7 @@ from policy.plan import Plan
 from policy.privacy import MAX_PRIVATE, KpiPrivacy, Rho, check_compiled, check_privacy
 from policy.rounding import check_bases
 from policy.strata import Strata
+from policy.toml import read_toml
 from policy.window import MAX_PANES, Lattice, OnDemand, PaneGrid, WindowSpec, lattice_of
 
 NODES = 3
@@ -354,10 +354,10 @@ def load_draft(path: Path) -> Draft:
         AgreementError: unreadable, not TOML, or not an agreement; the message names the field.
     """
     try:
-        return Draft.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Draft.model_validate(read_toml(path))
     except OSError as error:
         raise AgreementError(f"cannot read agreement {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except NotToml as error:
         raise AgreementError(f"agreement {path} is not TOML: {error}") from error
     except ValidationError as error:
         lines = [

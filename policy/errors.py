@@ -5,6 +5,10 @@ class PolicyError(Exception):
     """Something in an agreement or a KPI is wrong; the message says found, expected and what to do."""
 
 
+class NotToml(PolicyError):
+    """A file's content is not TOML; whoever reads the file names it."""
+
+
 class AgreementError(PolicyError):
     """An agreement's terms are incomplete, contradictory or unreadable."""
 

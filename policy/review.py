@@ -1,6 +1,5 @@
 """All that is wrong with a draft at once, for who writes it; loading it to run it names the first faults only."""
 
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, time
@@ -21,6 +20,7 @@ from policy.lattice import check_lattice
 from policy.plan import Plan
 from policy.privacy import check_compiled
 from policy.rounding import check_bases
+from policy.toml import read_toml
 
 MOST_OF_A_VALUE = 80
 """Characters of a wrong value that are shown."""
@@ -148,7 +148,7 @@ def _unreadable(path: Path, error: AgreementError) -> Iterator[Fault]:
     if not isinstance(cause, ValidationError):
         yield Fault(str(path), None, str(error), None)
         return
-    written = tomllib.loads(path.read_text(encoding="utf-8"))
+    written = read_toml(path)
     for each in cause.errors(include_url=False):
         where = _place(each["loc"], written)
         message = each["msg"].removeprefix("Value error, ")

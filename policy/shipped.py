@@ -1,13 +1,13 @@
 """KPI programs in TOML: those that come with Winnow, and anybody's own."""
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from policy.errors import PlanError
+from policy.errors import NotToml, PlanError
+from policy.toml import toml_of
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -21,17 +21,17 @@ def load(model: type[M], folder: str, source: str | Path) -> M:
     if isinstance(source, Path) or source.endswith(".toml"):
         path = Path(source)
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            content = path.read_bytes()
+        except OSError as error:
             raise PlanError(f"KPI program {path}: {error}. Expected a readable TOML file.") from error
     else:
         entry = resources.files("policy") / folder / f"{source}.toml"
         if not entry.is_file():
             raise PlanError(f"KPI {source!r} is not in the {folder}; known: {', '.join(names(folder))}.")
-        text = entry.read_text(encoding="utf-8")
+        content = entry.read_bytes()
     try:
-        return model.model_validate(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        return model.model_validate(toml_of(content))
+    except (NotToml, ValidationError) as error:
         raise PlanError(f"KPI program {source}: {error}") from error
 
 

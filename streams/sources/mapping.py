@@ -2,14 +2,15 @@
 
 import re
 import stat
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
+from policy.errors import NotToml
 from policy.measure import EncounterClass, MonitoringStatus
+from policy.toml import read_toml
 from streams.envelope import CODE_PATTERN
 from streams.errors import SourceError
 from streams.moment import DATE_FORMATS
@@ -305,14 +306,14 @@ def load_mapping(folder: Path) -> SourceMapping | None:
         # Opening a pipe would wait for whoever writes it, perhaps for ever.
         if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_MAPPING_BYTES:
             raise SourceError(f"{path}: expected a text file of at most {MAX_MAPPING_BYTES} bytes; {_HELP}")
-        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        data: dict[str, Any] = read_toml(path)
     except FileNotFoundError as error:
         if path.is_symlink():
             raise SourceError(f"{path}: a link that leads nowhere. Correct or remove it") from error
         return None
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NotToml as error:
         raise SourceError(f"{path}: not TOML ({error}); {_HELP}") from error
     try:
         return SourceMapping.model_validate(data)

@@ -1,16 +1,15 @@
 """How an organisation runs its part, as its configurations say: what bears on protection, and no secret of it."""
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from console.agreement.dpia.blocks import Block, Cell, Line, Part, Report
 from console.agreement.subject import Subject
 from console.agreement.words import plain
-from evaluation.config import BrokerSettings, ChainSettings, load_terms
+from evaluation.config import BrokerSettings, ChainSettings, load_settings, load_terms
 from evaluation.errors import ConfigError
 
 
@@ -39,13 +38,7 @@ def read(path: Path, subject: Subject) -> Deployed:
     Raises:
         ConfigError: unreadable, a field is wrong, or it is under other terms.
     """
-    try:
-        found = Deployed.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"configuration {path}: {error}") from error
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"configuration {path}: {wrong}") from error
+    found = load_settings(path, Deployed)
     terms = load_terms(found.terms)
     same = terms.draft == subject.draft if subject.terms is None else terms.hash == subject.terms.hash
     if not same:

@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ from console.locale import Lang
 from console.output import standard_output
 from evaluation.errors import EXIT_ENDED, EXIT_INTERRUPTED
 from policy.agreement import NODES
+from policy.errors import NotToml
+from policy.toml import toml_of
 from streams.durable import replace_file
 
 KEYS: Final = tuple(key.removeprefix("ask_") for key in ENGLISH if key.startswith("ask_"))
@@ -55,9 +56,9 @@ def draft(file: Path, choices: Choices, lang: Lang, today: date, *, as_json: boo
     Raises:
         ConsoleError: something is in the way, or an answer is missing or wrong.
     """
-    kept = file.with_name(f"{file.stem}.answers.toml")
     if file.suffix != ".toml":
         raise ConsoleError(f"{file}: expected a name that ends in .toml, such as agreement.toml.")
+    kept = file.with_name(f"{file.stem}.answers.toml")
     _check_free(file, force=choices.force)
     given = _given(choices, kept)
     asking = sys.stdin.isatty() and not choices.defaults
@@ -148,10 +149,10 @@ def _read(path: Path) -> dict[str, str]:
             found = file.read(MOST_BYTES + 1)
         if len(found) > MOST_BYTES:
             raise ConsoleError(f"answers {path}: found more than {MOST_BYTES:,} bytes. Name a file of answers.")
-        tables = tomllib.loads(found.decode())
+        tables = toml_of(found)
     except OSError as error:
         raise ConsoleError(f"cannot read answers {path}: {error.strerror}.") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except NotToml as error:
         raise ConsoleError(f"answers {path} are not TOML: {error}.") from error
     flat: dict[str, object] = {}
     for key, value in tables.items():

@@ -95,6 +95,26 @@ def test_a_file_that_holds_something_else_is_told_in_one_line_and_not_shown(tmp_
         assert word not in str(error.value)
 
 
+@pytest.mark.parametrize("content", ["a = ", "a = " + "9" * 5_000, "a = " + "[" * 5_000])
+def test_a_configuration_that_is_no_toml_is_named(tmp_path, content):
+    path = tmp_path / "config.toml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"configuration .*config\.toml is not TOML: "):
+        load_settings(path, RecipientSettings)
+
+
+def test_a_mark_that_editors_put_first_says_nothing(tmp_path):
+    path, terms = tmp_path / "file", keyed_terms()
+    path.write_text(f'\ufeff{REST}broker = "a:1"\n')
+    assert load_settings(path, RecipientSettings).recipient == "team"
+    path.write_text("\ufeff" + terms.model_dump_json())
+    assert load_terms(path) == terms
+    path.write_text("\ufeff" + terms.plans[0].model_dump_json())
+    assert load_plan(path) == terms.plans[0]
+    path.write_text("\ufeff" + "[]")
+    assert load_kpis(path) == ()
+
+
 def test_a_recipient_that_is_not_agreed_is_named(tmp_path):
     with pytest.raises(ConfigError, match="recipient: no 'me' in the agreement, which has "):
         recipient_identity(keyed_terms(), "me")

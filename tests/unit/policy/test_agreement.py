@@ -77,9 +77,10 @@ def test_what_is_wrong_is_named(tmp_path, change, message):
 def test_a_missing_or_broken_file_is_named(tmp_path):
     with pytest.raises(AgreementError, match="cannot read agreement"):
         load_draft(tmp_path / "none.toml")
-    (tmp_path / "bad.toml").write_text("= 1", encoding="utf-8")
-    with pytest.raises(AgreementError, match="is not TOML"):
-        load_draft(tmp_path / "bad.toml")
+    for content in ("= 1", f"a = {'9' * 5_000}"):
+        (tmp_path / "bad.toml").write_text(content, encoding="utf-8")
+        with pytest.raises(AgreementError, match="is not TOML"):
+            load_draft(tmp_path / "bad.toml")
 
 
 def test_a_recipient_can_only_be_promised_what_is_computed():

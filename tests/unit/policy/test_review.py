@@ -76,7 +76,7 @@ def test_recipients_and_alerts_are_looked_at_once_all_kpis_compile(looked_at):
     assert places(looked_at({**data, "kpis": ["uptakes"]})) == ["KPI uptakes"]
 
 
-@pytest.mark.parametrize("text", ["a = [", "\x00"])
+@pytest.mark.parametrize("text", ["a = [", "\x00", f"a = {'9' * 5_000}"])
 def test_what_is_no_toml_is_one_fault(looked_at, text):
     found = looked_at(text)
     assert len(found.faults) == 1

@@ -299,7 +299,8 @@ GOOD = CLAIMS_TOML.format(path="c.csv", format="csv")
     (('product = "code"', "product = 1"), ["fields.product", "string"]),
     (('id_space = "claims"', 'id_space = "claims"\nconstants = { person = "P1" }'), ["constants.person"]),
     (("[[file]]", "[[files]]"), ["files", "unknown key"]),
-    (("[[file]]", "[[file"), ["not TOML"]),
+    (("[[file]]", "[[file"), ["not TOML"]), (("[[file]]", f"[[file]]\nx = 0x{'f' * 5_000}"), ["not TOML", "4,300 digits"]),
+    (("\n[[file]]", "\ufeff\n[[file]]"), None),
 ])
 def test_what_is_wrong_with_a_mapping_is_said(tmp_path, change, words):
     write_rows(tmp_path / "c.csv", ROWS)

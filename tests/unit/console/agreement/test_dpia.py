@@ -244,7 +244,7 @@ def test_a_configuration_of_other_terms_is_refused(tmp_path, capsys):
     assert "### Node 0 (node.toml)" in capsys.readouterr().out
     for text, message in (
         (None, "found other terms"), ("number = 'x'\nterms = 't'", "number: "), ("terms = 'nowhere'", "terms nowhere"),
-        ("a = ", "configuration"), ('broker = 1\nterms = "t"', "broker"),
+        ("a = ", "configuration"), ("a = " + "[" * 5_000, "is not TOML"), ('broker = 1\nterms = "t"', "broker"),
     ):
         if text is not None:
             config.write_text(text, encoding="utf-8")

@@ -208,12 +208,18 @@ def test_what_cannot_be_gone_on_with_is_said(tmp_path, choices, said):
     ("kpis = [1]\n", "kpis: expected a text"), ("[reads.x]\na = 1\n", "reads.x: expected a text"),
     ('[reads]\n"a b" = "all"\n', "found 'reads.a b'"), ('name = "a\\u007f"\n', "'name': found what cannot be seen"),
     ("# " + "x" * 1_000_001, "more than 1,000,000 bytes"), ("a = " + "[" * 100_000, "are not TOML"),
+    ("a = " + "9" * 5_000, "are not TOML"),
 ])
 def test_a_file_of_answers_that_is_none_is_said(tmp_path, content, said):
     mine = tmp_path / "mine.toml"
     mine.write_text(content, encoding="utf-8")
     with pytest.raises(ConsoleError, match=re.escape(said)):
         write(tmp_path, {}, answers=mine)
+
+
+def test_an_agreement_needs_a_name():
+    with pytest.raises(ConsoleError, match=r"expected a name that ends in \.toml"):
+        draft(Path(), Choices(settings=["name=q", "innovation=x"], defaults=True), "en", TODAY, as_json=False)
 
 
 def test_answers_without_an_end_are_not_read_for_ever(tmp_path):
