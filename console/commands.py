@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from console.agreement.on_chain import agreement
 from console.audit.commands import audit
 from console.drill import Drill
+from console.options import Kafka, Whole
 from console.output import standard_output
 
 app = App(
@@ -39,7 +40,7 @@ def evaluate(
     work: Path | None = None,
     drill: Drill | None = None,
     notify: Path | None = None,
-    kafka: Literal[0, 1, 3] = 0,
+    kafka: Kafka = 0,
 ) -> int:
     """Evaluate an agreement over the parties' files, on this machine.
 
@@ -68,15 +69,15 @@ def evaluate(
 @app.command
 def demo(
     *,
-    patients: int = 4350,
-    weeks: int = 78,
-    seed: int = 1,
+    patients: Whole = 4350,
+    weeks: Whole = 78,
+    seed: Whole = 1,
     out: Path | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
     serve: Annotated[bool, Parameter(negative=())] = False,
     work: Path | None = None,
     notify: Path | None = None,
-    kafka: Literal[0, 1, 3] = 0,
+    kafka: Kafka = 0,
 ) -> int:
     """Make a synthetic cohort of an e-health app for chronic bowel disease, and evaluate it.
 

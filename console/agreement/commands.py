@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from console.options import Whole
+
 agreement = App(
     name="agreement",
     help="Write, read, check and compare agreements before anybody signs; sign, suspend and end them on the chain.",
@@ -136,7 +138,7 @@ def lattice(
     file: Path,
     /,
     *,
-    patients: int,
+    patients: Whole,
     exposed: float = 0.5,
     groups: str | None = None,
     active: Annotated[list[str] | None, Parameter(negative=())] = None,

@@ -7,6 +7,7 @@ from cyclopts import Parameter, validators
 
 from console.agreement.commands import agreement
 from console.errors import ConsoleError
+from console.options import Whole
 from policy.chain.finality import MAX_CONFIRMATIONS
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def check(
 
 @agreement.command
 def history(
-    config: Path, /, *, first: int = 0, at: str = "latest", json: Annotated[bool, Parameter(negative=())] = False,
+    config: Path, /, *, first: Whole = 0, at: str = "latest", json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Say what happened to an agreement on the chain, in order: who signed, suspended, authorised and attested when.
 
@@ -233,7 +234,7 @@ def deploy(
     *,
     key: Path,
     terms: Path | None = None,
-    confirmations: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=MAX_CONFIRMATIONS))] = 0,
+    confirmations: Annotated[Whole, Parameter(validator=validators.Number(gte=0, lte=MAX_CONFIRMATIONS))] = 0,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Put the registry onto a chain, once for all agreements, and print what configurations say of it.

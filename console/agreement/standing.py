@@ -22,6 +22,7 @@ from policy.agreement import Terms
 from policy.chain.model import AgreementView, At
 from policy.gate import AgreementFacts, RunRequest, checked, state_phrase
 from policy.privacy import in_rho
+from policy.toml import MOST_DIGITS
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def block_of(text: str) -> At:
         return "latest"
     if text == "finalized":
         return "finalized"
-    if text.isdecimal():
+    if text.isdecimal() and len(text) <= MOST_DIGITS:
         return int(text)
     raise ConsoleError(f"--at {text}: expected latest, finalized or the number of a block.")
 

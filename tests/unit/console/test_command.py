@@ -7,11 +7,15 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from console.agreement.on_chain import agreement
+from console.commands import alert, app, source
 from console.errors import ConsoleError
 from console.evaluate import Options, check_not_over, evaluate_files, new_folder, party_folders, scratch_folder
+from console.options import Whole
 from evaluation.errors import Refused
 from policy.agreement import Draft
 from tests.support.terms import draft_data
@@ -99,3 +103,29 @@ def test_standard_output_may_be_anything(redirect, code, said):
     command = f"set -o pipefail; {sys.executable} -m console.cli schema {redirect}"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30, check=False)
     assert (ended.returncode, ended.stderr) == (code, said)
+
+
+@pytest.mark.parametrize("arguments", [
+    ["agreement", "lattice", "a.toml", "--patients", "4.350"], ["agreement", "lattice", "a.toml", "--patients", "4.5"],
+    ["agreement", "history", "a.toml", "--first", "1.9"], ["demo", "--weeks", "7_8.0"], ["demo", "--kafka", "1.4"],
+    ["agreement", "deploy", "http://a", "--key", "k", "--confirmations", "1.2"], ["demo", "--seed", "x"],
+])
+def test_a_number_that_is_not_whole_is_not_rounded(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        app(arguments)
+    said = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert ended.value.code == 2
+    assert f"Invalid value for {arguments[-2]}: found {arguments[-1]}, expected a whole number" in said
+
+
+def test_every_whole_number_among_the_options_is_read_so():
+    functions = [c.default_command for group in (app, agreement, source, alert) for c in group.subapps if c.default_command]
+    kinds = [
+        kind for function in functions if function.__module__.startswith("console.")
+        for name, kind in function.__annotations__.items() if name != "return"
+    ]
+    plain = [(kind.__origin__, kind) if hasattr(kind, "__metadata__") else (kind, kind) for kind in kinds]
+    numbers = [kind for bare, kind in plain if bare is int or any(type(choice) is int for choice in get_args(bare))]
+    assert len(numbers) == 8
+    for kind in numbers:
+        assert Whole.__metadata__[0].converter in {getattr(each, "converter", None) for each in getattr(kind, "__metadata__", ())}

@@ -10,6 +10,7 @@ import pytest
 
 from console.agreement.commands import agreement
 from console.agreement.run import summarise
+from console.agreement.standing import block_of
 from console.commands import app
 from console.errors import ConsoleError
 from console.workdir import KPIS
@@ -127,3 +128,10 @@ def test_a_registry_is_not_deployed_to_what_is_no_url(tmp_path, capsys, url):
     said = capsys.readouterr().err
     assert (ended.value.code, said.count("\n")) == (2, 1)
     assert said.startswith(f"winnow: URL: found {url!r}, expected the http or https URL of a chain's endpoint")
+
+
+def test_a_block_is_named_by_a_word_or_a_number():
+    assert [block_of(text) for text in ("latest", "finalized", "12")] == ["latest", "finalized", 12]
+    for text in ("newest", "1.5", "9" * 5_000):
+        with pytest.raises(ConsoleError, match="expected latest, finalized or the number of a block"):
+            block_of(text)
