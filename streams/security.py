@@ -43,7 +43,8 @@ def read_login(user: str, password: Path, authority: Path) -> Login:
     """A login whose password stands alone in a file that only its owner can read.
 
     Raises:
-        ConfigurationError: the file is missing, empty, too long, or others can read it; never says what is in it.
+        ConfigurationError: the file is missing, empty, too long, or others can read it; never says what is in it, nor
+            how one that is not there is called: that may be the password itself.
     """
     try:
         with password.open("rb") as file:
@@ -51,8 +52,9 @@ def read_login(user: str, password: Path, authority: Path) -> Login:
             secret = file.read(MAX_PASSWORD_BYTES + 1)
     except OSError as error:
         raise ConfigurationError(
-            f"the Kafka password of {user}: {password} cannot be read ({error.strerror})"
-        ) from error
+            f"the Kafka password of {user}: what `password` says cannot be read ({error.strerror}), expected the name "
+            "of a file that only you can read, with the password alone. Name that file"
+        ) from None  # its text holds the name
     if others:
         raise ConfigurationError(f"others can read {password}, the Kafka password of {user}; run: chmod 600 {password}")
     try:

@@ -67,7 +67,7 @@ ADDRESSES = [
     ('{ address = "a:1", profile = "redis" }', "profile: Input should be 'apache'"),
     ('{ address = "a:1", user = "team" }', "user, password and authority belong together"),
     (LOGIN, "does not hold the certificate"),
-    (LOGIN.replace("@password", "@none"), "none cannot be read"),
+    (LOGIN.replace("@password", SECRET), "what `password` says cannot be read (No such file or directory), expected the name of a file"),
     ("7", "should be an instance of Broker"),
     *((f'{{ address = "{address}" }}', f"address: found '{found}', expected host:port with a port from 1 to 65535") for address, found in ADDRESSES),
     *((f'"{address}"', f"address: found '{found}', expected host:port with a port from 1 to 65535") for address, found in ADDRESSES),
