@@ -31,8 +31,11 @@ def load(model: type[M], folder: str, source: str | Path) -> M:
         content = entry.read_bytes()
     try:
         return model.model_validate(toml_of(content))
-    except (NotToml, ValidationError) as error:
-        raise PlanError(f"KPI program {source}: {error}") from error
+    except NotToml as error:
+        raise PlanError(f"KPI program {source} is not TOML: {error}.") from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise PlanError(f"KPI program {source}: {wrong}.") from error
 
 
 def names(folder: str) -> tuple[str, ...]:

@@ -78,6 +78,18 @@ def test_a_program_that_does_not_fit_says_what_is_missing(change, message):
         compile_plan(load_kpi("gp-visit-rate-ratio"), measures(**change))
 
 
+@pytest.mark.parametrize(("content", "said"), [
+    ("a = " + "9" * 5_000, "own.toml is not TOML: a whole number"), ("a = [", "own.toml is not TOML: "),
+    ("significant_bits = 1", "own.toml: .*significant_bits: Input should be"),
+])
+def test_an_own_program_that_is_none_is_said_in_a_line(tmp_path, content, said):
+    path = tmp_path / "own.toml"
+    path.write_text(content)
+    with pytest.raises(PlanError, match=said) as error:
+        load_kpi(path)
+    assert "\n" not in str(error.value)
+
+
 def test_plans_have_no_column_that_they_do_not_need():
     uptake, adherence, change, capped = (
         compile_plan(load_kpi(name), measures())
