@@ -260,8 +260,12 @@ class NodeState:
             return model.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError) as error:
-            raise ConfigError(f"{path} cannot be read: {error}. Restore the folder of this node.") from error
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}. Restore the folder of this node.") from error
+        except ValidationError:
+            raise ConfigError(
+                f"{path} cannot be read: it is damaged. Restore the folder of this node."
+            ) from None  # its text holds what is in the file
 
     def _write(self, name: str, content: bytes, *, durable: bool = True) -> None:
         """Replace a file at once, and by default have it on disk before anything follows from it."""

@@ -290,8 +290,12 @@ class Erased:
                 held.append(_kept(found, file.received_at))
             if (path / "marks.json").exists():
                 held.marks = _Marks.model_validate_json((path / "marks.json").read_bytes())
-        except (OSError, ValidationError, BatchError) as error:
+        except (OSError, BatchError) as error:
             raise StoreError(f"{path} cannot be read: {error}. Restore the folder of this node.") from error
+        except ValidationError:
+            raise StoreError(
+                f"{path} cannot be read: a file in it is damaged. Restore the folder of this node."
+            ) from None  # its text holds what is in the file
         if held.marks.told > held.marked or held.marked > len(held.lists):
             raise StoreError(f"{path} lacks lists of which rows were erased. Restore the folder of this node.")
         held.gather(held.marked)

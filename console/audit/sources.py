@@ -102,5 +102,9 @@ def _ledger_head(folder: Path) -> str:
     path = folder / "ledger.json"
     try:
         return Ledger.model_validate_json(path.read_bytes()).evidence
-    except (OSError, ValidationError) as error:
-        raise ConsoleError(f"{path} cannot be read: {error}. Audit the file alone, by --file.") from error
+    except OSError as error:
+        raise ConsoleError(f"{path} cannot be read: {error.strerror}. Audit the file alone, by --file.") from error
+    except ValidationError:
+        raise ConsoleError(
+            f"{path} cannot be read: it is damaged. Audit the file alone, by --file."
+        ) from None  # its text holds what is in the file

@@ -154,6 +154,14 @@ def test_a_directory_is_no_missing_file(tmp_path, asking):
         handed_over(asking, number=0, state=tmp_path)
 
 
+def test_a_damaged_ledger_is_named_and_not_shown(tmp_path, asking):
+    (tmp_path / "ledger.json").write_text('{"agreement": "swordfish", "runs": 1}')
+    (tmp_path / FILE).write_bytes(b"")
+    with pytest.raises(ConsoleError, match=r"ledger\.json cannot be read: it is damaged\. Audit the file alone") as error:
+        handed_over(asking, number=0, state=tmp_path)
+    assert "swordfish" not in str(error.value)
+
+
 def test_two_damaged_files_are_told_of_both(tmp_path, asking):
     files = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
     for file in files:

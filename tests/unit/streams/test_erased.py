@@ -338,6 +338,15 @@ def test_a_file_with_another_ones_list_is_refused(stores, tmp_path, changes):
         ShareStore(tmp_path / "node-0", TERMS, 0)
 
 
+@pytest.mark.parametrize("content", ["{", '{"received_at": "swordfish"}'])
+def test_a_damaged_list_is_refused_and_not_shown(stores, tmp_path, content):
+    deliver(stores, erasure())
+    (tmp_path / "node-0" / "insurer" / "shard-00" / "erasure" / "list-00000.json").write_text(content)
+    with pytest.raises(StoreError, match=r"erasure cannot be read: a file in it is damaged\. Restore the folder") as error:
+        ShareStore(tmp_path / "node-0", TERMS, 0)
+    assert "swordfish" not in str(error.value)
+
+
 def test_a_disk_that_takes_no_list_is_said_to_be_that(stores, tmp_path, monkeypatch):
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
