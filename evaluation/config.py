@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -111,7 +112,7 @@ class ChainSettings(Settings):
 
 
 class AgreedSettings(BaseModel):
-    """What every process's configuration says of its agreement; all else is left aside."""
+    """What the configuration of a party, node or requester says of its agreement; all else is left aside."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -239,20 +240,47 @@ class AlertsSettings(Settings):
     """After so long since the change, a message that cannot be delivered is given up; that stays visible."""
 
 
+_KINDS: dict[type[BaseModel], tuple[str, str]] = {
+    PartySettings: ("party", "a party"),
+    NodeSettings: ("number", "a node"),
+    RecipientSettings: ("document", "a recipient's console"),
+    RequesterSettings: ("requester", "a requester"),
+    AlertsSettings: ("notify", "a recipient's alerts"),
+}
+"""By which key each is known from the others, and whose it is."""
+
+
 def load_settings(path: Path, model: type[MODEL]) -> MODEL:
     """Read a configuration.
 
     Raises:
-        ConfigError: unreadable, not TOML, or a field is missing or wrong; the message names it.
+        ConfigError: unreadable, not TOML, of another kind of process, or a field is missing or wrong; the message names
+            it.
     """
     try:
-        return model.model_validate(read_toml(path))
+        tables = read_toml(path)
     except OSError as error:
         raise ConfigError(f"configuration {path}: {error}") from error
     except NotToml as error:
         raise ConfigError(f"configuration {path} is not TOML: {error}") from error
+    _check_kind(path, tables, model)
+    try:
+        return model.model_validate(tables)
     except ValidationError as error:
         raise ConfigError(f"configuration {path}: {_lines(error)}") from error
+
+
+def _check_kind(path: Path, tables: Mapping[str, object], model: type[BaseModel]) -> None:
+    kind = next((settings for settings, (mark, _) in _KINDS.items() if mark in tables), None)
+    if kind is None:
+        return
+    found = f"{path} is the configuration of {_KINDS[kind][1]}"
+    if model in _KINDS:
+        mark, wanted = _KINDS[model]
+        if mark not in tables:
+            raise ConfigError(f"{found}, expected that of {wanted}. Name that one")
+    elif issubclass(model, AgreedSettings) and not {"chain"} & {*tables, *kind.model_fields}:
+        raise ConfigError(f"{found}, which has no [chain]; expected that of a party, a node or a requester. Name one")
 
 
 def _lines(error: ValidationError) -> str:

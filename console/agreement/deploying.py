@@ -1,4 +1,4 @@
-"""The registry onto a chain of the parties' own, once; and what every process's configuration then says of it."""
+"""The registry onto a chain of the parties' own, once; and what configurations then say of it."""
 
 import json
 import sys

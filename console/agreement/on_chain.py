@@ -23,7 +23,7 @@ def show(config: Path, /, *, at: str = "latest", json: Annotated[bool, Parameter
     Exit codes: 0 printed, 2 usage, 5 the chain does not answer, or wrongly; 6 the id is of other terms.
 
     Args:
-        config: the configuration (TOML) of any process of this organisation: it names terms and chain.
+        config: a party's, node's or requester's configuration (TOML), of this organisation: it has terms and chain.
         at: latest, finalized (what nodes go by), or the number of a block.
         json: print one JSON document.
     """
@@ -50,7 +50,7 @@ def check(
     6 the id is of other terms.
 
     Args:
-        config: the configuration (TOML) of any process of this organisation: it names terms and chain.
+        config: a party's, node's or requester's configuration (TOML), of this organisation: it has terms and chain.
         kpi: a KPI that would run, several times for more; by default all of the agreement.
         window: START/END, the first day and the first day after it; by default none, as when registers are linked.
         requester: on whose demand; by default on schedule.
@@ -76,7 +76,7 @@ def history(
     Exit codes: 0 printed, 2 usage, 5 the chain does not answer, or contradicts itself; 6 the id is of other terms.
 
     Args:
-        config: the configuration (TOML) of any process of this organisation: it names terms and chain.
+        config: a party's, node's or requester's configuration (TOML), of this organisation: it has terms and chain.
         first: the block to begin with; on a long chain one shortly before the agreement was proposed.
         at: up to which block: latest, finalized (what nodes go by), or a number.
         json: print one JSON document.
@@ -95,7 +95,7 @@ def propose(config: Path, /, *, key: Path, json: Annotated[bool, Parameter(negat
     or wrongly; 6 the id is of other terms.
 
     Args:
-        config: the configuration (TOML) of any process of this organisation: it names terms and chain.
+        config: a party's, node's or requester's configuration (TOML), of this organisation: it has terms and chain.
         key: file of the key that pays: 64 hexadecimal digits, or a keystore; mode 600.
         json: print one JSON document.
     """
@@ -120,7 +120,7 @@ def sign(
     brought in with --signature and --party; whatever key there is pays.
 
     Args:
-        config: the configuration (TOML) of any process of this organisation: it names terms and chain.
+        config: a party's, node's or requester's configuration (TOML), of this organisation: it has terms and chain.
         key: file of the party's key: 64 hexadecimal digits, or a keystore; mode 600.
         signature: one that was made elsewhere, in hexadecimal digits.
         party: whose signature that is, by its name in the agreement.
@@ -157,7 +157,7 @@ def activate(
     """Bring an agreement into force that all parties have signed; what it supersedes ends.
 
     Args:
-        config: the configuration (TOML) of any process of this organisation: it names terms and chain.
+        config: a party's, node's or requester's configuration (TOML), of this organisation: it has terms and chain.
         key: file of a party's key: 64 hexadecimal digits, or a keystore; mode 600.
         call: print the transaction, which a party that is a contract has to send itself, and send nothing.
         json: print one JSON document.
@@ -177,7 +177,7 @@ def suspend(
     """Stop an agreement for now: no run is authorised, and what is under way opens nothing more, until you resume it.
 
     Args:
-        config: the configuration (TOML) of any process of this organisation: it names terms and chain.
+        config: a party's, node's or requester's configuration (TOML), of this organisation: it has terms and chain.
         key: file of a party's key: 64 hexadecimal digits, or a keystore; mode 600.
         call: print the transaction, which a party that is a contract has to send itself, and send nothing.
         json: print one JSON document.
@@ -197,7 +197,7 @@ def resume(
     """End your own suspension of an agreement.
 
     Args:
-        config: the configuration (TOML) of any process of this organisation: it names terms and chain.
+        config: a party's, node's or requester's configuration (TOML), of this organisation: it has terms and chain.
         key: file of the key that suspended it: 64 hexadecimal digits, or a keystore; mode 600.
         call: print the transaction, which a party that is a contract has to send itself, and send nothing.
         json: print one JSON document.
@@ -218,7 +218,7 @@ def revoke(
     """End an agreement for good, as any party may alone.
 
     Args:
-        config: the configuration (TOML) of any process of this organisation: it names terms and chain.
+        config: a party's, node's or requester's configuration (TOML), of this organisation: it has terms and chain.
         key: file of a party's key: 64 hexadecimal digits, or a keystore; mode 600.
         call: print the transaction, which a party that is a contract has to send itself, and send nothing.
         yes: do not ask once more.

@@ -27,7 +27,7 @@ def audit(
     forgotten a block; 6 something differs.
 
     Args:
-        config: the configuration (TOML) of a node, or of any process of your organisation: it names terms and chain.
+        config: a node's configuration (TOML), or that of your party or requester: it has terms and chain.
         file: another node's evidence.jsonl; may be given several times.
         run: of this run alone: the first 8 digits of its id, or more.
         start: from this day on (UTC), by the nodes' clocks.

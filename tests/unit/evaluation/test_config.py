@@ -1,10 +1,18 @@
 """What a process's configuration says of its broker."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from evaluation.config import (
     AgreedSettings,
+    AlertsSettings,
+    AuditedSettings,
+    NodeSettings,
+    PartySettings,
     RecipientSettings,
+    RequesterSettings,
     load_kpis,
     load_plan,
     load_settings,
@@ -176,3 +184,39 @@ def test_an_address_of_a_chain_that_cannot_be_one_is_named_without_its_access_ke
         load_settings(path, AgreedSettings)
     assert f"found {shown!r}, expected" in str(error.value)
     assert "swordfish" not in str(error.value)
+
+
+ROLES = {
+    PartySettings: ("party", "a party"), NodeSettings: ("number", "a node"), RecipientSettings: ("document", "a recipient's console"),
+    RequesterSettings: ("requester", "a requester"), AlertsSettings: ("notify", "a recipient's alerts"),
+}
+
+
+@pytest.mark.parametrize("given", ROLES)
+@pytest.mark.parametrize("wanted", ROLES)
+def test_the_configuration_of_another_kind_of_process_is_told_as_that(tmp_path, given, wanted):
+    path = tmp_path / "config.toml"
+    path.write_text("".join(f"{key} = 1\n" for key in given.model_fields))
+    with pytest.raises(ConfigError) as error:
+        load_settings(path, wanted)
+    whose = f"{path} is the configuration of {ROLES[given][1]}, expected that of {ROLES[wanted][1]}. Name that one"
+    assert (str(error.value) == whose) == (given is not wanted)
+
+
+@pytest.mark.parametrize(("given", "has"), [
+    (PartySettings, True), (NodeSettings, True), (RequesterSettings, True), (RecipientSettings, False), (AlertsSettings, False),
+])
+@pytest.mark.parametrize("wanted", [AgreedSettings, AuditedSettings])
+def test_what_is_about_the_chain_takes_a_configuration_that_has_it(tmp_path, given, has, wanted):
+    assert has == ("chain" in given.model_fields)
+    path = tmp_path / "config.toml"
+    path.write_text(f'{ROLES[given][0]} = 1\nterms = "t"\n')
+    said = "chain: Field required" if has else "which has no .chain.; expected that of a party, a node or a requester"
+    with pytest.raises(ConfigError, match=said):
+        load_settings(path, wanted)
+
+
+def test_every_key_is_in_the_docs():
+    docs = Path(__file__).parents[3] / "docs"
+    named = re.findall(r"`([a-z_]+)`", (docs / "operating.md").read_text(encoding="utf-8"))
+    assert {key for settings in ROLES for key in settings.model_fields} <= {*named}
