@@ -129,8 +129,8 @@ def _read(path: Path) -> Account:
         return Account.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return Account()
-    except ValidationError as error:
+    except ValidationError:
         raise ConfigError(
-            f"{path} is no privacy account: {error.errors()[0]['msg']}. Restore it: without it, what other agreements "
-            "hold would be forgotten."
-        ) from error
+            f"{path} is no privacy account, or damaged. Restore it: without it, what other agreements hold would be "
+            "forgotten."
+        ) from None  # its text holds what is in the file

@@ -129,8 +129,9 @@ def test_who_starts_many_agreements_at_once_gets_no_more(budget, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"{", b'{"agreements": 3}', b'{"agreements": [{"units": -5, "versions": []}]}'])
 def test_a_damaged_account_lets_nobody_in(budget, content):
     budget.account.write_bytes(content)
-    with pytest.raises(ConfigError, match="Restore it"):
+    with pytest.raises(ConfigError, match=r"account.* is no privacy account, or damaged\. Restore it") as error:
         reserve(budget, *agreed("first"), OWNER)
+    assert error.value.__cause__ is None  # a log would show what is in the file
     assert budget.account.read_bytes() == content
 
 
