@@ -130,8 +130,8 @@ async def test_an_audit_finds_figures_whose_privacy_nobody_paid_for():
     assert [finding async for finding in chain._unpaid(entry, final)] == []
     del nodes.chain.runs[series]  # given back
     (finding,) = [finding async for finding in chain._unpaid(entry, final)]
-    assert (finding.rule, finding.node, finding.found) == ("authorisation", 1, f"no reservation of privacy for KPI {RATE}")
-    assert finding.expected == "one of 1000000 millionths of ρ"
+    assert (finding.rule, finding.node) == ("authorisation", 1)
+    assert finding.in_words("en") == (f"no reservation of privacy for KPI {RATE}", "one of 1000000 millionths of ρ")
 
 
 async def test_nodes_that_all_lost_their_folders_release_nothing_under_the_same_noise():
