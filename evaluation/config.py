@@ -279,7 +279,7 @@ def _check_kind(path: Path, tables: Mapping[str, object], model: type[BaseModel]
         mark, wanted = _KINDS[model]
         if mark not in tables:
             raise ConfigError(f"{found}, expected that of {wanted}. Name that one")
-    elif issubclass(model, AgreedSettings) and not {"chain"} & {*tables, *kind.model_fields}:
+    elif issubclass(model, AgreedSettings) and "chain" not in tables and "chain" not in kind.model_fields:
         raise ConfigError(f"{found}, which has no [chain]; expected that of a party, a node or a requester. Name one")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
-from console.audit.discrepancies import Said, joined, said
+from console.audit.discrepancies import Said, digits, joined, said
 from console.audit.finding import Finding
 from console.audit.sources import Record
 from evaluation.evidence import Common, Ended, attested
@@ -98,8 +98,4 @@ def _roots(records: Sequence[Record]) -> Iterator[Finding]:
         hashes = [bytes.fromhex(entry.sealed[name]) for entry in trio for name in sorted(entry.sealed)]
         root, noted = merkle_root(hashes).hex() if hashes else None, trio[0].common.root
         if root != noted:
-            yield Finding("root", None, trio[0].common.run, _digits(noted), said("root_of_all", root=_digits(root)))
-
-
-def _digits(root: str | None) -> Said:
-    return said("none") if root is None else root[:16]
+            yield Finding("root", None, trio[0].common.run, digits(noted), said("root_of_all", root=digits(root)))

@@ -103,6 +103,11 @@ def said(key: str, **values: object) -> Text:
     return Text(**{lang: getattr(SAID[key], lang).format(**_in(lang, values)) for lang in ("en", "nl")})
 
 
+def digits(found: str | None) -> Said:
+    """The first ones of a hash, as many as tell it from others; or that there is none."""
+    return said("none") if found is None else found[:16]
+
+
 def joined(parts: list[Text]) -> Text:
     """Several texts, with "; " between."""
     return Text(en="; ".join(part.en for part in parts), nl="; ".join(part.nl for part in parts))

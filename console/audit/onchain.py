@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from console.audit.discrepancies import Said, said
+from console.audit.discrepancies import Said, digits, said
 from console.audit.finding import Finding
 from console.audit.selection import run_of
 from console.audit.sources import Record
@@ -102,12 +102,12 @@ class OnChain:
         if (run.requester or "").lower() != (asker or "").lower():
             yield wrong("authorisation", _asked_by(common.requester), _asked_by(run.requester))
         if stands is None or stands.transcript != entry.attestation:
-            yield wrong("attestation", entry.attestation[:16], _digits(None if stands is None else stands.transcript))
+            yield wrong("attestation", entry.attestation[:16], digits(None if stands is None else stands.transcript))
         before = entry.permitted.before
         if stands is not None and before is not None and stands.block_hash != before.block_hash:
             yield wrong("attestation", said("block", block=before.block_hash[:16]), stands.block_hash[:16])
         if run.commitment != common.root:
-            yield wrong("root", _digits(common.root), said("on_chain", root=_digits(run.commitment)))
+            yield wrong("root", digits(common.root), said("on_chain", root=digits(run.commitment)))
         told = next((
             e.values["version"] for e in events if e.name == "RunAttested" and e.values["runId"] == common.run
             and e.values["attestor"].lower() == attestor.lower()
@@ -214,10 +214,6 @@ def _in_words(rule: str, verdict: Verdict | None) -> Said:
 
 def _asked_by(asker: str | None) -> Said:
     return said("asked_by", name=asker) if asker else said("asked_by_nobody")
-
-
-def _digits(digits: str | None) -> Said:
-    return said("none") if digits is None else digits[:16]
 
 
 def _fields(account: Account, fields: Sequence[str]) -> str:
