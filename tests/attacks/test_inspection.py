@@ -138,6 +138,7 @@ def test_what_is_sealed_looks_random(case):
 
 def test_only_the_recipient_reads_results(case):
     assert len(case.released_numbers) > 10
+    assert all(plaintext.RESULT.fullmatch(number)[1] == number for number in case.released_numbers)
     mine = [b for b in case.blobs if b.owner == "innovation-team"]
     assert plaintext.results(case.released_numbers, [b for b in case.blobs if b not in mine]) == []
     assert plaintext.results(case.released_numbers, mine)

@@ -328,8 +328,20 @@ def test_planted_logs_are_found(case):
 
 
 def test_planted_results_are_found(case):
-    blob = case.plant("topic runs", b'{"value": ' + min(case.released_numbers) + b"}")
-    assert plaintext.results(case.released_numbers, [blob])
+    whole, broken = (next(n for n in sorted(case.released_numbers) if (b"." in n) is dotted) for dotted in (False, True))
+    for number, written in (
+        (whole, b'{"value":%b}' % whole), (whole, b'"%b"' % whole), (whole, b"value=-%b," % whole),
+        (whole, b"%b.0" % whole), (whole, b"%b." % whole), (broken, b"[%b]" % broken), (broken, b"%b00" % broken),
+        (whole, (b'{"value":%b}' % whole).hex().encode()), (broken, base64.b64encode(b"value %b " % broken)),
+    ):
+        finding = f"topic runs: result {number.decode()}"
+        assert plaintext.results(case.released_numbers, [case.plant("topic runs", written)]) == [finding], written
+
+
+def test_a_result_is_no_digits_amid_others(case):
+    number = next(n for n in sorted(case.released_numbers) if b"." not in n)
+    for written in (b"5f%bc0" % number, b"7%b" % number, b"%b1" % number, b"0.%b" % number, b"x%b" % number):
+        assert plaintext.results(case.released_numbers, [case.plant("topic runs", written)]) == [], written
 
 
 def test_planted_behaviour_is_found(case):

@@ -130,12 +130,12 @@ class Case:
 
     @cached_property
     def released_numbers(self):
-        """The numbers of the recipient's document, in digits, those of fewer than six left out."""
+        """The numbers of the recipient's document, in digits, without their signs; those of fewer than six left out."""
         document = json.loads(self.blob(f"file {self.terms.recipients[0].name}/document.json").data)
         found = set()
         for release in document["releases"]:
             value = release["value"]
-            found |= set(map(str, value.values() if isinstance(value, dict) else [value]))
+            found |= {str(v).lstrip("-") for v in (value.values() if isinstance(value, dict) else [value])}
         return {number.encode() for number in found if len(number) >= 6}
 
     @cached_property

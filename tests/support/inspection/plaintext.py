@@ -21,6 +21,10 @@ RECORDED = re.compile(rb'"recorded_at":"([^"]+)"')
 INSTANT = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 CENTS = re.compile(rb'"cents":(\d{6,})')
 AMOUNT = re.compile(rb"(?<![A-Za-z0-9.])\d{6,}(?![A-Za-z0-9.])")
+RESULT = re.compile(rb"(?<![A-Za-z0-9.])(\d+(?:\.\d*[1-9])?(?:e[+-]?\d+)?)(?:\.0*|0*)(?![A-Za-z0-9])")
+"""A number that stands by itself. Somewhere in the sealed results of three nodes, 37,000 hexadecimal digits each, stands
+one of forty numbers of seven digits in every sixtieth evaluation.
+"""
 PRINTABLE = re.compile(rb"[\x20-\x7e]{32,}")
 SHOWN = 3
 TELLING_BITS = 64
@@ -149,11 +153,16 @@ def link_values(values, blobs):
 
 
 def results(numbers, blobs):
-    """Numbers that only a recipient should read."""
+    """Numbers that only a recipient should read.
+
+    Args:
+        numbers: in digits, without a sign.
+        blobs: also looked at are what stands in them in hexadecimal or base64.
+    """
     found = []
     for blob in blobs:
-        seen = sorted(number for number in numbers if number in blob.text)
-        found += [f"{blob.place}: result {x.decode()}" for x in seen[:SHOWN]]
+        seen = {number for form in blob.forms for number in RESULT.findall(form)} & numbers
+        found += [f"{blob.place}: result {x.decode()}" for x in sorted(seen)[:SHOWN]]
     return found
 
 
