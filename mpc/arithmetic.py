@@ -14,9 +14,9 @@ from mpc.operation import Operation
 from mpc.prg import WORDS_IN_CACHE, Difference
 from mpc.share import Words
 
-SUMMED_AT_ONCE = 1 << 15
+SUMMED_AT_ONCE = 1 << 16
 """Words of vectors whose products are summed while they are near the processor."""
-LEAST_AT_ONCE = 1 << 12
+LEAST_AT_ONCE = 1 << 13
 """Of a vector; shorter pieces cost more than they save."""
 
 
@@ -60,8 +60,14 @@ async def inner(op: Operation, x: Words, y: Words) -> Words:
 
 
 def _inner_terms(x: Words, y: Words) -> Words:
-    """What this node adds to the inner products, before a mask."""
-    return _sums(x[0], y[0] + y[1]) + _sums(x[1], y[0])
+    """What this node adds to the inner products, before a mask.
+
+    To add the components of a factor spares a product, but costs as much as one unless that factor is repeated.
+    """
+    if x.shape == y.shape:
+        return _sums(x[0], y[0]) + _sums(x[0], y[1]) + _sums(x[1], y[0])
+    more, fewer = (x, y) if x.size > y.size else (y, x)
+    return _sums(more[0], fewer[0] + fewer[1]) + _sums(more[1], fewer[0])
 
 
 def _sums(x: Words, y: Words) -> Words:

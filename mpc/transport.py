@@ -230,6 +230,7 @@ class NodeLinks:
     def _drop(self, meeting: _Meeting) -> None:
         if meeting.candidate is not None:
             self._attempts.pop(meeting.candidate.name[:TAG_BYTES], None)
+            meeting.candidate.close()
             meeting.candidate = None
 
     def _tell(self, frame: Open | Confirm | Withdraw | Close) -> None:

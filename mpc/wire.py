@@ -7,7 +7,7 @@ pass. A `Courier` moves the bytes: TLS links (`mpc.transport`) or, in tests, a f
 
 import asyncio
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mpc import keys
 from mpc.errors import IntegrityError, MpcError, PeerLost, PeerTimeout, ProtocolError
@@ -88,6 +88,13 @@ class Courier(Protocol):
         """Tells both peers, as far as reachable, that the attempt ended here. Never raises."""
 
 
+class _Wait(NamedTuple):
+    future: asyncio.Future[Payload]
+    until: float
+    """On the loop's clock."""
+    label: int
+
+
 class Attempt:
     """State of one attempt at one node; `wire` is its channel 0.
 
@@ -108,7 +115,8 @@ class Attempt:
         self._arrived: dict[int, set[int]] = {peer: set() for peer in secrets}
         self._early: dict[int, dict[int, Payload]] = {peer: {} for peer in secrets}
         self._early_bytes = dict.fromkeys(secrets, 0)
-        self._waiting: dict[int, dict[int, asyncio.Future[Payload]]] = {peer: {} for peer in secrets}
+        self._waiting: dict[int, dict[int, _Wait]] = {peer: {} for peer in secrets}
+        self._watch: asyncio.TimerHandle | None = None
         self._ended: set[int] = set()
         self._error: MpcError | None = None
 
@@ -149,13 +157,14 @@ class Attempt:
             raise ProtocolError(f"label {label} of node {peer} was asked for twice on channel {channel}")
         if peer in self._ended:
             raise PeerLost(f"node {peer} ended the attempt before it sent label {label}")
-        future: asyncio.Future[Payload] = asyncio.get_running_loop().create_future()
-        self._waiting[peer][key] = future
-        stalled = future.get_loop().call_later(self.stall_seconds, self._stall, future, peer, label)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Payload] = loop.create_future()
+        self._waiting[peer][key] = _Wait(future, loop.time() + self.stall_seconds, label)
+        if self._watch is None:
+            self._watch = loop.call_later(self.stall_seconds, self._look_for_stalls, loop)
         try:
             return await future
         finally:
-            stalled.cancel()
             self._waiting[peer].pop(key, None)
 
     def deliver(self, peer: int, channel: int, label: int, payload: Payload) -> None:
@@ -168,9 +177,9 @@ class Attempt:
         except ProtocolError as error:
             self.fail(ProtocolError(f"node {peer}: {error}"))
             return
-        future = self._waiting[peer].get(key)
-        if future is not None and not future.done():
-            future.set_result(payload)
+        wait = self._waiting[peer].get(key)
+        if wait is not None and not wait.future.done():
+            wait.future.set_result(payload)
             return
         held = self._early_bytes[peer] + len(payload)
         if held > MAX_EARLY_BYTES or len(self._early[peer]) >= MAX_EARLY_MESSAGES:
@@ -207,19 +216,37 @@ class Attempt:
     def ended(self, peer: int) -> None:
         """`peer` finished: what it sent stays readable, what it did not send will not come."""
         self._ended.add(peer)
-        for future in self._waiting[peer].values():
+        for future, _, _ in self._waiting[peer].values():
             if not future.done():
                 future.set_exception(PeerLost(f"node {peer} ended the attempt before it sent all"))
 
-    def _stall(self, future: asyncio.Future[Payload], peer: int, label: int) -> None:
-        if not future.done():  # what came at the last moment counts
+    def close(self) -> None:
+        """Looks for stalls no more: nobody waits now."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def _look_for_stalls(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ends the attempt if a wait is over its time; else looks again when the next one may be."""
+        self._watch = None
+        open_waits = [
+            (wait.until, peer, wait.label) for peer, waiting in self._waiting.items() for wait in waiting.values()
+            if not wait.future.done()  # what came at the last moment counts
+        ]
+        if not open_waits:
+            return
+        until, peer, label = min(open_waits)
+        if until <= loop.time():
             waited = f"{self.stall_seconds:g} s (label {label})"
             self.fail(PeerTimeout(f"no whole message came from node {peer} for {waited}"))
+        else:
+            self._watch = loop.call_at(until, self._look_for_stalls, loop)
 
     def _end(self, error: MpcError) -> None:
         self._error = error
+        self.close()
         for peer, waiting in self._waiting.items():
-            for future in waiting.values():
+            for future, _, _ in waiting.values():
                 if not future.done():
                     future.set_exception(_again(error))
             self._early[peer].clear()

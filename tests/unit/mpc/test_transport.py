@@ -19,6 +19,7 @@ from mpc.identity import create_identity, load_identity
 from mpc.keys import AttemptSecret
 from mpc.link import SERVER_NAME, dialler_context
 from mpc.transport import NodeAddress, NodeLinks
+from mpc.wire import Attempt
 from tests.support.links import agreed_nodes, made_identities, three_links, until
 
 HELLO = frames.encode(frames.Hello())
@@ -69,6 +70,8 @@ async def test_three_nodes_meet_compute_and_meet_again(nodes, identities):
         assert {value for value, _ in first + second} == {500}
         assert len({name for _, name in first}) == len({name for _, name in second}) == 1
         assert first[0][1] != second[0][1]
+        left = [handle for handle in asyncio.get_running_loop()._scheduled if not handle.cancelled()]
+        assert not [h for h in left if isinstance(getattr(h._callback, "__self__", None), Attempt)]
 
 
 async def test_several_attempts_at_once(nodes, identities):

@@ -10,6 +10,11 @@ from mpc.errors import IntegrityError, MpcError, PeerLost, PeerTimeout, Protocol
 from tests.support.wires import three_wires
 
 
+def timers():
+    """Those of the loop that will still do something."""
+    return [handle for handle in asyncio.get_running_loop()._scheduled if not handle.cancelled()]
+
+
 async def test_messages_find_their_label_in_any_order():
     async with three_wires() as (a, b, _):
         for label in (3, -(2**63), 2**63 - 1):
@@ -97,6 +102,35 @@ async def test_a_silent_peer_is_named_in_time_and_the_others_are_freed_at_once()
         assert time.monotonic() - start < 1
         with pytest.raises(PeerLost, match="node 0 ended the attempt after a silent peer"):
             await b.receive(2, 1)
+
+
+async def test_each_wait_has_its_own_time():
+    """One timer serves all of them: it looks at the earliest one that is still open."""
+    async with three_wires(stall_seconds=0.3) as (a, b, _):
+        start = time.monotonic()
+        first, second = (asyncio.create_task(a.receive(1, label)) for label in (1, 2))
+        await asyncio.sleep(0.2)
+        b.send(0, 1, b"soon enough")
+        assert await first == b"soon enough"
+        third = asyncio.create_task(a.receive(1, 3))
+        b.send(0, 2, b"this too")
+        assert await second == b"this too"
+        with pytest.raises(PeerTimeout, match=r"label 3"):
+            await third
+        assert 0.5 <= time.monotonic() - start < 0.8
+
+
+async def test_a_closed_attempt_leaves_no_timer():
+    """It would keep all of the attempt in memory for as long as the time-out."""
+    async with three_wires(stall_seconds=60) as (a, b, _):
+        for label in (1, 2):
+            waiting = asyncio.create_task(b.receive(0, label))
+            await asyncio.sleep(0)
+            a.send(1, label, b"")
+            await waiting
+        assert len(timers()) == 1
+        b._attempt.close()
+        assert timers() == []
 
 
 async def test_a_message_of_the_last_moment_counts():
