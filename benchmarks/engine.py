@@ -45,6 +45,7 @@ class Counted:
 
     def __init__(self, wire: Wire, whole: "Counted | None" = None) -> None:
         self._wire, self._whole, self.sent_bytes = wire, whole or self, 0
+        self._forward, self.drain, self.receive = wire.send, wire.drain, wire.receive
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._wire, name)
@@ -54,7 +55,7 @@ class Counted:
 
     def send(self, peer: int, label: int, payload: bytes | memoryview) -> None:
         self._whole.sent_bytes += memoryview(payload).nbytes
-        self._wire.send(peer, label, payload)
+        self._forward(peer, label, payload)
 
 
 class WinnowNode:

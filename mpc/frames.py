@@ -6,6 +6,7 @@ A frame: 4 bytes length of the rest (big-endian), 1 byte kind, then fixed fields
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from mpc.errors import ProtocolError
 from mpc.keys import CONTRIBUTION_BYTES, NONCE_BYTES, Contribution
 from mpc.wire import MAX_PAYLOAD_BYTES
 
-VERSION = b"winnow-mpc-2"
+VERSION = b"winnow-mpc-3"
 """Another one for every change of what nodes send or draw alike: nodes of two versions do not link."""
 RUN_BYTES = 32
 NAME_BYTES = 32
@@ -58,8 +59,7 @@ class Withdraw:
     nonce: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(NamedTuple):
     tag: bytes
     channel: int
     label: int
@@ -177,12 +177,10 @@ class FrameReader:
         """Frames that the first `count` bytes of `room` complete. Raises: ProtocolError; the link is unusable then."""
         if self._much_to_come:
             self._filled += count
-            yield from self._complete()
+            view = self._short[:0]
         else:
-            yield from self._cut(self._short[:count])
-
-    def _cut(self, view: memoryview) -> Iterator[Frame]:
-        while view:
+            view = self._short[:count]
+        while view or self._body is not None:
             if self._body is None:
                 take = _LENGTH.size - len(self._head)
                 self._head += view[:take]
@@ -194,14 +192,11 @@ class FrameReader:
                     raise ProtocolError(f"a frame announces {length} bytes; expected 1..{MAX_FRAME_BYTES}")
                 self._head.clear()
                 self._body, self._filled = np.empty(length, np.uint8).data, 0
-            else:
-                part = view[: len(self._body) - self._filled]
-                self._body[self._filled : self._filled + len(part)] = part
-                self._filled += len(part)
-                view = view[len(part) :]
-                yield from self._complete()
-
-    def _complete(self) -> Iterator[Frame]:
-        if self._body is not None and self._filled == len(self._body):
+            part = view[: len(self._body) - self._filled]
+            self._body[self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
+            view = view[len(part) :]
+            if self._filled < len(self._body):
+                return
             body, self._body = self._body, None
             yield decode(body)

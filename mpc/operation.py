@@ -17,6 +17,7 @@ MAX_STEPS = 2**12
 MAX_PIECES = 2**10
 MAX_OPERATIONS = 2**40
 
+_LITTLE_ENDIAN = np.dtype("<u8")
 _ZERO_LANE, _INPUT_LANE = 0, 1
 
 
@@ -42,7 +43,7 @@ class Operation:
 
     def send(self, peer: int, step: int, values: Words) -> None:
         """Queues an array; it may not change before the next drain."""
-        flat = np.ascontiguousarray(values).reshape(-1).astype("<u8", copy=False)
+        flat = np.ascontiguousarray(values, _LITTLE_ENDIAN).reshape(-1)
         for piece in range(_pieces(flat.size)):
             part = flat[piece * PIECE_WORDS : (piece + 1) * PIECE_WORDS]
             self.wire.send(peer, self._label(step, piece), part.view(np.uint8).data)
@@ -73,13 +74,13 @@ class Operation:
             )
             self.wire.fail(error)
             raise error
-        return np.frombuffer(payload, "<u8")
+        return np.frombuffer(payload, _LITTLE_ENDIAN)
 
     def mask_sum(self, step: int, into: Words) -> None:
         """Adds this node's share of a fresh zero to a contiguous array: the three nodes' masks sum to 0."""
         if into.size <= FEW_WORDS:
-            plus, minus = (s.few(self.number, step, _ZERO_LANE, into.shape) for s in self._streams)
-            into += plus - minus
+            into += self.with_previous.few(self.number, step, _ZERO_LANE, into.shape)
+            into -= self.with_next.few(self.number, step, _ZERO_LANE, into.shape)
         else:
             self.zero_sum(step).add_to(into)
 

@@ -7,6 +7,7 @@ keyed BLAKE2b (RFC 7693) instead: to make a cipher ready takes longer than to dr
 import hashlib
 import math
 import struct
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ FEW_WORDS = 8
 """What one BLAKE2b gives."""
 WORDS_IN_CACHE = 1 << 14
 """128 KiB: what is worked on while it is near the processor."""
+_LITTLE_ENDIAN = np.dtype("<u8")
 _ZEROS = memoryview(bytes(2**18))
 """Plaintext of the key stream; a piece that stays in the processor's cache."""
 
@@ -106,13 +108,17 @@ def _name(operation: int, step: int, lane: int) -> bytes:
 class PairStream:
     """What two nodes draw alike without a message; every draw is named by operation, step and lane."""
 
-    def __init__(self, key: bytes) -> None:
-        """`key`: 32 bytes of `Wire.pair_key`; the first 16 are the AES-128 key, the others that of `few`."""
-        self._key, self._key_of_few = key[:16], key[16:]
+    def __init__(self, key: bytes, place: bytes = b"") -> None:
+        """`key`: 32 bytes of `Wire.pair_key`: 16 for AES-128 keys, of which each place has one, and 16 for `few`."""
+        self._secret, self._place = key, place
 
     def at(self, place: bytes) -> "PairStream":
-        """The part of this stream that is used at `place` (any bytes) and nowhere else."""
-        return PairStream(hashlib.blake2b(place, key=self._key, digest_size=32).digest())
+        """What the two draw at `place` (any bytes) and nowhere else."""
+        return PairStream(self._secret, place)
+
+    @cached_property
+    def _key(self) -> bytes:
+        return hashlib.blake2b(self._place, key=self._secret[:16], digest_size=16).digest()
 
     def words(self, operation: int, step: int, lane: int, shape: tuple[int, ...]) -> Words:
         """0 ≤ operation < 2^64; 0 ≤ step, lane < 2^16."""
@@ -123,8 +129,8 @@ class PairStream:
         count = math.prod(shape)
         if count > FEW_WORDS:
             raise ValueError(f"{count} words asked for; expected at most {FEW_WORDS}")
-        drawn = hashlib.blake2b(_name(operation, step, lane), key=self._key_of_few).digest()
-        return np.frombuffer(drawn, "<u8", count).astype(np.uint64, copy=False).reshape(shape)
+        drawn = hashlib.blake2b(self._place + _name(operation, step, lane), key=self._secret[16:]).digest()
+        return np.frombuffer(drawn, _LITTLE_ENDIAN, count).astype(np.uint64, copy=False).reshape(shape)
 
     def stream(self, operation: int, step: int, lane: int) -> CipherContext:
         """What `words` are made of, to encipher bytes with: they are XORed, in the order in which they come."""

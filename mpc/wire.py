@@ -6,8 +6,8 @@ pass. A `Courier` moves the bytes: TLS links (`mpc.transport`) or, in tests, a f
 """
 
 import asyncio
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Coroutine, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from mpc import keys
 from mpc.errors import IntegrityError, MpcError, PeerLost, PeerTimeout, ProtocolError
@@ -142,7 +142,7 @@ class Attempt:
             raise ProtocolError(f"a message has {size} bytes; send at most {MAX_PAYLOAD_BYTES} at a time")
         if peer in self._ended:
             raise PeerLost(f"node {peer} ended the attempt before label {label} was sent to it")
-        self._use(self._sent[peer], channel, label)
+        _use(self._sent[peer], channel, label)
         self.courier.post(peer, channel, label, payload)
 
     async def receive(self, peer: int, channel: int, label: int) -> Payload:
@@ -171,9 +171,8 @@ class Attempt:
         """Takes a message from the courier; what breaks a bound or a rule ends the attempt."""
         if self._error is not None:
             return
-        key = _key(channel, label)
         try:
-            self._use(self._arrived[peer], channel, label)
+            key = _use(self._arrived[peer], channel, label)
         except ProtocolError as error:
             self.fail(ProtocolError(f"node {peer}: {error}"))
             return
@@ -260,14 +259,6 @@ class Attempt:
         if self._error is not None:
             raise _again(self._error)
 
-    def _use(self, used: set[int], channel: int, label: int) -> None:
-        key = _key(channel, label)
-        if key in used:
-            raise ProtocolError(f"label {label} was used twice on channel {channel}")
-        if len(used) >= MAX_MESSAGES:
-            raise ProtocolError(f"an attempt has more than {MAX_MESSAGES} messages; split the run")
-        used.add(key)
-
 
 class AttemptWire:
     """A `Wire`: one channel of an attempt."""
@@ -294,11 +285,11 @@ class AttemptWire:
     def send(self, peer: int, label: int, payload: bytes | memoryview) -> None:
         self._attempt.send(peer, self._channel, label, payload)
 
-    async def drain(self) -> None:
-        await self._attempt.courier.drain()
+    def drain(self) -> Coroutine[Any, Any, None]:
+        return self._attempt.courier.drain()
 
-    async def receive(self, peer: int, label: int) -> Payload:
-        return await self._attempt.receive(peer, self._channel, label)
+    def receive(self, peer: int, label: int) -> Coroutine[Any, Any, Payload]:
+        return self._attempt.receive(peer, self._channel, label)
 
     def channel(self, number: int) -> "AttemptWire":
         if not 0 <= number <= MAX_CHANNEL:
@@ -313,6 +304,17 @@ def _key(channel: int, label: int) -> int:
     if not -LABEL_LIMIT <= label < LABEL_LIMIT:
         raise ProtocolError(f"label {label} does not fit 64 bits with a sign")
     return channel << 64 | (label + LABEL_LIMIT)
+
+
+def _use(used: set[int], channel: int, label: int) -> int:
+    """The key of a label that serves now, and never again."""
+    key = _key(channel, label)
+    if key in used:
+        raise ProtocolError(f"label {label} was used twice on channel {channel}")
+    if len(used) >= MAX_MESSAGES:
+        raise ProtocolError(f"an attempt has more than {MAX_MESSAGES} messages; split the run")
+    used.add(key)
+    return key
 
 
 def _again(error: MpcError) -> MpcError:

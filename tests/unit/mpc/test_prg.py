@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from mpc.prg import Cover, Difference, PairStream
+from mpc.prg import Cover, Difference, PairStream, words
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 1000, 2**15, 2**15 + 1, 2**17 + 5])
@@ -49,10 +49,10 @@ def test_a_permutation_names_each_row_once_and_is_the_order_of_the_words():
 
 
 def test_equal_words_keep_their_order_on_every_machine(monkeypatch):
-    words = np.random.default_rng(1).integers(0, 40, 5000).astype(np.uint64)
-    monkeypatch.setattr(PairStream, "words", lambda *_: words)
+    drawn = np.random.default_rng(1).integers(0, 40, 5000).astype(np.uint64)
+    monkeypatch.setattr(PairStream, "words", lambda *_: drawn)
     order = PairStream(bytes(32)).permutation(1, 2, 0, 5000)
-    assert order.tolist() == sorted(range(5000), key=lambda row: (words[row], row))
+    assert order.tolist() == sorted(range(5000), key=lambda row: (drawn[row], row))
 
 
 def test_few_words_are_keyed_blake2b_with_half_a_key_of_their_own():
@@ -60,11 +60,19 @@ def test_few_words_are_keyed_blake2b_with_half_a_key_of_their_own():
     stream = PairStream(bytes(range(32)))
     name = (7).to_bytes(8, "big") + (3).to_bytes(2, "big") + (1).to_bytes(2, "big")
     expected = np.frombuffer(hashlib.blake2b(name, key=bytes(range(16, 32)), digest_size=64).digest(), "<u8")
+    placed = np.frombuffer(hashlib.blake2b(b"here" + name, key=bytes(range(16, 32)), digest_size=64).digest(), "<u8")
+    np.testing.assert_array_equal(stream.at(b"here").few(7, 3, 1, (8,)), placed)
     for count in range(9):
         np.testing.assert_array_equal(stream.few(7, 3, 1, (count,)), expected[:count])
     np.testing.assert_array_equal(stream.few(7, 3, 1, (2, 3)), expected[:6].reshape(2, 3))
     with pytest.raises(ValueError, match="9 words asked for; expected at most 8"):
         stream.few(7, 3, 1, (3, 3))
+
+
+def test_each_place_has_a_cipher_key_of_its_own():
+    stream, name = PairStream(bytes(range(32))).at(b"here"), (7).to_bytes(8, "big") + (3).to_bytes(2, "big") + bytes(2)
+    key = hashlib.blake2b(b"here", key=bytes(range(16)), digest_size=16).digest()
+    np.testing.assert_array_equal(stream.words(7, 3, 0, (50,)), words(key, name, (50,)))
 
 
 def test_few_words_of_other_names_keys_and_the_cipher_differ():

@@ -12,7 +12,7 @@ from mpc.share import Share
 from mpc.wire import Attempt
 from tests.support.wires import MemoryCourier, at_each
 
-MESSAGES = {b"winnow-mpc-2": "39d45a9f467741044ffca801625a63638f7597cab0bb70511180a00bf249b191"}
+MESSAGES = {b"winnow-mpc-3": "e941181e28f8e4b387a591b849261423754fcda48d774ca061a1bfd7f9d54565"}
 """Version → SHA-256 of all messages. Where nodes come to send or draw something else, a new version takes the place of the
 old one, in mpc/frames.py and here: else a node of each would link, agree on every transcript and compute nonsense."""
 
