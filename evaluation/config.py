@@ -24,6 +24,7 @@ from policy.chain.finality import CLIENTS_OWN, Finality
 from policy.chain.model import Deployment
 from policy.chain.url import checked_url
 from policy.errors import NotToml
+from policy.faults import one_line
 from policy.kpi import Kpi
 from policy.plan import Plan
 from policy.privacy import Rho
@@ -95,7 +96,7 @@ def _broker(value: object) -> object:
     try:
         return BrokerSettings.model_validate(value).broker()
     except ValidationError as error:
-        raise ValueError(_lines(error)) from error
+        raise ValueError(one_line(error)) from error
 
 
 KafkaBroker = Annotated[InstanceOf[Broker], BeforeValidator(_broker)]
@@ -267,7 +268,7 @@ def load_settings(path: Path, model: type[MODEL]) -> MODEL:
     try:
         return model.model_validate(tables)
     except ValidationError as error:
-        raise ConfigError(f"configuration {path}: {_lines(error)}") from error
+        raise ConfigError(f"configuration {path}: {one_line(error)}") from error
 
 
 def _check_kind(path: Path, tables: Mapping[str, object], model: type[BaseModel]) -> None:
@@ -281,13 +282,6 @@ def _check_kind(path: Path, tables: Mapping[str, object], model: type[BaseModel]
             raise ConfigError(f"{found}, expected that of {wanted}. Name that one")
     elif issubclass(model, AgreedSettings) and "chain" not in tables and "chain" not in kind.model_fields:
         raise ConfigError(f"{found}, which has no [chain]; expected that of a party, a node or a requester. Name one")
-
-
-def _lines(error: ValidationError) -> str:
-    """What is wrong where, without the values that were found: some are secret."""
-    return "; ".join(
-        f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
-    )
 
 
 def _json(path: Path) -> bytes:
@@ -306,7 +300,7 @@ def load_kpis(path: Path) -> tuple[Kpi, ...]:
     except OSError as error:
         raise ConfigError(f"KPI programs {path}: {error}") from error
     except ValidationError as error:
-        raise ConfigError(f"KPI programs {path}: {_lines(error)}. Expected a list of them, as JSON") from error
+        raise ConfigError(f"KPI programs {path}: {one_line(error)}. Expected a list of them, as JSON") from error
 
 
 def load_plan(path: Path) -> Plan:
@@ -320,7 +314,7 @@ def load_plan(path: Path) -> Plan:
     except OSError as error:
         raise ConfigError(f"plan {path}: {error}") from error
     except ValidationError as error:
-        raise ConfigError(f"plan {path}: {_lines(error)}. Expected one plan, as JSON") from error
+        raise ConfigError(f"plan {path}: {one_line(error)}. Expected one plan, as JSON") from error
 
 
 def recipient_identity(terms: Terms, name: str) -> RecipientIdentity:
@@ -346,4 +340,4 @@ def load_terms(path: Path) -> Terms:
     except OSError as error:
         raise ConfigError(f"terms {path}: {error}") from error
     except ValidationError as error:
-        raise ConfigError(f"terms {path}: {_lines(error)}. Expected the signed terms, as JSON") from error
+        raise ConfigError(f"terms {path}: {one_line(error)}. Expected the signed terms, as JSON") from error

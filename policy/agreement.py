@@ -18,6 +18,7 @@ from policy.corrections import Corrections, check_corrections
 from policy.disclosure import Disclosure
 from policy.erasure import Erasure, check_erasure
 from policy.errors import AgreementError, NotToml, PlanError
+from policy.faults import fault_lines
 from policy.growth import MAX_BATCHES, batch_edges, check_batches, check_dummies, check_renewal
 from policy.kpi import Text
 from policy.lattice import check_lattice
@@ -360,9 +361,6 @@ def load_draft(path: Path) -> Draft:
     except NotToml as error:
         raise AgreementError(f"agreement {path} is not TOML: {error}") from error
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, e['loc'])) or 'agreement'}: {e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors(include_url=False)
-        ]
+        lines = fault_lines(error)
         more = f"; and {len(lines) - MOST_FAULTS} more" if len(lines) > MOST_FAULTS else ""
         raise AgreementError(f"agreement {path}: {'; '.join(lines[:MOST_FAULTS])}{more}") from error

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy import shipped
 from policy.errors import PlanError
+from policy.faults import fault_lines
 from policy.measure import Measure
 from policy.plan import (
     LEAST_SIGNIFICANT_BITS,
@@ -179,4 +180,4 @@ def _plan(**fields: Any) -> Plan:
     try:
         return Plan(**fields)
     except ValidationError as error:
-        raise PlanError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+        raise PlanError(fault_lines(error)[0]) from error

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy import shipped
 from policy.errors import PlanError
+from policy.faults import fault_lines
 from policy.measure import LIMB_BITS, Measure
 from policy.plan import Column, Stratum, columns_of, limbs_of
 from policy.sums import (
@@ -206,7 +207,7 @@ def _plan(program: Program, values: Values, split: frozenset[str]) -> SumsPlan:
             matrices=matrices, first_events=first,
         )
     except ValidationError as error:
-        raise PlanError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+        raise PlanError(fault_lines(error)[0]) from error
 
 
 def _read(

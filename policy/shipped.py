@@ -7,6 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from policy.errors import NotToml, PlanError
+from policy.faults import one_line
 from policy.toml import toml_of
 
 M = TypeVar("M", bound=BaseModel)
@@ -34,8 +35,7 @@ def load(model: type[M], folder: str, source: str | Path) -> M:
     except NotToml as error:
         raise PlanError(f"KPI program {source} is not TOML: {error}.") from error
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise PlanError(f"KPI program {source}: {wrong}.") from error
+        raise PlanError(f"KPI program {source}: {one_line(error)}.") from error
 
 
 def names(folder: str) -> tuple[str, ...]:

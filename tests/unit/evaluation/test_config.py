@@ -88,9 +88,9 @@ def test_what_cannot_work_is_named_and_no_secret_is(read, broker, said):
 
 
 @pytest.mark.parametrize(("load", "content", "said"), [
-    (load_terms, '["swordfish"]', "terms .*: : Input should be an object"), (load_terms, "{}", "draft: Field required"),
+    (load_terms, '["swordfish"]', "terms .*: Input should be an object"), (load_terms, "{}", "draft: Field required"),
     (load_terms, "swordfish", "Invalid JSON"), (load_kpis, '{"a": "swordfish"}', "KPI programs .*should be a valid array"),
-    (load_plan, '["swordfish"]', "plan .*: : Input should be an object"),
+    (load_plan, '["swordfish"]', "plan .*: Input should be an object"),
 ])
 def test_a_file_that_holds_something_else_is_told_in_one_line_and_not_shown(tmp_path, load, content, said):
     path = tmp_path / "file.json"
