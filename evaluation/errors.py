@@ -31,6 +31,8 @@ class Unreachable(EvaluationError):
 class Apart(EvaluationError):
     """The nodes remember different things: one of them lost its folder, or has another node's."""
 
+    exit_code = EXIT_INTEGRITY
+
 
 class Tampered(EvaluationError):
     """Something signed, sealed or committed does not fit; it is never used."""

@@ -19,7 +19,7 @@ from evaluation.config import (
     load_terms,
     recipient_identity,
 )
-from evaluation.errors import ConfigError
+from evaluation.errors import Apart, ConfigError
 from evaluation.keys import agreed_secret, new_secret, private_folder, sealing_public, signing_public
 from evaluation.process import exit_code
 from infra.kafka.certificates import make_certificates
@@ -140,9 +140,9 @@ def test_another_key_than_the_agreement_names_is_not_used(tmp_path):
 @pytest.mark.parametrize(("error", "code"), [
     (OSError(28, "No space left on device"), 2), (OSError(27, "File too large"), 2), (PermissionError(13, "Permission denied", "/store"), 2),
     (ConnectionResetError(104, "Connection reset"), 1), (TimeoutError(), 1), (KeyError("x"), 1),
-    (ExceptionGroup("", [OSError(30, "Read-only file system")]), 2),
+    (ExceptionGroup("", [OSError(30, "Read-only file system")]), 2), (Apart("another ledger"), 6),
 ])
-def test_a_disk_that_is_full_or_closed_is_no_defect(error, code):
+def test_a_full_or_closed_disk_and_nodes_that_are_apart_are_no_defects(error, code):
     assert exit_code(error) == code
 
 
