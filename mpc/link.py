@@ -220,7 +220,7 @@ class LinkCourier:
         link.write_data(self._tag, channel, label, payload)
 
     async def drain(self) -> None:
-        if not [link for link in self._links.values() if not link.writable]:
+        if all(link.writable for link in self._links.values()):
             return
         try:
             async with asyncio.timeout(self._stall_seconds):
