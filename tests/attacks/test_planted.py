@@ -131,9 +131,12 @@ def test_planted_events_are_found(case):
             str(json.loads(r.value)["payload"].get("cents", 0))) >= 6
     )
     event = json.loads(line)
+    amounts = tuple(map(int, sorted(insurer._amounts)[:2]))
     for place, data, what in (
         ("topic results.innovation-team", line, "a payload"),
-        ("topic results.innovation-team", str(event["payload"]["cents"]).encode().join([b" ", b" "]), "an amount"),
+        ("topic results.innovation-team", b'{"cents": %d}' % event["payload"]["cents"], "an amount"),
+        ("topic results.innovation-team", b" %d \0 %d " % amounts, "an amount"),
+        ("status lines of node-0", b"%d" % amounts[0], "an amount"),
         ("topic node-0.quick.inbox", event["patient"].encode(), "a pseudonym"),
         ("topic hospital.source", event["patient"].encode(), "a pseudonym"),
         ("file node-2/log.jsonl", event["event_id"].encode().join([b'"', b'"']), "an event id"),

@@ -82,7 +82,7 @@ def test_whatever_happens_the_same_is_released(cohort, expected):
     schedules, hit = 0, Counter()
 
     @settings(
-        max_examples=SCHEDULES, deadline=None, database=None, phases=[Phase.generate, Phase.shrink],
+        max_examples=SCHEDULES, database=None, phases=[Phase.generate, Phase.shrink],
         suppress_health_check=[HealthCheck.too_slow],
     )
     @given(number=st.integers(0, 2**32 - 1), profile=profiles, plan=plans, lost=losses)

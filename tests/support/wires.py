@@ -40,16 +40,23 @@ class MemoryCourier:
 
 @asynccontextmanager
 async def three_wires(
-    *, run_id: bytes = b"run", stall_seconds: float = 10.0, tap: Tap | None = None,
+    *, run_id: bytes = b"run", stall_seconds: float = 10.0, tap: Tap | None = None, fixed: int | None = None,
 ) -> AsyncIterator[tuple[Wire, Wire, Wire]]:
-    """The wires of nodes 0, 1, 2. `tap` sees, changes or loses any message."""
+    """The wires of nodes 0, 1, 2. `tap` sees, changes or loses any message.
+
+    With `fixed` (0..50) the attempt's name and secrets are always the same, and others for each number: what looks
+    random in a test of statistics does so each time.
+    """
     mine = [keys.AttemptSecret() for _ in range(3)]
-    name = keys.attempt_name(run_id, [secret.contribution for secret in mine])
+    name = keys.attempt_name(run_id, [secret.contribution for secret in mine]) if fixed is None else bytes([fixed]) * 32
     attempts: list[Attempt] = []
     for number in range(3):
-        peers = {p: mine[number].agree(mine[p].contribution) for p in range(3) if p != number}
+        secrets = {
+            p: mine[number].agree(mine[p].contribution) if fixed is None else bytes([5 * fixed + 1 + number + p]) * 32
+            for p in range(3) if p != number
+        }
         attempts.append(
-            Attempt(number, name, peers, MemoryCourier(number, attempts, tap), stall_seconds),
+            Attempt(number, name, secrets, MemoryCourier(number, attempts, tap), stall_seconds),
         )
     yield attempts[0].wire, attempts[1].wire, attempts[2].wire
 

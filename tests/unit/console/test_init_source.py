@@ -300,7 +300,7 @@ def test_output_goes_to_a_new_file_only(tmp_path, capsys):
     assert document["toml"] == out.read_text()
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.one_of(
     st.binary(max_size=300), st.text(max_size=300).map(lambda text: text.encode("utf-8", "replace")),
     st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.none() | st.lists(st.text(max_size=5))), min_size=1).map(

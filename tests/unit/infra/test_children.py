@@ -146,8 +146,8 @@ def test_stubborn_children_share_one_grace(tmp_path):
     for child in found:
         assert child.stdout.readline() == b"1\n"
     before = time.monotonic()
-    stop_all(found, 0.3)
-    assert time.monotonic() - before < 2.5 * 0.3
+    stop_all(found, 2.0)
+    assert 2.0 <= time.monotonic() - before < 2.5 * 2.0  # one after another: six
     assert [child.returncode for child in found] == [-signal.SIGKILL] * 3
     stop_all(found)
 

@@ -71,7 +71,7 @@ async def test_each_rule_at_its_edge(rules):
 amounts = st.one_of(st.just(0), st.integers(-20, 20), st.integers(-HUGE, HUGE))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rules=st.sampled_from([*RULES, Dominance(largest_percent=34, two_largest_percent=67, p_percent=50),
                            Dominance(largest_percent=99, two_largest_percent=99, p_percent=5)]),

@@ -39,13 +39,13 @@ def dealt(values, seed, *, xor=False) -> list:
     return [kind(np.stack([thirds[i], thirds[(i + 1) % 3]])) for i in range(3)]
 
 
-async def compute(program, *inputs):
+async def compute(program, *inputs, fixed=None):
     """Runs program(engine, *this node's inputs) at three nodes; checks that the three results fit; returns them."""
 
     async def at(wire: Wire):
         return await program(Engine(wire), *(dealt_to[wire.number] for dealt_to in inputs))
 
-    return await run_three(at)
+    return await run_three(at, fixed=fixed)
 
 
 def joined(results):
@@ -435,18 +435,18 @@ async def test_shuffle_replays_a_permutation_that_no_node_knows(shape, xor):
 
 
 async def test_every_row_reaches_every_place():
-    """10 rows, 300 shuffles: each (row, place) 30 times on average; 9 or 60 is about 5 standard deviations off."""
+    """10 rows, 300 shuffles of fixed secrets: each (row, place) 30 times on average, with a standard deviation of 5."""
     counts = np.zeros((10, 10), int)
 
     async def program(engine):
         return [await engine.random_permutation(10) for _ in range(300)]
 
-    results = await compute(program)
+    results = await compute(program, fixed=1)
     for k in range(300):
         pieces = [results[i][k].pieces[i] for i in range(3)]
         counts[pieces[0][pieces[1][pieces[2]]], np.arange(10)] += 1
-    assert counts.min() > 8
-    assert counts.max() < 61
+    assert counts.min() > 30 - 4 * 5.2
+    assert counts.max() < 30 + 4 * 5.2
 
 
 @pytest.mark.parametrize(
@@ -599,7 +599,7 @@ async def test_long_arrays_travel_in_pieces(monkeypatch):
     assert np.array_equal(joined(await compute(Engine.multiply, dealt(x, 3), dealt(y, 4))), x * y)
 
 
-async def seen_by_each_node(program, x, stall_seconds=5.0):
+async def seen_by_each_node(program, x, stall_seconds=5.0, fixed=None):
     """All bytes each node receives while `program` runs on x."""
     received = [[], [], []]
 
@@ -610,7 +610,7 @@ async def seen_by_each_node(program, x, stall_seconds=5.0):
     async def at(wire):
         return await program(Engine(wire), x[wire.number])
 
-    async with three_wires(tap=tap, stall_seconds=stall_seconds) as wires:
+    async with three_wires(tap=tap, stall_seconds=stall_seconds, fixed=fixed) as wires:
         await asyncio.gather(*(at(wire) for wire in wires))
     return [np.frombuffer(b"".join(messages), np.uint64) for messages in received]
 
@@ -637,7 +637,7 @@ async def test_a_retry_on_changed_data_reveals_nothing():
         assert np.intersect1d(one, other).size == 0
         difference = (one - other).view(np.uint8)
         ones = np.unpackbits(difference).mean()
-        assert abs(ones - 0.5) < 5 * 0.5 / np.sqrt(difference.size * 8)
+        assert abs(ones - 0.5) < 7 * 0.5 / np.sqrt(difference.size * 8)  # by chance once in 10^11 runs
 
 
 async def test_replays_within_an_attempt_have_fresh_masks():
@@ -671,12 +671,12 @@ async def test_what_a_node_receives_looks_random_whatever_the_data(name):
         else:
             await getattr(engine, name)(a)
 
-    for received in await seen_by_each_node(program, x):
+    for received in await seen_by_each_node(program, x, fixed=1):
         if received.size == 0:
             continue
         assert np.unique(received).size == received.size
         bits = received.size * 64
-        assert abs(np.unpackbits(received.view(np.uint8)).mean() - 0.5) < 5 * 0.5 / np.sqrt(bits)
+        assert abs(np.unpackbits(received.view(np.uint8)).mean() - 0.5) < 4 * 0.5 / np.sqrt(bits)
 
 
 @pytest.mark.parametrize(("left", "right"), [((1,), (5,)), ((5,), (1,)), ((2, 1), (2, 5)), ((), (5,)), ((5,), ()), ((3,), (4,))])

@@ -27,7 +27,7 @@ def dealt(content, batch=b"batch", travelling=0, xor=False, key=KEY):
 
 
 @given(blocks, st.integers(0, 2), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_components_add_up_and_seeds_expand_to_them(content, travelling, xor):
     shares = dealt(content, travelling=travelling, xor=xor)
     assert np.array_equal(joined(shares.components, xor), content)
@@ -37,7 +37,7 @@ def test_components_add_up_and_seeds_expand_to_them(content, travelling, xor):
 
 
 @given(blocks, st.integers(0, 2), st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_sharing_again_gives_the_same_bytes(content, travelling, xor):
     one, other = (dealt(content.copy(), travelling=travelling, xor=xor) for _ in range(2))
     assert one.seeds == other.seeds
@@ -46,7 +46,7 @@ def test_sharing_again_gives_the_same_bytes(content, travelling, xor):
 
 
 @given(blocks.filter(lambda b: b.size), st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_another_content_batch_or_key_shares_no_mask(content, data):
     """Else the difference of two travelling components would be the difference of two contents."""
     changed = content.copy()

@@ -221,7 +221,7 @@ async def test_the_cap_holds_at_its_edges_and_at_the_largest_amounts():
     np.testing.assert_array_equal(found[0, 0, 3], np.clip(edges, 0, CAP))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(amounts=hnp.arrays(np.int64, (3, 4), elements=st.integers(-(2**40), 2**40)), most=st.integers(1, 2**40))
 def test_any_amounts_and_caps_equal_numpy(amounts, most):
     plan = CAPPED_VISITS.model_copy(update={"cap": most, "strata": CAPPED_VISITS.strata[:3]})

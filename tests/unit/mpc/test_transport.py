@@ -240,7 +240,7 @@ async def test_a_frame_outside_the_protocol_ends_the_link_and_no_other(nodes, id
 
 async def test_a_peer_that_never_says_hello_is_dropped(nodes, identities):
     async with (
-        three_links(nodes, identities, who=(0,), handshake_seconds=0.3) as (link,),
+        three_links(nodes, identities, who=(0,), handshake_seconds=2) as (link,),
         node_2_listening(nodes, identities),
     ):
         context = dialler_context(identities[2], certificate(identities[0]))
@@ -248,11 +248,11 @@ async def test_a_peer_that_never_says_hello_is_dropped(nodes, identities):
             await until(lambda: link.linked == {2})
         await until(lambda: not link.linked)
         host, port = nodes[0].host_port
-        reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=SERVER_NAME)
         start = time.monotonic()
+        reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=SERVER_NAME)
         with contextlib.suppress(OSError):
             assert await reader.read() == HELLO
-        assert 0.1 < time.monotonic() - start < 2
+        assert 2 <= time.monotonic() - start < 10
         assert not link.linked
         writer.close()
 

@@ -9,21 +9,11 @@ from mpc.aes import draw_key, encrypt, expand_key
 from mpc.engine import Engine
 from mpc.groups import sums_by_group
 from mpc.share import Share
-from mpc.wire import Attempt
-from tests.support.wires import MemoryCourier, at_each
+from tests.support.wires import run_three
 
 MESSAGES = {b"winnow-mpc-3": "e941181e28f8e4b387a591b849261423754fcda48d774ca061a1bfd7f9d54565"}
 """Version → SHA-256 of all messages. Where nodes come to send or draw something else, a new version takes the place of the
 old one, in mpc/frames.py and here: else a node of each would link, agree on every transcript and compute nonsense."""
-
-
-def fixed_wires(tap):
-    """An attempt whose name and secrets are always the same."""
-    attempts = []
-    for number in range(3):
-        secrets = {peer: bytes([1 + number + peer]) * 32 for peer in range(3) if peer != number}
-        attempts.append(Attempt(number, bytes(32), secrets, MemoryCourier(number, attempts, tap), 10.0))
-    return [attempt.wire for attempt in attempts]
 
 
 async def program(wire):
@@ -60,6 +50,6 @@ async def test_another_protocol_has_another_version():
         sent.setdefault((sender, receiver), hashlib.sha256()).update(b"%d %d %d " % (channel, label, len(data)) + data)
         return data
 
-    await at_each(fixed_wires(tap), program)
+    await run_three(program, tap=tap, fixed=0)
     found = hashlib.sha256(b"".join(sent[pair].digest() for pair in sorted(sent))).hexdigest()
     assert {frames.VERSION: found} == MESSAGES

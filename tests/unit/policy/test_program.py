@@ -194,7 +194,7 @@ def written(draw):
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(program=written(), patients=st.integers(1, 6), panes=st.integers(1, 3), seed=st.integers(0, 99))
 def test_what_is_accepted_never_leaves_the_ring_and_means_what_was_written(program, patients, panes, seed):
     """Columns at their bounds, in every pane and of every patient; and at random."""

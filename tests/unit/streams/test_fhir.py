@@ -391,7 +391,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), line=st.sampled_from([encounter(), procedure(), observation(), response(), module(), device()]))
 def test_resources_with_random_elements_never_stop_the_stream(tmp_path, data, line):
     changes = data.draw(st.dictionaries(st.sampled_from(sorted(line)), JSON, min_size=1, max_size=3))

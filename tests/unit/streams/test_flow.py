@@ -21,9 +21,11 @@ class Quiet:
     """A consumer that never gets anything."""
 
     topic = "insurer.small.panes"
+    asked = 0
 
     async def poll(self, _wait, _most):
-        await asyncio.sleep(0.01)
+        self.asked += 1
+        await asyncio.sleep(0)
         return []
 
 
@@ -37,13 +39,20 @@ async def test_a_stage_gives_up_when_nobody_does_anything():
             await first(Pulse(0.1))
 
 
-async def test_a_stage_waits_for_one_that_works():
-    pulse = Pulse(0.1)
-    waiting = asyncio.ensure_future(first(pulse))
+async def test_a_stage_waits_for_one_that_works(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(flow.time, "monotonic", lambda: now[0])
+    pulse, quiet = Pulse(0.1), Quiet()
+    waiting = asyncio.ensure_future(anext(polls(quiet, pulse)))
     for _ in range(30):
-        await asyncio.sleep(0.02)
+        asked = quiet.asked
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert quiet.asked > asked
+        assert not waiting.done()
+        now[0] += 0.09
         pulse.beat()
-    assert not waiting.done()
+    now[0] += 0.11
     with pytest.raises(StalledError):
         await waiting
 

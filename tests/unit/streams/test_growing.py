@@ -121,7 +121,7 @@ def counts(shard):
 MATURITIES, ERASURES = st.sampled_from([(), (3, 20)]), st.sampled_from([None, ERASURE])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(0, 2**32), st.sets(st.integers(1, 99)), st.sets(st.integers(1, 99)), st.lists(st.booleans(), max_size=130),
     st.integers(0, 200), MATURITIES, ERASURES, st.sampled_from([0, 2]),
@@ -156,7 +156,7 @@ def test_how_partitions_come_together_and_where_a_shard_starts_again_change_no_b
     assert sum(isinstance(name[0], int) and len(name) == 2 for name in found[0]) == PANES * (1 + len(maturities))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.sampled_from([1, 3, 5]))
 def test_from_its_first_pane_on_a_row_is_as_if_the_patient_had_always_been_in_the_register(seed, minimum):
     """Nothing is late here: panes are sealed when the sources end."""
@@ -422,7 +422,7 @@ def insurers(minimum, every):
     return Draft.model_validate(data)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**32), st.sets(st.integers(1, 160), max_size=4), st.sampled_from([2, 3, 9]),
     st.sampled_from([0.1, 0.5, 1]), st.sampled_from([3, 4]), st.sampled_from([1, 2, 5]),

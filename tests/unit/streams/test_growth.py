@@ -102,7 +102,7 @@ def test_a_header_that_contradicts_another_does_not_fit(said):
     assert not ends.fits(*said)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_what_one_register_says_always_fits(sizes, rng):
     stops = np.cumsum(sizes).tolist()
@@ -198,7 +198,7 @@ def test_of_who_comes_in_two_partitions_the_earliest_word_counts():
     assert register.open().entered == [0, 1]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32), st.integers(0, 60))
 def test_the_order_of_arrival_and_a_restart_change_no_register(seed, stop):
     rng = random.Random(seed)

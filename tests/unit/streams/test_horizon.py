@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.agreement import Draft
@@ -30,7 +30,6 @@ def local(hour):
     return datetime(2024, 1, 1, tzinfo=ZONE) + timedelta(hours=hour)
 
 
-@settings(deadline=None)
 @given(hours, st.integers(0, PANES * 7 * 24 - 1), st.sampled_from([2, 3, 11, 12, 40]))
 def test_an_event_is_too_old_when_the_watermark_lies_the_horizon_behind_its_panes_end(watermark, occurred, panes):
     # Weeks of local time have seven days of 24 hours on the clock; the story's zone changes clocks within the grid.
@@ -39,7 +38,6 @@ def test_an_event_is_too_old_when_the_watermark_lies_the_horizon_behind_its_pane
     assert (micros(local(occurred)) < Horizon(agreement(panes)).at(micros(local(watermark)))) == old
 
 
-@settings(deadline=None)
 @given(hours, hours, st.sampled_from([2, 3, 12]))
 def test_the_horizon_moves_only_when_panes_pass(first, second, panes):
     draft = agreement(panes)
@@ -58,7 +56,6 @@ def test_when_all_sources_have_ended_everything_is_too_old():
     assert Horizon(agreement(3)).at(ENDED) == micros(local(PANES * 168))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 900), st.integers(0, 1), st.integers(-9, 9)), max_size=60),
        st.integers(0, 6))
 def test_totals_are_sums(added, before):

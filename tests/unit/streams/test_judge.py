@@ -68,7 +68,7 @@ def events(draw):
     return made.model_copy(update={"source": source, "patient": patient})
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(events(), max_size=40))
 def test_the_same_reasons_as_one_by_one(found):
     judged = Judge(DRAFT, "hospital", NAMES).judge(EventColumns.from_events(found, range(len(found)), SOURCES), ENDED)

@@ -113,7 +113,7 @@ def columns(found, pane, patient):
     }
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32), st.integers(0, 3) | st.just(12))
 def test_panes_hold_what_stands_when_they_are_sealed(seed, grace):
     steps, slack = story(seed)
@@ -221,7 +221,7 @@ def told_at(what, recorded):
     return monitoring(who, name, day, status="completed" if done else "due", due=day - 9 if done else None, **more)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32))
 def test_within_the_grace_the_order_in_which_events_are_told_changes_nothing(seed):
     rng = random.Random(seed)

@@ -153,7 +153,7 @@ def known(draft, party, events, pane):
 
 
 @pytest.mark.parametrize("party", list(STORIES))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32), st.integers(0, 2), st.sampled_from([(3,), (7, 20), (10, 30, 60)]))
 def test_revisions_add_up_to_what_was_known_when_they_were_made(party, seed, grace, maturities):
     draft, patient = agreed(maturities, grace), agreed((), PANES)
@@ -177,7 +177,7 @@ def test_revisions_add_up_to_what_was_known_when_they_were_made(party, seed, gra
         assert panes.late_pending + panes.late_after_maturity == late
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(0, 2**32), st.sets(st.integers(1, 62)), st.sets(st.integers(1, 62)),
     st.lists(st.booleans(), max_size=130), st.sampled_from([(3,), (7, 20, 45)]), st.integers(0, 200),

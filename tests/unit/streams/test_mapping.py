@@ -587,7 +587,7 @@ def test_what_is_wrong_with_resources_is_said(tmp_path, change, words):
         assert word in str(found.value)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=st.lists(st.one_of(
     st.binary(max_size=60),
     st.lists(st.text(alphabet='aP1,"\\{}:2024- é', max_size=8), min_size=6, max_size=8).map(lambda cells: ",".join(cells).encode()),

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.agreement import Draft
@@ -238,7 +238,6 @@ def test_a_watermark_never_passes_the_time_of_recording():
     assert mark.value == 5.0
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-30, 30), st.integers(0, 9)), max_size=30))
 def test_merged_intervals_cover_the_same_days(spans):
     person_, start = (np.array([s[i] for s in spans], dtype=np.int64) for i in (0, 1))

@@ -148,7 +148,7 @@ def rows(draw):
 
 
 @pytest.mark.parametrize("fewest", [1, 16])
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(nasty=st.lists(rows(), min_size=1, max_size=12), seed=st.integers(0, 9))
 @example(nasty=NASTY_ROWS, seed=0)
 def test_whatever_comes_is_decided_as_row_by_row(fewest, nasty, seed):

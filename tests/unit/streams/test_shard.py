@@ -93,7 +93,7 @@ def folded_seals(shard, log, start):
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.sets(st.integers(1, 62)), st.integers(0, 80), HORIZONS)
 def test_how_a_log_is_cut_and_where_a_shard_starts_again_change_nothing(seed, cuts, crash, horizon):
     events, draft = story(seed), agreed(horizon)
@@ -118,7 +118,7 @@ def test_how_a_log_is_cut_and_where_a_shard_starts_again_change_nothing(seed, cu
     assert whole.accepted + whole.refused.total() == judged.accepted
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32), st.sets(st.integers(1, 62)), st.sets(st.integers(1, 62)))
 def test_what_is_sent_twice_in_other_stretches_is_dropped(seed, cuts, others):
     events = story(seed)
@@ -128,7 +128,7 @@ def test_what_is_sent_twice_in_other_stretches_is_dropped(seed, cuts, others):
     assert twice.accepted == once.accepted
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**32), st.sets(st.integers(1, 62)), st.sets(st.integers(1, 62)), st.lists(st.booleans(), max_size=130),
     HORIZONS,
@@ -151,7 +151,7 @@ def test_how_source_partitions_come_together_changes_no_content(seed, cuts, othe
     assert len({(s.accepted, s.panes.late_pending, tuple(sorted(s.refused.items()))) for s in shards}) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.sets(st.integers(1, 120)), st.sampled_from([1, 2, 3]))
 def test_forgetting_is_never_seen(seed, cuts, horizon):
     """What is beyond the horizon is refused whether it is still remembered or not."""

@@ -280,7 +280,7 @@ def test_incomes(tmp_path):
     assert bad == [Reason.UNKNOWN_CODE, Reason.WRONG_TYPE]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.one_of(
     st.binary(max_size=400),
     st.lists(st.sampled_from([GOOD.encode(), b"\n", b",", b'"', b"\xff", b"\0", b"D", b"-", b"\r\n"]), max_size=40)
@@ -306,7 +306,7 @@ JSON = st.recursive(
 FIELDS = ("resourceType", "id", "meta", "status", "code", "for", "executionPeriod")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.dictionaries(st.sampled_from(FIELDS), JSON, min_size=1))
 def test_resources_with_random_elements_never_stop_the_stream(tmp_path, changes):
     good = json.loads(p.task("t", "a", "2024-01-02", "2024-01-03"))

@@ -122,7 +122,7 @@ def state(shard):
     return json.loads(facts), found, {of: sorted(people) for of, people in names.items()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 2**32), st.booleans(), st.sets(st.integers(1, 160), max_size=4), st.sampled_from([2, 3, 9]),
     st.sampled_from([0, 0.1, 0.5, 1]), st.sampled_from([None, 2, 4]),
@@ -143,7 +143,7 @@ def test_together_as_one_by_one(seed, enrolled, cuts, together, memberships, hor
     assert state(bulk) == state(single)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.integers(1, 170), st.sampled_from([None, 2]))
 def test_a_state_half_way_is_the_same(seed, end, horizon):
     agreement = draft(horizon)
@@ -160,7 +160,7 @@ def test_a_state_half_way_is_the_same(seed, end, horizon):
     assert again.dump(KEY) == bulk.dump(KEY)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.sets(st.integers(1, 160), max_size=4), st.sampled_from([2, 1 << 30]))
 def test_forgetting_claims_is_never_seen(seed, cuts, together):
     agreement = draft(2)

@@ -116,7 +116,7 @@ def test_who_cannot_be_hidden_waits_until_a_batch_can_be_filled():
     assert shard.panes.withdrawn.waiting == 0
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.lists(st.integers(1, 80), max_size=8), st.sets(st.integers(1, 500)), st.integers(0, 600), st.integers(0, 2**32),
     st.sampled_from([(), (3, 20)]),
@@ -142,7 +142,7 @@ def test_how_a_log_is_cut_repeated_and_taken_up_again_changes_no_list(days, cuts
     assert all(times == 1 for times in slots.values())
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.lists(st.integers(1, 80), max_size=5), st.lists(st.integers(1, 80), max_size=3), st.lists(st.booleans(), max_size=99))
 def test_how_source_partitions_come_together_changes_no_list(days, others, turns):
     draft, second = agreed(maturities={"days": [3, 20]}), []
@@ -212,7 +212,7 @@ def test_a_later_revision_is_0_where_a_row_was_listed():
     assert seen, "a revision after a list changes others"
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.lists(st.integers(1, 80), min_size=1, max_size=8), st.sampled_from([(), (3, 20)]))
 def test_forgetting_people_is_never_seen(days, maturities):
     draft, log = agreed(maturities={"days": list(maturities)}), log_of(leaving(*days), [])

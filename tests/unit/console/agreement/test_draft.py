@@ -371,7 +371,7 @@ def test_both_languages_have_the_same_texts_with_the_same_gaps():
         assert gaps[0] == gaps[1], key
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=60), st.sampled_from([q.key for q in everything_asked()]))
 def test_no_answer_is_more_than_refused(text, key):
     question = next(q for q in everything_asked() if q.key == key)

@@ -131,7 +131,7 @@ def expected_numbers(plan, rows):
     return value * scale, (value - half) * scale, (value + half) * scale
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(data=st.data())
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_every_estimator_is_right_over_its_declared_range(name, data):

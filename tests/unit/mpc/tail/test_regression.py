@@ -180,7 +180,7 @@ async def test_coefficients_that_are_or_contribute_next_to_nothing_come_out_as_z
     ]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(data=st.data())
 @pytest.mark.parametrize("k", [1, 2, 3, 6])
 def test_any_small_design(k, data):

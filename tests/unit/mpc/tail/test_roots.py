@@ -48,7 +48,7 @@ async def test_errors_stay_within_the_stated_units_over_two_octaves():
     assert np.mean([float(each) for each in off]) < 8
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     bits=st.integers(3, ROOM_BITS - 1),
     parts=st.lists(st.tuples(st.integers(0, ROOM_BITS), st.integers(0, 2**ROOM_BITS)), min_size=1, max_size=20),

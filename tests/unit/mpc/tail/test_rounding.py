@@ -69,7 +69,7 @@ async def test_every_edge_is_that_of_decimals(base):
     assert found == [by_decimals(x, base) for x in numbers]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.tuples(st.integers(-MOST, MOST), st.integers(2, MOST_BASE)), min_size=1, max_size=40))
 async def test_any_number_and_base_is_that_of_decimals(pairs):
     found, _ = await rounded([x for x, _ in pairs], [base for _, base in pairs])
