@@ -42,6 +42,9 @@ FETCH_BYTES = 4 << 20
 SEEN_SECONDS = 5.0
 """A topic that was made just now takes a moment to be known to every broker."""
 TRY_SECONDS = 0.5
+GAP_SECONDS = 10.0
+"""The embedded broker shows a record that others sent at the same time within milliseconds."""
+LOOK_SECONDS = 0.01
 
 
 class Record(Protocol):
@@ -186,6 +189,9 @@ class Consumer(_Client):
             max_partition_fetch_bytes=FETCH_BYTES, fetch_max_bytes=FETCH_BYTES,
         )
         self._pool = self._client._client  # noqa: SLF001
+        self._next = dict.fromkeys(self._partitions, 0)
+        self._gaps: dict[TopicPartition, float] = {}
+        """Until when a record may be missing before one that is shown."""
 
     async def _start(self) -> None:
         await super()._start()
@@ -216,7 +222,9 @@ class Consumer(_Client):
             raise BrokerError(
                 f"offset {offset} of {self.topic}/{partition} lies outside {begin}..{end}: the topic lost records"
             )
-        self._client.seek(TopicPartition(self.topic, partition), offset)
+        at = TopicPartition(self.topic, partition)
+        self._client.seek(at, offset)
+        self._next[at] = offset
 
     async def _holds(self, partition: int, offset: int) -> bool:
         """Whether there is a record at `offset`; the embedded broker may tell an end before it."""
@@ -279,14 +287,41 @@ class Consumer(_Client):
         """At most `most` records, in order within a partition; empty when none came in time.
 
         Raises:
-            BrokerError: the broker refused the fetch.
+            BrokerError: the broker refused the fetch, or (embedded) shows no record between two others.
         """
         try:
-            answer: dict[Any, list[Record]] = await self._client.getmany(
+            answer: dict[TopicPartition, list[Record]] = await self._client.getmany(
                 timeout_ms=int(wait_seconds * 1000), max_records=most
             )
         except (KafkaError, OSError) as error:
             raise lost(self._broker, self._doing, error) from error
+        if self._broker.profile.fresh:
+            answer = await self._without_gaps(answer)
         # A record without a value is a tombstone: what it takes away is nobody's concern any more.
         return [r for found in answer.values() for r in found if r.value is not None]
 
+    async def _without_gaps(self, answer: dict[TopicPartition, list[Record]]) -> dict[TopicPartition, list[Record]]:
+        """The records up to the first one that is missing, which is asked for again.
+
+        Of two records that are stored at the same moment the embedded broker may show the later one alone for an
+        instant: about once in 27,000 with 24 producers on two busy processors. It never takes a record away, so that a
+        gap is none that stays. Apache Kafka shows records in order, and has gaps where it compacted.
+        """
+        found = {}
+        for at, records in answer.items():
+            whole = next((i for i, r in enumerate(records) if r.offset != self._next[at] + i), len(records))
+            self._next[at] += whole
+            found[at] = records[:whole]
+            if whole == len(records):
+                self._gaps.pop(at, None)
+                continue
+            self._client.seek(at, self._next[at])
+            now = time.monotonic()
+            if now > self._gaps.setdefault(at, now + GAP_SECONDS):
+                raise BrokerError(
+                    f"{at.topic}/{at.partition} shows offset {records[whole].offset} and not {self._next[at]} for "
+                    f"{GAP_SECONDS:g} s: the embedded broker lost it. Start a fresh one."
+                )
+        if self._gaps:
+            await asyncio.sleep(LOOK_SECONDS)
+        return found
