@@ -17,7 +17,6 @@ MAX_STEPS = 2**12
 MAX_PIECES = 2**10
 MAX_OPERATIONS = 2**40
 
-_LITTLE_ENDIAN = np.dtype("<u8")
 _ZERO_LANE, _INPUT_LANE = 0, 1
 
 
@@ -43,7 +42,7 @@ class Operation:
 
     def send(self, peer: int, step: int, values: Words) -> None:
         """Queues an array; it may not change before the next drain."""
-        flat = np.ascontiguousarray(values, _LITTLE_ENDIAN).reshape(-1)
+        flat = np.ascontiguousarray(values, "<u8").reshape(-1)
         for piece in range(_pieces(flat.size)):
             part = flat[piece * PIECE_WORDS : (piece + 1) * PIECE_WORDS]
             self.wire.send(peer, self._label(step, piece), part.view(np.uint8).data)
@@ -74,7 +73,7 @@ class Operation:
             )
             self.wire.fail(error)
             raise error
-        return np.frombuffer(payload, _LITTLE_ENDIAN)
+        return np.frombuffer(payload, "<u8")
 
     def mask_sum(self, step: int, into: Words) -> None:
         """Adds this node's share of a fresh zero to a contiguous array: the three nodes' masks sum to 0."""

@@ -26,7 +26,6 @@ FEW_WORDS = 8
 """What one BLAKE2b gives."""
 WORDS_IN_CACHE = 1 << 14
 """128 KiB: what is worked on while it is near the processor."""
-_LITTLE_ENDIAN = np.dtype("<u8")
 _ZEROS = memoryview(bytes(2**18))
 """Plaintext of the key stream; a piece that stays in the processor's cache."""
 
@@ -130,7 +129,7 @@ class PairStream:
         if count > FEW_WORDS:
             raise ValueError(f"{count} words asked for; expected at most {FEW_WORDS}")
         drawn = hashlib.blake2b(self._place + _name(operation, step, lane), key=self._secret[16:]).digest()
-        return np.frombuffer(drawn, _LITTLE_ENDIAN, count).astype(np.uint64, copy=False).reshape(shape)
+        return np.frombuffer(drawn, "<u8", count).astype(np.uint64, copy=False).reshape(shape)
 
     def stream(self, operation: int, step: int, lane: int) -> CipherContext:
         """What `words` are made of, to encipher bytes with: they are XORed, in the order in which they come."""

@@ -43,8 +43,9 @@ SEEN_SECONDS = 5.0
 """A topic that was made just now takes a moment to be known to every broker."""
 TRY_SECONDS = 0.5
 GAP_SECONDS = 10.0
-"""The embedded broker shows a record that others sent at the same time within milliseconds."""
+"""So long a record may be missing before one that is shown, on the embedded broker, where it takes milliseconds."""
 LOOK_SECONDS = 0.01
+"""Before it is asked for again."""
 
 
 class Record(Protocol):
@@ -190,8 +191,9 @@ class Consumer(_Client):
         )
         self._pool = self._client._client  # noqa: SLF001
         self._next = dict.fromkeys(self._partitions, 0)
+        """The offset that comes next, where there are no gaps: on the embedded broker."""
         self._gaps: dict[TopicPartition, float] = {}
-        """Until when a record may be missing before one that is shown."""
+        """Until when that one may be missing."""
 
     async def _start(self) -> None:
         await super()._start()
