@@ -36,6 +36,8 @@ PROTOTYPES = ROOT.parent / "shared" / "prototypes"
 SIZES = (100_000, 1_000_000)
 MOST_OF_MPYC = 100_000
 SECONDS = 900.0
+OFTEN = {"multiply": 10, "inner": 30, "indicator-sum": 30}
+"""What is over within milliseconds is repeated so many times as often, at every contender."""
 T = TypeVar("T")
 STALL_SECONDS = 120.0
 
@@ -209,7 +211,7 @@ def contenders(_: int) -> Mapping[str, Contender]:
 def measure_engine(rows: int | None, runs: int) -> list[dict[str, Any]]:
     """All contenders that are here, over the sizes, or `rows` alone."""
     sizes = SIZES if rows is None else (rows,)
-    timed = partial(measure, seconds=SECONDS, argument=GROUPS)
+    timed = partial(measure, seconds=SECONDS, argument=GROUPS, often=OFTEN)
     each = {name: partial(timed, "benchmarks.engine", name, sizes) for name in present()}
     found = in_turns(each, runs)
     found["mpyc"] = timed("benchmarks.mpyc_nodes", "mpyc", [min(*sizes, MOST_OF_MPYC)], runs)

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from benchmarks.report import case as result
@@ -81,7 +82,7 @@ class Timing:
 
 def measure(
     module: str, contender: str, sizes: Sequence[int], runs: int, seconds: float, argument: int,
-    python: str = sys.executable, processes: int = NODES,
+    python: str = sys.executable, processes: int = NODES, often: Mapping[str, int] = MappingProxyType({}),
 ) -> list[Timing]:
     """Run `contenders(argument)[contender]` of a module, a size after another.
 
@@ -94,6 +95,7 @@ def measure(
         argument: for the module.
         python: the interpreter of the processes.
         processes: with helpers that a contender needs.
+        often: by case, how many times as many repetitions: a few of what is over at once say little.
 
     Raises:
         RuntimeError: a process failed, a result was wrong, or time ran out.
@@ -104,7 +106,7 @@ def measure(
         children = [
             spawn_tied(
                 [python, "-m", "benchmarks.trio", module, contender, str(number), folder, ",".join(ports),
-                 ",".join(map(str, sizes)), str(runs), str(argument)],
+                 ",".join(map(str, sizes)), str(runs), str(argument), json.dumps(dict(often))],
                 log, ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, pipe=True,
             )
             for number in range(processes)
@@ -128,21 +130,23 @@ def _merged(parts: Sequence[dict[str, Any]]) -> Timing:
     return Timing(parts[0]["case"], rows, seconds, bytes_a_row, max(each["peak"] for each in parts))
 
 
-async def _node(contender: Contender, place: Place, sizes: Sequence[int], runs: int) -> list[dict[str, Any]]:
+async def _node(
+    contender: Contender, place: Place, sizes: Sequence[int], runs: int, often: Mapping[str, int],
+) -> list[dict[str, Any]]:
     found = []
     async with contender(place) as node:
         for size in sizes:
             for name, (rows, work, correct) in (await node.cases(size)).items():
                 if not await correct(await work()):
                     raise RuntimeError(f"{name} of {rows} rows: a wrong result")
-                begins, ends, before = [], [], node.sent()
-                for _ in range(runs):
+                begins, ends, before, repetitions = [], [], node.sent(), runs * often.get(name, 1)
+                for _ in range(repetitions):
                     await node.barrier()
                     begins.append(time.monotonic())
                     await work()
                     ends.append(time.monotonic())
                 after = node.sent()
-                sent = None if before is None or after is None else (after - before) / runs
+                sent = None if before is None or after is None else (after - before) / repetitions
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // KIB_PER_MIB
                 found.append({"case": name, "rows": rows, "begins": begins, "ends": ends, "sent": sent, "peak": peak})
     return found
@@ -150,10 +154,12 @@ async def _node(contender: Contender, place: Place, sizes: Sequence[int], runs: 
 
 def main() -> None:
     """One of the three processes."""
-    module, name, number, folder, ports, sizes, runs, argument = sys.argv[1:]
+    module, name, number, folder, ports, sizes, runs, argument, often = sys.argv[1:]
     place = Place(int(number), Path(folder), tuple(map(int, ports.split(","))))
     contender: Contender = importlib.import_module(module).contenders(int(argument))[name]
-    found = asyncio.run(_node(contender, place, [int(size) for size in sizes.split(",")], int(runs)))
+    found = asyncio.run(
+        _node(contender, place, [int(size) for size in sizes.split(",")], int(runs), json.loads(often))
+    )
     print(json.dumps(found))
 
 

@@ -38,6 +38,11 @@ def test_a_contender_may_print_and_need_not_count_bytes():
     assert "bytes_per_row" not in row
 
 
+def test_what_is_over_at_once_is_repeated_more_often():
+    timing, = measure("made_up_contender", "noisy", [5], 3, 60, 0, often={"nothing": 20, "something": 9})
+    assert timing.row("nothing", "noisy")["runs"] == 60
+
+
 def test_a_wrong_result_is_not_timed():
     with pytest.raises(RuntimeError, match="nothing of 13 rows: a wrong result"):
         measure("made_up_contender", "noisy", [13], 3, 60, 0)
