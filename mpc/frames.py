@@ -4,7 +4,7 @@ A frame: 4 bytes length of the rest (big-endian), 1 byte kind, then fixed fields
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ SHORT_BYTES = 2**16
 
 _LENGTH = struct.Struct(">I")
 _DATA = struct.Struct(f">B{TAG_BYTES}sHq")
+_HEAD_BYTES = _LENGTH.size + _DATA.size
+"""What precedes the payload of a `Data` frame; of others the length and the kind do."""
 MAX_FRAME_BYTES = MAX_PAYLOAD_BYTES + _DATA.size
 _HELLO, _OPEN, _CONFIRM, _WITHDRAW, _DATA_KIND, _CLOSE, _ABORT = range(7)
 
@@ -107,19 +109,22 @@ def data_header(tag: bytes, channel: int, label: int, payload_bytes: int) -> byt
     return _LENGTH.pack(_DATA.size + payload_bytes) + _DATA.pack(_DATA_KIND, tag, channel, label)
 
 
-def decode(body: memoryview) -> Frame:
-    """Raises: ProtocolError for an unknown kind, version or length."""
-    kind, rest = body[0], body[1:]
+def _body_bytes(length: int, kind: int) -> int:
+    """What follows the head of a frame. Raises: ProtocolError for an unknown kind, or another length than it has."""
     if kind == _DATA_KIND:
-        if len(body) < _DATA.size:
-            raise ProtocolError(f"a data frame has {len(body)} bytes; at least {_DATA.size} expected")
-        _, tag, channel, label = _DATA.unpack_from(body)
-        return Data(tag, channel, label, body[_DATA.size :])
+        if length < _DATA.size:
+            raise ProtocolError(f"a data frame has {length} bytes; at least {_DATA.size} expected")
+        return length - _DATA.size
     expected = _SIZES.get(kind)
     if expected is None:
         raise ProtocolError(f"a frame has the unknown kind {kind}; do the nodes run the same version?")
-    if len(rest) != expected:
-        raise ProtocolError(f"a frame of kind {kind} has {len(rest)} bytes; expected {expected}")
+    if length - 1 != expected:
+        raise ProtocolError(f"a frame of kind {kind} has {length - 1} bytes; expected {expected}")
+    return expected
+
+
+def _decode(kind: int, rest: memoryview) -> Frame:
+    """Any frame but `Data`, of the length that it has. Raises: ProtocolError for another version."""
     if kind == _HELLO:
         if rest != VERSION:
             raise ProtocolError(f"a node speaks {bytes(rest)!r}; expected {VERSION!r}: install the same version")
@@ -145,13 +150,18 @@ _SIZES = {
 }
 
 
+Landing = Callable[[bytes, int, int, int], memoryview | None]
+"""Tag, channel, label and length of a payload → where somebody wants it, in as many bytes; None: anywhere."""
+
+
 class FrameReader:
     """Cuts a byte stream into frames; holds at most one unfinished frame (≤ MAX_FRAME_BYTES).
 
     Whoever reads the stream puts bytes into `room` and says how many: those of a long frame land where they stay.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, landing: Landing) -> None:
+        self._landing = landing
         self._head = bytearray()
         self._body: memoryview | None = None
         self._filled = 0
@@ -160,7 +170,7 @@ class FrameReader:
     @property
     def inside_frame(self) -> bool:
         """Whether the stream would end in the middle of a frame."""
-        return bool(self._head) or self._body is not None
+        return bool(self._head)
 
     @property
     def room(self) -> memoryview:
@@ -182,21 +192,52 @@ class FrameReader:
             view = self._short[:count]
         while view or self._body is not None:
             if self._body is None:
-                take = _LENGTH.size - len(self._head)
-                self._head += view[:take]
-                view = view[take:]
-                if len(self._head) < _LENGTH.size:
+                view = self._begin(view)
+                if self._body is None:
                     return
-                (length,) = _LENGTH.unpack(self._head)
-                if not 1 <= length <= MAX_FRAME_BYTES:
-                    raise ProtocolError(f"a frame announces {length} bytes; expected 1..{MAX_FRAME_BYTES}")
-                self._head.clear()
-                self._body, self._filled = np.empty(length, np.uint8).data, 0
             part = view[: len(self._body) - self._filled]
             self._body[self._filled : self._filled + len(part)] = part
             self._filled += len(part)
             view = view[len(part) :]
             if self._filled < len(self._body):
                 return
-            body, self._body = self._body, None
-            yield decode(body)
+            yield self._end(self._body)
+
+    def drop(self) -> None:
+        """Forgets an unfinished frame: what still comes of it belongs nowhere."""
+        self._head, self._body = bytearray(), None
+
+    def _begin(self, view: memoryview) -> memoryview:
+        """Takes the head of a frame, as far as it is here, and finds room for the body once it is whole."""
+        view = self._take_head(view, _LENGTH.size)
+        if len(self._head) < _LENGTH.size:
+            return view
+        (length,) = _LENGTH.unpack_from(self._head)
+        if not 1 <= length <= MAX_FRAME_BYTES:
+            raise ProtocolError(f"a frame announces {length} bytes; expected 1..{MAX_FRAME_BYTES}")
+        view = self._take_head(view, _LENGTH.size + 1)
+        if len(self._head) == _LENGTH.size:
+            return view
+        kind = self._head[_LENGTH.size]
+        size, body = _body_bytes(length, kind), None
+        if kind == _DATA_KIND:
+            view = self._take_head(view, _HEAD_BYTES)
+            if len(self._head) < _HEAD_BYTES:
+                return view
+            _, tag, channel, label = _DATA.unpack_from(self._head, _LENGTH.size)
+            body = self._landing(tag, channel, label, size)
+        self._body, self._filled = np.empty(size, np.uint8).data if body is None else body, 0
+        return view
+
+    def _take_head(self, view: memoryview, size: int) -> memoryview:
+        missing = max(size - len(self._head), 0)
+        self._head += view[:missing]
+        return view[missing:]
+
+    def _end(self, body: memoryview) -> Frame:
+        head, self._head, self._body = self._head, bytearray(), None
+        kind = head[_LENGTH.size]
+        if kind != _DATA_KIND:
+            return _decode(kind, body)
+        _, tag, channel, label = _DATA.unpack_from(head, _LENGTH.size)
+        return Data(tag, channel, label, body)

@@ -10,6 +10,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import cast
 
 from mpc.errors import MpcError, PeerLost, PeerTimeout, ProtocolError
@@ -87,6 +88,7 @@ class Link(asyncio.BufferedProtocol):
         on_up: called when the peer's hello is here: both ends accept each other.
         on_frame: called with every later frame, in order; a ProtocolError it raises ends the link.
         on_end: called once if `on_up` was, with what ended the link.
+        landing: asked where the payload of a message belongs that begins to arrive, see `frames.Landing`.
     """
 
     def __init__(
@@ -95,10 +97,11 @@ class Link(asyncio.BufferedProtocol):
         on_up: Callable[["Link"], None],
         on_frame: Callable[["Link", Frame], None],
         on_end: Callable[["Link", Exception], None],
+        landing: Callable[["Link", bytes, int, int, int], memoryview | None],
     ) -> None:
         self.peer = -1
         self._identify, self._on_up, self._on_frame, self._on_end = identify, on_up, on_frame, on_end
-        self._reader = FrameReader()
+        self._reader = FrameReader(partial(landing, self))
         self._transport: asyncio.Transport | None = None
         self._up = asyncio.Event()
         self._ended = asyncio.Event()
@@ -141,6 +144,8 @@ class Link(asyncio.BufferedProtocol):
             self.end(error)
 
     def _take(self, frame: Frame) -> None:
+        if self._error is not None:
+            return  # a frame before it ended the link
         if self._up.is_set():
             self._on_frame(self, frame)
         elif isinstance(frame, Hello):
@@ -197,6 +202,7 @@ class Link(asyncio.BufferedProtocol):
         if self._error is not None:
             return
         self._error = error
+        self._reader.drop()
         if self._transport is not None:
             self._transport.abort()
         if self._up.is_set():

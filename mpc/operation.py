@@ -4,6 +4,8 @@ Both come from (operation, step), never from a stream that runs on from operatio
 side by side cannot take each other's masks or messages.
 """
 
+import sys
+
 import numpy as np
 
 from mpc.errors import ProtocolError
@@ -13,6 +15,10 @@ from mpc.wire import Wire
 
 PIECE_WORDS = 2**22
 """32 MiB: a longer array travels as several messages."""
+LANDS_BYTES = 2**16
+"""A payload from this size on is read to where it belongs, if this node waits for it already."""
+LITTLE_ENDIAN = sys.byteorder == "little"
+"""As messages are."""
 MAX_STEPS = 2**12
 MAX_PIECES = 2**10
 MAX_OPERATIONS = 2**40
@@ -54,26 +60,27 @@ class Operation:
         return out
 
     async def receive_into(self, peer: int, step: int, out: Words) -> None:
-        """As `receive`, into an array; a contiguous one if it is longer than a piece."""
+        """As `receive`, into an array."""
         await self.wire.drain()
-        if out.size <= PIECE_WORDS:
-            out[...] = (await self._piece(peer, step, 0, out.size)).reshape(out.shape)
+        if not out.flags.c_contiguous:
+            out[...] = await self.receive(peer, step, out.shape)
             return
         flat = out.reshape(-1, copy=False)
         for piece in range(_pieces(flat.size)):
-            part = flat[piece * PIECE_WORDS : (piece + 1) * PIECE_WORDS]
-            part[:] = await self._piece(peer, step, piece, part.size)
+            await self._piece_into(peer, step, piece, flat[piece * PIECE_WORDS : (piece + 1) * PIECE_WORDS])
 
-    async def _piece(self, peer: int, step: int, piece: int, size: int) -> Words:
-        payload = await self.wire.receive(peer, self._label(step, piece))
-        if len(payload) != 8 * size:
+    async def _piece_into(self, peer: int, step: int, piece: int, part: Words) -> None:
+        room = part.view(np.uint8).data if LITTLE_ENDIAN and part.nbytes >= LANDS_BYTES else None
+        payload = await self.wire.receive(peer, self._label(step, piece), room)
+        if len(payload) != part.nbytes:
             error = ProtocolError(
                 f"node {peer} sent {len(payload)} bytes in operation {self.number}, step {step};"
-                f" expected {8 * size}: the nodes run different programs or data",
+                f" expected {part.nbytes}: the nodes run different programs or data",
             )
             self.wire.fail(error)
             raise error
-        return np.frombuffer(payload, "<u8")
+        if payload is not room:
+            part[:] = np.frombuffer(payload, "<u8")
 
     def mask_sum(self, step: int, into: Words) -> None:
         """Adds this node's share of a fresh zero to a contiguous array: the three nodes' masks sum to 0."""

@@ -94,11 +94,9 @@ class NodeLinks:
     ) -> None:
         if len(nodes) != NODES or len({node.fingerprint for node in nodes}) != NODES:
             raise ValueError("an agreement names three nodes with three certificates")
-        if nodes[number].fingerprint != identity.fingerprint:
-            raise ValueError(
-                f"this node's certificate is {identity.fingerprint}; the agreement says"
-                f" {nodes[number].fingerprint} for node {number}",
-            )
+        mine, agreed = identity.fingerprint, nodes[number].fingerprint
+        if mine != agreed:
+            raise ValueError(f"this node's certificate is {mine}; the agreement says {agreed} for node {number}")
         self.number = number
         self._nodes = tuple(nodes)
         self._peers = [peer for peer in range(NODES) if peer != number]
@@ -239,6 +237,11 @@ class NodeLinks:
             with contextlib.suppress(PeerLost):
                 link.write(encode(frame))
 
+    def _landing(self, link: Link, tag: bytes, channel: int, label: int, size: int) -> memoryview | None:
+        """Where a payload belongs; only what comes over the link in force may land there."""
+        attempt = self._attempts.get(tag) if self._links.get(link.peer) is link else None
+        return None if attempt is None else attempt.landing(link.peer, channel, label, size)
+
     def _on_frame(self, link: Link, frame: Frame) -> None:
         peer = link.peer
         match frame:
@@ -332,9 +335,7 @@ class NodeLinks:
         link = self._new_link(allowed)
         try:
             async with asyncio.timeout(self._handshake_seconds):
-                await asyncio.get_running_loop().connect_accepted_socket(
-                    lambda: link, connection, ssl=self._context,
-                )
+                await asyncio.get_running_loop().connect_accepted_socket(lambda: link, connection, ssl=self._context)
                 await link.wait_up()
         except (OSError, TimeoutError, MpcError) as error:
             _log.debug("a connection was refused: %s", type(error).__name__)
@@ -385,7 +386,7 @@ class NodeLinks:
                 raise ProtocolError(f"a connection shows certificate {fingerprint_of(der)}, which is not agreed here")
             return peer
 
-        return Link(identify, self._on_up, self._on_frame, self._on_end)
+        return Link(identify, self._on_up, self._on_frame, self._on_end, self._landing)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

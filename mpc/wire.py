@@ -64,8 +64,11 @@ class Wire(Protocol):
     async def drain(self) -> None:
         """Waits until what was sent fits the bound of the send queues."""
 
-    async def receive(self, peer: int, label: int) -> Payload:
+    async def receive(self, peer: int, label: int, room: memoryview | None = None) -> Payload:
         """Waits for the message with this label, which is asked for once.
+
+        Args: `room`: bytes where a payload of their number may land. Then `room` itself is what returns, else the
+        payload lies elsewhere; until then nobody else may read or write these bytes, nor at all if this raises.
 
         Raises: PeerLost, PeerTimeout (stall time-out of the attempt), ProtocolError, IntegrityError.
         """
@@ -93,6 +96,7 @@ class _Wait(NamedTuple):
     until: float
     """On the loop's clock."""
     label: int
+    room: memoryview | None
 
 
 class Attempt:
@@ -145,7 +149,7 @@ class Attempt:
         _use(self._sent[peer], channel, label)
         self.courier.post(peer, channel, label, payload)
 
-    async def receive(self, peer: int, channel: int, label: int) -> Payload:
+    async def receive(self, peer: int, channel: int, label: int, room: memoryview | None = None) -> Payload:
         self._known(peer)
         self._raise_if_over()
         key = _key(channel, label)
@@ -159,13 +163,22 @@ class Attempt:
             raise PeerLost(f"node {peer} ended the attempt before it sent label {label}")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Payload] = loop.create_future()
-        self._waiting[peer][key] = _Wait(future, loop.time() + self.stall_seconds, label)
+        self._waiting[peer][key] = _Wait(future, loop.time() + self.stall_seconds, label, room)
         if self._watch is None:
             self._watch = loop.call_later(self.stall_seconds, self._look_for_stalls, loop)
         try:
             return await future
         finally:
             self._waiting[peer].pop(key, None)
+
+    def landing(self, peer: int, channel: int, label: int, size: int) -> memoryview | None:
+        """The room of whoever waits for a message that begins to arrive, if there is one of its size; given once."""
+        key = _key(channel, label)
+        wait = self._waiting[peer].get(key)
+        if wait is None or wait.room is None or len(wait.room) != size or wait.future.done():
+            return None
+        self._waiting[peer][key] = wait._replace(room=None)
+        return wait.room
 
     def deliver(self, peer: int, channel: int, label: int, payload: Payload) -> None:
         """Takes a message from the courier; what breaks a bound or a rule ends the attempt."""
@@ -215,9 +228,9 @@ class Attempt:
     def ended(self, peer: int) -> None:
         """`peer` finished: what it sent stays readable, what it did not send will not come."""
         self._ended.add(peer)
-        for future, _, _ in self._waiting[peer].values():
-            if not future.done():
-                future.set_exception(PeerLost(f"node {peer} ended the attempt before it sent all"))
+        for wait in self._waiting[peer].values():
+            if not wait.future.done():
+                wait.future.set_exception(PeerLost(f"node {peer} ended the attempt before it sent all"))
 
     def close(self) -> None:
         """Looks for stalls no more: nobody waits now."""
@@ -245,9 +258,9 @@ class Attempt:
         self._error = error
         self.close()
         for peer, waiting in self._waiting.items():
-            for future, _, _ in waiting.values():
-                if not future.done():
-                    future.set_exception(_again(error))
+            for wait in waiting.values():
+                if not wait.future.done():
+                    wait.future.set_exception(_again(error))
             self._early[peer].clear()
             self._early_bytes[peer] = 0
 
@@ -288,8 +301,8 @@ class AttemptWire:
     def drain(self) -> Coroutine[Any, Any, None]:
         return self._attempt.courier.drain()
 
-    def receive(self, peer: int, label: int) -> Coroutine[Any, Any, Payload]:
-        return self._attempt.receive(peer, self._channel, label)
+    def receive(self, peer: int, label: int, room: memoryview | None = None) -> Coroutine[Any, Any, Payload]:
+        return self._attempt.receive(peer, self._channel, label, room)
 
     def channel(self, number: int) -> "AttemptWire":
         if not 0 <= number <= MAX_CHANNEL:

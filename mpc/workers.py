@@ -172,8 +172,8 @@ class _FromThread:
     async def drain(self) -> None:
         await self._there(self._wire.drain())
 
-    async def receive(self, peer: int, label: int) -> Payload:
-        return await self._there(self._wire.receive(peer, label))
+    async def receive(self, peer: int, label: int, room: memoryview | None = None) -> Payload:
+        return await self._there(self._wire.receive(peer, label, room))
 
     def channel(self, number: int) -> "_FromThread":
         return _FromThread(self._wire.channel(number), self._home)

@@ -15,6 +15,7 @@ import pytest
 from mpc import frames, transport
 from mpc.engine import Engine
 from mpc.errors import IntegrityError, MpcError, PeerLost, PeerTimeout, ProtocolError
+from mpc.frames import TAG_BYTES, data_header
 from mpc.identity import create_identity, load_identity
 from mpc.keys import AttemptSecret
 from mpc.link import SERVER_NAME, dialler_context
@@ -94,6 +95,52 @@ async def test_long_messages_cross(nodes, identities):
 
     async with three_links(nodes, identities) as links:
         assert await asyncio.gather(*map(program, links)) == [[True, True]] * 3
+
+
+async def test_a_long_message_lands_where_it_is_awaited(nodes, identities):
+    payload = np.random.default_rng(2).bytes(2**20)
+
+    async def program(link):
+        async with link.attempt(b"run", 10) as wire:
+            peers = sorted({0, 1, 2} - {link.number})
+            rooms = [memoryview(bytearray(len(payload))) for _ in peers]
+            awaited = [asyncio.create_task(wire.receive(*each)) for each in zip(peers, (1, 1), rooms, strict=True)]
+            await asyncio.sleep(0)
+            for peer in peers:
+                wire.send(peer, 0, b"")
+            for peer in peers:
+                await wire.receive(peer, 0)
+                wire.send(peer, 1, payload)
+            await wire.drain()
+            return [await each is room and room == payload for each, room in zip(awaited, rooms, strict=True)]
+
+    async with three_links(nodes, identities) as links:
+        assert await asyncio.gather(*map(program, links)) == [[True, True]] * 3
+
+
+async def test_long_arrays_are_read_to_where_they_stay(nodes, identities, monkeypatch):
+    """Whoever sends last in a round sends to a node that waits already."""
+    landed, landing = [], Attempt.landing
+
+    def seen(attempt, peer, channel, label, size):
+        room = landing(attempt, peer, channel, label, size)
+        landed.append(None if room is None else size)
+        return room
+
+    monkeypatch.setattr(Attempt, "landing", seen)
+    values = np.arange(20_000, dtype=np.uint64)
+
+    async def program(link):
+        async with link.attempt(b"run", 10) as wire:
+            engine = Engine(wire)
+            x = await engine.input(0, values if link.number == 0 else None, values.shape)
+            return await engine.open(await engine.multiply(x, x))
+
+    async with three_links(nodes, identities) as links:
+        for found in await asyncio.gather(*map(program, links)):
+            np.testing.assert_array_equal(found, values**2)
+    assert values.nbytes in landed
+    assert set(landed) <= {None, values.nbytes}
 
 
 async def test_the_listener_is_on_loopback(nodes, identities):
@@ -236,6 +283,55 @@ async def test_a_frame_outside_the_protocol_ends_the_link_and_no_other(nodes, id
                 async with asyncio.timeout(2):
                     await reader.read()
             assert links[0].linked == {1}
+
+
+async def test_only_the_link_in_force_writes_where_a_message_is_awaited(nodes, identities, monkeypatch):
+    """A peer with a second connection could change what it had sent after it was checked."""
+    begun, landing = asyncio.Event(), NodeLinks._landing
+
+    def seen(links, link, *message):
+        begun.set()
+        return landing(links, link, *message)
+
+    monkeypatch.setattr(NodeLinks, "_landing", seen)
+    payload, other = b"x" * 2**18, b"y" * 2**18
+
+    async def third(link):
+        async with link.attempt(b"run", 10) as wire:
+            await wire.receive(0, 1)
+            wire.send(0, 7, payload)
+            await wire.receive(0, 2)
+
+    async def second(link):
+        async with link.attempt(b"run", 10) as wire:
+            await wire.receive(0, 2)
+
+    async def first(link):
+        async with link.attempt(b"run", 10) as wire:
+            room = memoryview(bytearray(len(payload)))
+            awaited = asyncio.create_task(wire.receive(2, 7, room))
+            context = dialler_context(identities[2], certificate(identities[0]))
+            reader, writer = await asyncio.open_connection(
+                *nodes[0].host_port, ssl=context, server_hostname=SERVER_NAME,
+            )
+            assert await reader.readexactly(len(HELLO)) == HELLO
+            stream = data_header(wire.attempt[:TAG_BYTES], 0, 7, len(other)) + other
+            begun.clear()
+            writer.write(stream[: len(other) // 2])
+            await asyncio.wait_for(begun.wait(), 5)
+            wire.send(2, 1, b"")
+            found = await awaited
+            writer.write(stream[len(other) // 2 :])
+            with contextlib.suppress(OSError):
+                await reader.read()  # it is hung up on for want of a hello
+            writer.close()
+            for peer in (1, 2):
+                wire.send(peer, 2, b"")
+            return found is room, found == payload
+
+    async with three_links(nodes, identities) as links:
+        found, _, _ = await asyncio.gather(*(act(link) for act, link in zip((first, second, third), links, strict=True)))
+    assert found == (True, True)
 
 
 async def test_a_peer_that_never_says_hello_is_dropped(nodes, identities):

@@ -94,6 +94,35 @@ async def test_a_repeated_message_ends_the_attempt():
             a.send(1, 1, b"")
 
 
+async def test_a_payload_lands_once_where_its_receiver_waits():
+    async with three_wires() as (_, b, _):
+        attempt, room = b._attempt, memoryview(bytearray(8))
+        assert attempt.landing(0, 0, 5, 8) is None  # nobody waits
+        waiting = asyncio.create_task(b.receive(0, 5, room))
+        await asyncio.sleep(0)
+        for other in ((2, 0, 5, 8), (0, 1, 5, 8), (0, 0, 6, 8), (0, 0, 5, 7), (0, 0, 5, 9)):
+            assert attempt.landing(*other) is None
+        assert attempt.landing(0, 0, 5, 8) is room
+        assert attempt.landing(0, 0, 5, 8) is None
+        attempt.deliver(0, 0, 5, room)
+        assert await waiting is room
+
+
+@pytest.mark.parametrize("end", [
+    lambda attempt: attempt.deliver(0, 0, 5, b"here now"), lambda attempt: attempt.ended(0),
+    lambda attempt: attempt.fail(ValueError()),
+], ids=["delivered", "peer ended", "failed"])
+async def test_nothing_lands_where_nobody_waits_any_more(end):
+    async with three_wires() as (_, b, _):
+        waiting = asyncio.create_task(b.receive(0, 5, memoryview(bytearray(8))))
+        await asyncio.sleep(0)
+        end(b._attempt)
+        assert b._attempt.landing(0, 0, 5, 8) is None  # the receiver did not come to its turn yet
+        await asyncio.wait([waiting])
+        assert b._attempt.landing(0, 0, 5, 8) is None
+        assert waiting.exception() is not None or waiting.result() == b"here now"
+
+
 async def test_a_silent_peer_is_named_in_time_and_the_others_are_freed_at_once():
     async with three_wires(stall_seconds=0.2) as (a, b, _):
         start = time.monotonic()
