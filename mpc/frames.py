@@ -154,8 +154,12 @@ Landing = Callable[[bytes, int, int, int], memoryview | None]
 """Tag, channel, label and length of a payload → where somebody wants it, in as many bytes; None: anywhere."""
 
 
+def nowhere(_tag: bytes, _channel: int, _label: int, _size: int) -> None:
+    """The landing of those who want nothing."""
+
+
 class FrameReader:
-    """Cuts a byte stream into frames; holds at most one unfinished frame (≤ MAX_FRAME_BYTES).
+    """Cuts a byte stream into frames; holds at most one unfinished frame (≤ MAX_FRAME_BYTES), or where it lands.
 
     Whoever reads the stream puts bytes into `room` and says how many: those of a long frame land where they stay.
     """
@@ -165,6 +169,7 @@ class FrameReader:
         self._head = bytearray()
         self._body: memoryview | None = None
         self._filled = 0
+        self._landed = False
         self._short = memoryview(bytearray(SHORT_BYTES))
 
     @property
@@ -203,9 +208,16 @@ class FrameReader:
                 return
             yield self._end(self._body)
 
-    def drop(self) -> None:
-        """Forgets an unfinished frame: what still comes of it belongs nowhere."""
-        self._head, self._body = bytearray(), None
+    def free(self, tag: bytes) -> None:
+        """Nobody waits for an attempt's messages any more: what still comes of an unfinished one lands elsewhere."""
+        if self._landed and self._body is not None and _DATA.unpack_from(self._head, _LENGTH.size)[1] == tag:
+            elsewhere = np.empty(len(self._body), np.uint8).data
+            elsewhere[: self._filled] = self._body[: self._filled]
+            self._body, self._landed = elsewhere, False
+
+    def close(self) -> None:
+        """Forgets an unfinished frame: nothing of what still comes lands anywhere."""
+        self._head, self._body, self._landing = bytearray(), None, nowhere
 
     def _begin(self, view: memoryview) -> memoryview:
         """Takes the head of a frame, as far as it is here, and finds room for the body once it is whole."""
@@ -226,7 +238,8 @@ class FrameReader:
                 return view
             _, tag, channel, label = _DATA.unpack_from(self._head, _LENGTH.size)
             body = self._landing(tag, channel, label, size)
-        self._body, self._filled = np.empty(size, np.uint8).data if body is None else body, 0
+        self._landed, self._filled = body is not None, 0
+        self._body = np.empty(size, np.uint8).data if body is None else body
         return view
 
     def _take_head(self, view: memoryview, size: int) -> memoryview:

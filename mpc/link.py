@@ -140,12 +140,16 @@ class Link(asyncio.BufferedProtocol):
         try:
             for frame in self._reader.filled(nbytes):
                 self._take(frame)
+                if self._over:
+                    return
         except ProtocolError as error:
             self.end(error)
 
+    @property
+    def _over(self) -> bool:
+        return self._error is not None
+
     def _take(self, frame: Frame) -> None:
-        if self._error is not None:
-            return  # a frame before it ended the link
         if self._up.is_set():
             self._on_frame(self, frame)
         elif isinstance(frame, Hello):
@@ -179,6 +183,10 @@ class Link(asyncio.BufferedProtocol):
         for start in range(first, len(view), WRITE_PIECE_BYTES):
             self.write(view[start : start + WRITE_PIECE_BYTES])
 
+    def free(self, tag: bytes) -> None:
+        """An attempt is over: nothing lands any more where somebody waited in it."""
+        self._reader.free(tag)
+
     @property
     def writable(self) -> bool:
         """Whether `drained` would not wait."""
@@ -202,7 +210,7 @@ class Link(asyncio.BufferedProtocol):
         if self._error is not None:
             return
         self._error = error
-        self._reader.drop()
+        self._reader.close()
         if self._transport is not None:
             self._transport.abort()
         if self._up.is_set():

@@ -4,21 +4,19 @@ Both come from (operation, step), never from a stream that runs on from operatio
 side by side cannot take each other's masks or messages.
 """
 
-import sys
-
 import numpy as np
 
 from mpc.errors import ProtocolError
 from mpc.prg import FEW_WORDS, Cover, Difference, PairStream
 from mpc.share import Words
-from mpc.wire import Wire
+from mpc.wire import Payload, Wire
 
 PIECE_WORDS = 2**22
 """32 MiB: a longer array travels as several messages."""
 LANDS_BYTES = 2**16
 """A payload from this size on is read to where it belongs, if this node waits for it already."""
-LITTLE_ENDIAN = sys.byteorder == "little"
-"""As messages are."""
+SENT = np.dtype("<u8")
+"""Words as messages have them."""
 MAX_STEPS = 2**12
 MAX_PIECES = 2**10
 MAX_OPERATIONS = 2**40
@@ -48,7 +46,7 @@ class Operation:
 
     def send(self, peer: int, step: int, values: Words) -> None:
         """Queues an array; it may not change before the next drain."""
-        flat = np.ascontiguousarray(values, "<u8").reshape(-1)
+        flat = np.ascontiguousarray(values, SENT).reshape(-1)
         for piece in range(_pieces(flat.size)):
             part = flat[piece * PIECE_WORDS : (piece + 1) * PIECE_WORDS]
             self.wire.send(peer, self._label(step, piece), part.view(np.uint8).data)
@@ -60,27 +58,30 @@ class Operation:
         return out
 
     async def receive_into(self, peer: int, step: int, out: Words) -> None:
-        """As `receive`, into an array."""
+        """As `receive`, into an array; a contiguous one if it is longer than a piece. Void where this raises."""
         await self.wire.drain()
-        if not out.flags.c_contiguous:
-            out[...] = await self.receive(peer, step, out.shape)
+        if out.size <= PIECE_WORDS and not out.flags.c_contiguous:
+            out[...] = np.frombuffer(await self._piece(peer, step, 0, out.nbytes), SENT).reshape(out.shape)
             return
         flat = out.reshape(-1, copy=False)
         for piece in range(_pieces(flat.size)):
-            await self._piece_into(peer, step, piece, flat[piece * PIECE_WORDS : (piece + 1) * PIECE_WORDS])
+            part = flat[piece * PIECE_WORDS : (piece + 1) * PIECE_WORDS]
+            lands = part.nbytes >= LANDS_BYTES and part.dtype == SENT and part.flags.writeable
+            room = part.view(np.uint8).data if lands else None
+            payload = await self._piece(peer, step, piece, part.nbytes, room)
+            if payload is not room:
+                part[:] = np.frombuffer(payload, SENT)
 
-    async def _piece_into(self, peer: int, step: int, piece: int, part: Words) -> None:
-        room = part.view(np.uint8).data if LITTLE_ENDIAN and part.nbytes >= LANDS_BYTES else None
+    async def _piece(self, peer: int, step: int, piece: int, size: int, room: memoryview | None = None) -> Payload:
         payload = await self.wire.receive(peer, self._label(step, piece), room)
-        if len(payload) != part.nbytes:
+        if len(payload) != size:
             error = ProtocolError(
                 f"node {peer} sent {len(payload)} bytes in operation {self.number}, step {step};"
-                f" expected {part.nbytes}: the nodes run different programs or data",
+                f" expected {size}: the nodes run different programs or data",
             )
             self.wire.fail(error)
             raise error
-        if payload is not room:
-            part[:] = np.frombuffer(payload, "<u8")
+        return payload
 
     def mask_sum(self, step: int, into: Words) -> None:
         """Adds this node's share of a fresh zero to a contiguous array: the three nodes' masks sum to 0."""

@@ -220,14 +220,16 @@ class NodeLinks:
             self._drop(meeting)
             tag = name[:TAG_BYTES]
             courier = LinkCourier(self._links, tag, meeting.stall_seconds)
-            secrets = meeting.opening.secrets()
-            meeting.candidate = Attempt(self.number, name, secrets, courier, meeting.stall_seconds)
+            meeting.candidate = Attempt(self.number, name, meeting.opening.secrets(), courier, meeting.stall_seconds)
             self._attempts[tag] = meeting.candidate
         self._tell(Confirm(meeting.opening.run, name))
 
     def _drop(self, meeting: _Meeting) -> None:
         if meeting.candidate is not None:
-            self._attempts.pop(meeting.candidate.name[:TAG_BYTES], None)
+            tag = meeting.candidate.name[:TAG_BYTES]
+            self._attempts.pop(tag, None)
+            for link in self._links.values():
+                link.free(tag)
             meeting.candidate.close()
             meeting.candidate = None
 
@@ -318,11 +320,10 @@ class NodeLinks:
                 meeting.candidate.lose(peer, str(error))
 
     async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._handshakes.acquire()
             try:
-                connection, _ = await loop.sock_accept(listener)
+                connection, _ = await asyncio.get_running_loop().sock_accept(listener)
             except OSError:
                 self._handshakes.release()
                 await asyncio.sleep(RETRY_SECONDS[0])

@@ -103,7 +103,7 @@ class Attempt:
     """State of one attempt at one node; `wire` is its channel 0.
 
     Args: `secrets` maps each peer to the X25519 secret of the pair; `stall_seconds` bounds every wait.
-    The courier calls `deliver`, `lose`, `aborted` and `ended`.
+    The courier calls `landing`, `deliver`, `lose`, `aborted` and `ended`.
     """
 
     def __init__(

@@ -64,7 +64,7 @@ def loads(reader, folder):
     """What happens when a peer's pickles reach `reader`: they run, or come back as objects.
 
     Args:
-        reader: takes bytes; refuses by raising.
+        reader: takes bytes; refuses by raising, but not what a wrong call raises: that would look like a refusal.
         folder: where a bomb leaves its mark.
     """
     findings, mark = [], folder / "executed"
@@ -74,6 +74,9 @@ def loads(reader, folder):
     ):
         try:
             found = reader(payload)
+        except (TypeError, AttributeError, NameError) as error:
+            found = None
+            findings.append(f"{what} met a reader that reads nothing: {error}")
         except Exception:
             found = None
         if mark.exists():

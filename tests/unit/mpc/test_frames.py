@@ -5,13 +5,9 @@ import random
 import pytest
 
 from mpc.errors import ProtocolError
-from mpc.frames import MAX_FRAME_BYTES, SHORT_BYTES, Close, Data, FrameReader, Hello, data_header, encode
+from mpc.frames import MAX_FRAME_BYTES, SHORT_BYTES, Close, Data, FrameReader, Hello, data_header, encode, nowhere
 
 TAG = b"0123456789abcdef"
-
-
-def nowhere(*_):
-    """Nobody waits for anything."""
 
 
 def taken(reader, stream, size):
@@ -79,7 +75,7 @@ def test_a_payload_lands_where_it_is_wanted(seed):
             assert (frame.payload is rooms.get(frame.label)) == (frame.label in rooms)
 
 
-def test_of_a_dropped_frame_nothing_lands_any_more():
+def test_once_it_is_closed_nothing_lands_any_more():
     room = memoryview(bytearray(3 * SHORT_BYTES))
     reader = FrameReader(lambda *_: room)
     stream = data_header(TAG, 0, 0, len(room)) + b"x" * len(room)
@@ -87,10 +83,27 @@ def test_of_a_dropped_frame_nothing_lands_any_more():
     before = bytes(room)
     assert before.count(b"x") > SHORT_BYTES
     assert len(reader.room) > SHORT_BYTES
-    reader.drop()
+    reader.close()
     assert not reader.inside_frame
-    reader.room[:] = b"y" * len(reader.room)
+    taken(reader, stream, lambda: SHORT_BYTES)
     assert room == before
+
+
+def test_what_comes_after_an_attempt_lands_elsewhere_and_the_stream_goes_on():
+    room = memoryview(bytearray(3 * SHORT_BYTES))
+    before, reader = bytes(len(room)), FrameReader(lambda _tag, _channel, label, _size: None if label else room)
+    payload = random.Random(1).randbytes(len(room))
+    stream = memoryview(data_header(TAG, 0, 0, len(room)) + payload + encode(Close(TAG)))
+    taken(reader, stream[: 2 * SHORT_BYTES], lambda: SHORT_BYTES)
+    reader.free(b"another attempt!")
+    taken(reader, stream[2 * SHORT_BYTES : 2 * SHORT_BYTES + 9], lambda: SHORT_BYTES)
+    before = bytes(room)
+    assert before.rstrip(bytes(1)) == payload[: 2 * SHORT_BYTES + 9 - 31].rstrip(bytes(1))
+    reader.free(TAG)
+    found, _ = taken(reader, stream[2 * SHORT_BYTES + 9 :], lambda: SHORT_BYTES)
+    assert found == [Data(TAG, 0, 0, payload), Close(TAG)]
+    assert room == before
+    reader.free(TAG)  # nothing is under way
 
 
 @pytest.mark.parametrize(

@@ -334,6 +334,50 @@ async def test_only_the_link_in_force_writes_where_a_message_is_awaited(nodes, i
     assert found == (True, True)
 
 
+async def test_what_comes_after_an_attempt_lands_elsewhere(nodes, identities):
+    """A message that is half here when its attempt ends; its link goes on."""
+    size, half, stopped = 2**18, asyncio.Event(), asyncio.Event()
+    room = memoryview(bytearray(size))
+
+    async def third(link):
+        with contextlib.suppress(PeerLost):
+            async with link.attempt(b"run", 10) as wire:
+                await wire.receive(0, 1)
+                stream = data_header(wire.attempt[:TAG_BYTES], 0, 7, size) + b"x" * size
+                link._links[0].write(stream[: size // 2])
+                half.set()
+                await stopped.wait()
+                link._links[0].write(stream[size // 2 :])
+
+    async def second(link):
+        with contextlib.suppress(PeerLost):
+            async with link.attempt(b"run", 10) as wire:
+                await wire.receive(0, 2)
+
+    async def first(link):
+        with contextlib.suppress(PeerLost):
+            async with link.attempt(b"run", 10) as wire:
+                awaited = asyncio.create_task(wire.receive(2, 7, room))
+                await asyncio.sleep(0)
+                wire.send(2, 1, b"")
+                await half.wait()
+                await until(lambda: b"x" in bytes(room))
+                raise PeerLost("by the test")
+        with pytest.raises(PeerLost):
+            await awaited
+        before = bytes(room)
+        assert 0 < before.count(b"x") < size
+        stopped.set()
+        return before
+
+    async with three_links(nodes, identities) as links:
+        acts = [act(link) for act, link in zip((first, second, third), links, strict=True)]
+        before, _, _ = await asyncio.gather(*acts)
+        results = await asyncio.gather(*map(compute, links))
+        assert {value for value, _ in results} == {500}
+        assert room == before
+
+
 async def test_a_peer_that_never_says_hello_is_dropped(nodes, identities):
     async with (
         three_links(nodes, identities, who=(0,), handshake_seconds=2) as (link,),
