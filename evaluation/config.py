@@ -3,6 +3,7 @@
 import codecs
 import re
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -13,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     InstanceOf,
+    IPvAnyAddress,
     TypeAdapter,
     ValidationError,
     field_validator,
@@ -175,6 +177,8 @@ class NodeSettings(Settings):
     state: Path
     """Folder of what the node needs to go on after a restart."""
     chain: ChainSettings
+    bind: IPvAnyAddress = IPv4Address("127.0.0.1")
+    """Where it listens for its peers; the port is that of its endpoint in the agreement."""
     live: bool = False
     """Whether to wait for a peer that is away, however long; else the node ends after some attempts."""
     extra_plans: tuple[Path, ...] = ()

@@ -130,10 +130,8 @@ class Node:
                 adding_seconds=self._settings.attempt_seconds / 2,
             )
             await self._admission(registry)
-            addresses = [NodeAddress(n.endpoint, n.certificate) for n in self._terms.nodes]
-            identity = load_identity(self._settings.keys, f"node-{self._number}")
             async with (
-                NodeLinks(self._number, addresses, identity, on_news=self._bell.ring) as links,
+                self._links() as links,
                 self._bell,
                 asyncio.TaskGroup() as group,
             ):
@@ -144,6 +142,12 @@ class Node:
                     self._work(links, group),
                 ):
                     group.create_task(task)
+
+    def _links(self) -> NodeLinks:
+        """Links to both peers, not begun yet."""
+        addresses = [NodeAddress(n.endpoint, n.certificate) for n in self._terms.nodes]
+        identity = load_identity(self._settings.keys, f"node-{self._number}")
+        return NodeLinks(self._number, addresses, identity, str(self._settings.bind), on_news=self._bell.ring)
 
     async def _admission(self, registry: "Registry") -> None:
         """Ask the gate about everything this node is configured to run, before anything is received."""

@@ -28,9 +28,10 @@ from streams.errors import BatchError, BrokerError, StoreError, StreamsError
 BEAT_SECONDS = 5.0
 PLACES = frozenset({
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOSPC, errno.EDQUOT,
-    errno.EROFS, errno.EFBIG,
+    errno.EROFS, errno.EFBIG, errno.EADDRINUSE, errno.EADDRNOTAVAIL,
 })
-"""A folder or file is not there, not ours, full or too large: for whoever configured the process to mend."""
+"""A folder, a file or an address to listen on is not there, not ours, taken, full or too large: for whoever configured
+the process to mend."""
 
 
 def exit_code(error: BaseException) -> int:
