@@ -11,6 +11,9 @@ from policy.gate import revisions_left
 from policy.plan import Plan
 from policy.window import Window
 
+MOST_CELLS = 1_500
+"""Of all KPIs and windows of a run. A node's result has at most 600 bytes a cell, its record 300; a message 900 kB."""
+
 
 @dataclass
 class Agenda:
@@ -21,23 +24,31 @@ class Agenda:
     state: NodeState
     expected: Expected
     most_windows: int
-    """Scheduled windows that share one run."""
+    """Scheduled windows that share one run, as far as this node goes."""
 
     def missing(self, window: Window) -> tuple[Plan, ...]:
         """Plans that have not run for a window."""
         return tuple(p for p in self.plans if (p.hash, window.index) not in self.state.pairs)
 
-    def due(self, panes: int, mature: int) -> tuple[Window, ...]:
+    def due(self, panes: int, mature: int, most: int) -> tuple[Window, ...]:
         """The next windows that run together: complete, one after another, of one edition, missing the same plans.
 
         Full editions come when no first one is due.
-        """
-        first = self._together(self.terms.draft.lattice.scheduled[self.expected.following() :], panes)
-        return first or self._together(self.revisable(), mature)
 
-    def _together(self, left: Sequence[Window], panes: int) -> tuple[Window, ...]:
+        Args:
+            panes: leading ones that are complete.
+            mature: leading ones that are complete for full editions.
+            most: windows that all nodes let share a run; fewer where their results would be too long for a message.
+        """
+        first = self._together(self.terms.draft.lattice.scheduled[self.expected.following() :], panes, most)
+        return first or self._together(self.revisable(), mature, most)
+
+    def _together(self, left: Sequence[Window], panes: int, most: int) -> tuple[Window, ...]:
         found: list[Window] = []
-        for window in left[: self.most_windows]:
+        if left:
+            cells = sum(len(plan.strata) for plan in self.missing(left[0]))
+            most = max(1, min(most, MOST_CELLS // max(cells, 1)))
+        for window in left[:most]:
             if window.stop > panes or self.missing(window) != self.missing(left[0]):
                 break
             found.append(window)
@@ -58,9 +69,10 @@ class Agenda:
         """Windows that run by themselves and have not ended."""
         return (*self.terms.draft.lattice.scheduled[self.expected.following() :], *self.revisable())
 
-    def earliest(self, due: Sequence[Window], mature: int) -> int | None:
+    def earliest(self, due: Sequence[Window], mature: int, most: int) -> int | None:
         """The first pane of all windows that could run now; `due`: those that would come next."""
-        return min((w.start for w in (*due, *(self._together(self.revisable(), mature) if due else ()))), default=None)
+        revised = self._together(self.revisable(), mature, most) if due else ()
+        return min((w.start for w in (*due, *revised)), default=None)
 
     def used_up(self, windows: Sequence[int]) -> tuple[int, ...]:
         """Scheduled ones of a run's windows, if it left nothing of them."""

@@ -128,23 +128,32 @@ class Answering:
     async def refuse(self, asked: Asked, window: Window | None, error: RunRefused) -> None:
         """A rule refuses it."""
         await self.outlets.say(self.refused(error, () if window is None else (window.index,), asked.digest, asked))
-        key = nonce_key(asked.demand)
-        # A nonce stays with the request that used it first; a copy of this one is to be known, too.
-        self.state.answered(asked.offset + 1, {asked.digest if key in self.state.ledger.nonces else key: asked.digest})
+        self.state.answered(asked.offset + 1, self._spent(asked))
         self.status.say("request", request=asked.digest, outcome="refused", rule=error.refusal.rule)
 
     async def catch_up(self, handled: int) -> None:
         """Peers answered requests that this node did not come to any more: it says what it can say of them.
 
-        What this node has not read yet it reads first: a peer that is wrong about its place must not move others'.
+        Of the others it notes what peers noted, so that all leave the same copies out. What this node has not read yet
+        it reads first: a peer that is wrong about its place must not move others'.
         """
         handled = min(handled, self.intake.read)
         for asked in self.intake.waiting(handled):
             window = demanded_window(self.terms, asked.demand)
             if window is not None and not missing_plans(self.terms, asked.demand, self.state.pairs):
                 await self.released(asked, window)
+            else:
+                self.state.answered(asked.offset + 1, self._spent(asked))
         if handled > self.state.ledger.handled:
             self.state.answered(handled, {})
+
+    def _spent(self, asked: Asked) -> dict[str, str]:
+        """What a refused request leaves in the ledger.
+
+        A nonce stays with the request that used it first; a copy of this one is to be known, too.
+        """
+        key = nonce_key(asked.demand)
+        return {asked.digest if key in self.state.ledger.nonces else key: asked.digest}
 
     def refused(
         self, error: RunRefused, windows: tuple[int, ...], request: str | None = None, asked: Asked | None = None

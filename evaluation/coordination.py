@@ -28,6 +28,8 @@ Attempted = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 MODEL = TypeVar("MODEL", bound=BaseModel)
 Number = Annotated[int, Field(ge=0, le=MAX_LISTS)]
 MAX_MESSAGE_BYTES = 64 << 10
+MOST_WINDOWS = 26
+"""Scheduled windows that share one run."""
 MAX_SIDES = 5 * MAX_SHARDS
 """Shards of all parties of an agreement."""
 
@@ -75,6 +77,8 @@ class Ready(Message):
     """Whether the latest run was for a request: a scheduled one comes first then."""
     given_up: tuple[Hex32, ...] = Field(default=(), max_length=MAX_RUNS_KEPT)
     """Runs that it gave up: it attests to nothing under these ids."""
+    windows: int = Field(default=MOST_WINDOWS, ge=1, le=MOST_WINDOWS)
+    """Scheduled windows that may share a run, as far as it goes."""
     places: int = Field(default=0, ge=0, lt=2**53)
     """Places that are spent, as this node counts (evaluation.advance)."""
     lists: tuple[tuple[Number, Number, Number, Number, Number], ...] = Field(default=(), max_length=MAX_SIDES)

@@ -19,7 +19,7 @@ from evaluation.agreement import in_force, read_facts
 from evaluation.answering import Answering, Extras, Outlets
 from evaluation.compute import FIRST, Computation
 from evaluation.config import ChainSettings
-from evaluation.coordination import Council, Ready, same_agreement
+from evaluation.coordination import MOST_WINDOWS, Council, Ready, same_agreement
 from evaluation.erasing import Erasing
 from evaluation.errors import Apart
 from evaluation.expected import Expected
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
 
 HEAR_SECONDS = 0.2
 """Longest wait for requests that a peer says to have read; reading them takes some tens of milliseconds."""
-MOST_WINDOWS = 26
-"""Scheduled windows that share one run."""
-
 
 class Inputs(Protocol):
     """What has arrived at a node."""
@@ -125,7 +122,7 @@ class Desk:
             return True
         most = self.agenda.panes_of(here)
         panes, mature = (min(most, p) for p in (self.inputs.complete_panes, self.inputs.mature_panes))
-        due = self.agenda.due(panes, mature)
+        due = self.agenda.due(panes, mature, self.most_windows)
         return bool(due) or self.agenda.next_batch(self.computation.batches, here) is not None or self._renews
 
     @property
@@ -183,8 +180,10 @@ class Desk:
         )
         await self.answering.catch_up(max(r.handled for r in ready))
         queue = self.intake.waiting(min(r.requests for r in ready))
-        due = self.agenda.due(panes, mature) if all(r.open for r in ready) else ()
-        if self.erasing is not None and await self.erasing.level(council, ready, self.agenda.earliest(due, mature)):
+        most = min(r.windows for r in ready)
+        due = self.agenda.due(panes, mature, most) if all(r.open for r in ready) else ()
+        first = self.agenda.earliest(due, mature, most)
+        if self.erasing is not None and await self.erasing.level(council, ready, first):
             return True
         known = self.computation.batches if linked else 0
         due = tuple(w for w in due if w.stop <= self.agenda.panes_of(known))
@@ -259,7 +258,8 @@ class Desk:
             batches=self.inputs.batches_complete, panes=self.inputs.complete_panes,
             mature=self.inputs.mature_panes, open=self.stopped is None,
             requests=self.intake.read, handled=ledger.handled, asked_last=ledger.asked_last,
-            given_up=ledger.given_up, places=ledger.places, lists=() if self.erasing is None else self.erasing.stands(),
+            given_up=ledger.given_up, windows=self.most_windows, places=ledger.places,
+            lists=() if self.erasing is None else self.erasing.stands(),
         )
 
     def _link(self, batch: int) -> Link:
@@ -390,7 +390,7 @@ class Desk:
         """A rule refuses the scheduled windows that are left; requests are still answered."""
         every = self.terms.draft.lattice.scheduled
         following = self.expected.following()
-        self.stopped, self.suspended = error, error.refusal.rule == AGREEMENT_ACTIVE
+        self.stopped, self.suspended = error, AGREEMENT_ACTIVE in {error.refusal.rule, error.peers_rule}
         self.giving_up.everything()
         left = tuple(w.index for w in (*every[following:], *self.agenda.unrevised()))
         await self.outlets.say(self.answering.refused(error, left))

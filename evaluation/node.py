@@ -41,7 +41,7 @@ from mpc.identity import load_identity
 from mpc.transport import NodeAddress, NodeLinks
 from mpc.workers import Workers
 from policy.agreement import NODES, Terms
-from policy.chain.errors import ChainRefusal
+from policy.chain.errors import ChainRefusal, ChainTimeout
 from policy.gate import RunRequest, before
 from streams.broker import Consumer, Producer, watch
 from streams.holding import seal_holding
@@ -96,6 +96,7 @@ class Node:
         self._intake = Intake(terms, settings.chain, self._state)
         self._bell = Bell(WAKE_SECONDS)
         self._failures = 0
+        self._said = ""
         self._over = False
         self._waiting_since: float | None = None
         self._log = structlog.get_logger()
@@ -272,10 +273,10 @@ class Node:
                 links.attempt(LABEL, self._settings.stall_seconds) as wire,
             ):
                 worked = await self._desk.attempt(wire)
-        except (PeerLost, PeerTimeout, TimeoutError, ChainRefusal, Apart) as error:
+        except (PeerLost, PeerTimeout, TimeoutError, ChainRefusal, ChainTimeout, Apart) as error:
             await self._failed(error)
             return True
-        self._failures = 0
+        self._failures, self._said = 0, ""
         self._expected.ends("attempts")
         return worked
 
@@ -293,7 +294,9 @@ class Node:
         self._failures += 1
         self._log.warning("attempt failed", attempt=self._failures, reason=reason)
         self._expected.begins("attempts", f"attempts failed: {reason}")
-        await self._outlets.say(Failed(agreement=self._terms.hash, node=self._number, run=None, reason=reason))
+        if reason != self._said:  # what is tried again every second is on record once
+            self._said = reason
+            await self._outlets.say(Failed(agreement=self._terms.hash, node=self._number, run=None, reason=reason))
         self._status.say("retry", self._failures, detail=reason)
         if not self._live and self._failures >= MOST_ATTEMPTS:
             raise Unreachable(f"{MOST_ATTEMPTS} attempts failed, the last one: {reason}") from error

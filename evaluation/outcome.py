@@ -16,10 +16,13 @@ class RunRefused(EvaluationError):
     """A rule stopped the run, in a phase; nothing more was opened."""
 
     def __init__(
-        self, refusal: Refusal, run: str | None, phase: str = "schedule", permitted: Permitted = NOTHING
+        self, refusal: Refusal, run: str | None, phase: str = "schedule", permitted: Permitted = NOTHING,
+        peers_rule: str | None = None,
     ) -> None:
+        """`peers_rule`: by which a peer refused first, if one did."""
         super().__init__(f"{refusal.rule}: {refusal.required}")
         self.refusal, self.run, self.phase, self.permitted = refusal, run, phase, permitted
+        self.peers_rule = peers_rule
 
 
 @dataclass

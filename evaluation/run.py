@@ -344,14 +344,16 @@ class NodeRun:
         Raises:
             RunRefused: one does not.
         """
+        peers_rule = None
         try:
             await self.council.agree(phase, None if refusal is None else refusal.rule)
         except PeerRefused as error:
+            peers_rule = error.rule
             refusal = refusal or await self._soon() or Refusal(
                 "peer-refused", str(error), "all three nodes go on", f"ask node {error.node}'s operator"
             )
         if refusal is not None:
-            raise RunRefused(refusal, self._run, phase, self.trail.permitted)
+            raise RunRefused(refusal, self._run, phase, self.trail.permitted, peers_rule)
         self.trail.passed(phase)
 
     async def _soon(self) -> Refusal | None:

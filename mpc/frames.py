@@ -14,7 +14,7 @@ from mpc.errors import ProtocolError
 from mpc.keys import CONTRIBUTION_BYTES, NONCE_BYTES, Contribution
 from mpc.wire import MAX_PAYLOAD_BYTES
 
-VERSION = b"winnow-mpc-3"
+VERSION = b"winnow-mpc-4"
 """Another one for every change of what nodes send or draw alike: nodes of two versions do not link."""
 RUN_BYTES = 32
 NAME_BYTES = 32

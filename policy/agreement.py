@@ -36,6 +36,8 @@ NODES = 3
 MAX_SHARDS = 64
 MAX_BLOCK_SLOTS = 65_536
 MAX_REQUESTERS = 64
+MOST_NAMED = 64
+"""Recipients, and KPIs: as many as nodes' messages and records have room for."""
 MOST_FAULTS = 5
 """Faults of an agreement named in one message: more, and it is probably another kind of file."""
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
@@ -139,8 +141,8 @@ class Draft(Frozen):
     quota: Quota
     parties: tuple[Party, ...] = Field(min_length=2, max_length=5)
     measures: tuple[Measure, ...]
-    recipients: tuple[Recipient, ...] = Field(min_length=1)
-    kpis: tuple[str, ...] = Field(min_length=1)
+    recipients: tuple[Recipient, ...] = Field(min_length=1, max_length=MOST_NAMED)
+    kpis: tuple[str, ...] = Field(min_length=1, max_length=MOST_NAMED)
     """Catalogue names, or paths of KPI programs relative to the agreement file."""
     strata: Strata | None = None
     """If given, every KPI's strata; otherwise each KPI program says its own."""

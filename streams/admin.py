@@ -65,7 +65,8 @@ async def administrator(broker: Broker, doing: str) -> AsyncIterator[AIOKafkaAdm
 def settings(topic: Topic, profile: BrokerProfile) -> dict[str, str]:
     """A topic's settings. Retention counts from when the broker got a record, whatever its sender says.
 
-    Only closed segments are deleted or compacted, so a segment lasts a day at most.
+    Only closed segments are deleted or compacted, so a segment lasts a day at most. Brokers unpack what comes
+    compressed, and measure it then: no record grows at whoever reads it, or comes in a form that it cannot read.
     """
     if not profile.retention:
         return {}
@@ -76,7 +77,8 @@ def settings(topic: Topic, profile: BrokerProfile) -> dict[str, str]:
         else {"cleanup.policy": "delete", "retention.ms": str(topic.retention_days * MILLISECONDS_PER_DAY)}
     )
     return kept | {
-        "segment.ms": day, "message.timestamp.type": "LogAppendTime", "min.insync.replicas": str(profile.in_sync),
+        "compression.type": "uncompressed", "segment.ms": day, "message.timestamp.type": "LogAppendTime",
+        "min.insync.replicas": str(profile.in_sync),
     }
 
 

@@ -64,7 +64,9 @@ async def test_a_revocation_that_is_hidden_from_one_node(nodes):
         assert (await believer.view(nodes.agreement, "latest")).state == "active"
         rules = ["agreement-active"] * 3
         rules[LIAR] = "peer-refused"
-        await nodes.refused(await nodes.link(), *rules)
+        ended = await nodes.link()
+        await nodes.refused(ended, *rules)
+        assert ended[LIAR].peers_rule == "agreement-active"  # so that it goes on when a suspension is over
 
 
 async def test_a_head_that_is_old(nodes):

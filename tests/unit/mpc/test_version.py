@@ -11,7 +11,7 @@ from mpc.groups import sums_by_group
 from mpc.share import Share
 from tests.support.wires import run_three
 
-MESSAGES = {b"winnow-mpc-3": "e941181e28f8e4b387a591b849261423754fcda48d774ca061a1bfd7f9d54565"}
+MESSAGES = {b"winnow-mpc-4": "e941181e28f8e4b387a591b849261423754fcda48d774ca061a1bfd7f9d54565"}
 """Version → SHA-256 of all messages. Where nodes come to send or draw something else, a new version takes the place of the
 old one, in mpc/frames.py and here: else a node of each would link, agree on every transcript and compute nonsense."""
 

@@ -53,6 +53,8 @@ def test_a_written_agreement_reads_back(tmp_path):
     ({"valid_until": "9999-12-31"}, "valid_until: Input should be less than or equal to 2199-12-31"),
     ({"valid_from": "0001-01-01"}, "valid_from: Input should be greater"),
     ({"linkage": {"date": "9999-12-31"}}, "linkage.date"),
+    ({"recipients": [{"name": f"team-{n}", "kpis": []} for n in range(65)]}, "at most 64 items"),
+    ({"kpis": [f"kpi-{n}" for n in range(65)]}, "at most 64 items"),
     ({"recipients": [{"name": "hospital", "kpis": []}]}, "hospital is a party and a recipient.*hospital-team"),
     ({"recipients": [{"name": "node-0", "kpis": []}]}, "'node-0' is taken"),
     ({"recipients": [{"name": "team", "kpis": []}] * 2}, "recipient names repeat"),

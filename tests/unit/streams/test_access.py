@@ -84,6 +84,7 @@ def test_topics_are_made_with_what_was_declared():
     assert (kept["cleanup.policy"], kept["min.insync.replicas"]) == ("compact", "1")
     assert "retention.ms" not in kept
     assert settings(Topic("a", 1, 7), EMBEDDED) == {}
+    assert days["compression.type"] == kept["compression.type"] == "uncompressed"
 
 
 @pytest.fixture
