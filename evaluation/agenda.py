@@ -23,8 +23,6 @@ class Agenda:
     plans: Sequence[Plan]
     state: NodeState
     expected: Expected
-    most_windows: int
-    """Scheduled windows that share one run, as far as this node goes."""
 
     def missing(self, window: Window) -> tuple[Plan, ...]:
         """Plans that have not run for a window."""
@@ -44,12 +42,13 @@ class Agenda:
         return first or self._together(self.revisable(), mature, most)
 
     def _together(self, left: Sequence[Window], panes: int, most: int) -> tuple[Window, ...]:
+        if not left:
+            return ()
         found: list[Window] = []
-        if left:
-            cells = sum(len(plan.strata) for plan in self.missing(left[0]))
-            most = max(1, min(most, MOST_CELLS // max(cells, 1)))
-        for window in left[:most]:
-            if window.stop > panes or self.missing(window) != self.missing(left[0]):
+        plans = self.missing(left[0])
+        room = MOST_CELLS // max(1, sum(len(plan.strata) for plan in plans))
+        for window in left[: max(1, min(most, room))]:
+            if window.stop > panes or self.missing(window) != plans:
                 break
             found.append(window)
         return tuple(found)

@@ -37,6 +37,8 @@ from streams.security import read_login
 
 _KPIS: TypeAdapter[tuple[Kpi, ...]] = TypeAdapter(tuple[Kpi, ...])
 MODEL = TypeVar("MODEL", bound=BaseModel)
+MOST_WINDOWS = 26
+"""Scheduled windows that share one run."""
 
 
 class Settings(BaseModel):
@@ -185,7 +187,7 @@ class NodeSettings(Settings):
     """Plans (JSON) this node is told to run beside the agreement's; the gate decides."""
     workers: int = Field(default=1, ge=1, le=64)
     """Threads that compute for shards; each node chooses its own number."""
-    batch_windows: int = Field(default=26, ge=1, le=26)
+    batch_windows: int = Field(default=MOST_WINDOWS, ge=1, le=MOST_WINDOWS)
     """Most due windows that share one run."""
     stall_seconds: float = Field(default=60, gt=0)
     """A peer that is silent for this long in a run is given up."""

@@ -12,6 +12,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from evaluation.config import MOST_WINDOWS
 from evaluation.errors import Apart
 from evaluation.evidence import BEGIN
 from evaluation.ledger import MAX_RUNS_KEPT
@@ -28,8 +29,6 @@ Attempted = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 MODEL = TypeVar("MODEL", bound=BaseModel)
 Number = Annotated[int, Field(ge=0, le=MAX_LISTS)]
 MAX_MESSAGE_BYTES = 64 << 10
-MOST_WINDOWS = 26
-"""Scheduled windows that share one run."""
 MAX_SIDES = 5 * MAX_SHARDS
 """Shards of all parties of an agreement."""
 

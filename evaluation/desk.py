@@ -18,8 +18,8 @@ from evaluation.agenda import Agenda
 from evaluation.agreement import in_force, read_facts
 from evaluation.answering import Answering, Extras, Outlets
 from evaluation.compute import FIRST, Computation
-from evaluation.config import ChainSettings
-from evaluation.coordination import MOST_WINDOWS, Council, Ready, same_agreement
+from evaluation.config import MOST_WINDOWS, ChainSettings
+from evaluation.coordination import Council, Ready, same_agreement
 from evaluation.erasing import Erasing
 from evaluation.errors import Apart
 from evaluation.expected import Expected
@@ -94,7 +94,7 @@ class Desk:
         self.answering = Answering(
             self.terms, self.number, self.state, self.intake, self.outlets, self.status, self.evidence
         )
-        self.agenda = Agenda(self.terms, self.plans, self.state, self.expected, self.most_windows)
+        self.agenda = Agenda(self.terms, self.plans, self.state, self.expected)
         self.renewal = Renewal(self.terms, self.computation, self.state, self.status)
         self.advance = Advance(
             self.terms.hash, self.chain.agreement_id, self.number, self.registry, self.state

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from evaluation.records import open_record
 from evaluation.results import open_result
 from mpc.errors import MpcError
-from mpc.frames import TAG_BYTES, FrameReader, data_header
+from mpc.frames import TAG_BYTES, FrameReader, data_header, nowhere
 from mpc.share import Share
 from mpc.shuffle import Permutation
 from mpc.tail import cage
@@ -99,7 +99,7 @@ def test_the_planted_arrow_message_gets_past_signature_and_seal():
 
 def frames(data):
     """What a link makes of bytes."""
-    reader, found = FrameReader(lambda *_: None), []
+    reader, found = FrameReader(nowhere), []
     while data:
         room = reader.room
         count = min(len(room), len(data))

@@ -11,8 +11,8 @@ from tests.support.runs import Silent
 from tests.support.terms import make_terms
 
 
-def a_node(folder, **more):
-    """Node 0, of whose configuration the caller says more; and the port that the agreement names.
+def a_node(folder, agreement="a" * 64, **more):
+    """Node 0 of an agreement, of whose configuration the caller says more; and the port that the agreement names.
 
     Keys are drawn at a folder's first call.
     """
@@ -30,7 +30,7 @@ def a_node(folder, **more):
     terms = terms.model_copy(update={"nodes": (mine, *terms.nodes[1:])})
     return Node(NodeSettings(
         number=0, terms=folder / "terms", broker=Broker("127.0.0.1:1", EMBEDDED), keys=keys, store=folder / f"store-{port}",
-        state=folder / f"state-{port}", chain={"url": "http://127.0.0.1:1", "agreement_id": "a" * 64, "deployment": Deployment(
+        state=folder / f"state-{port}", chain={"url": "http://127.0.0.1:1", "agreement_id": agreement, "deployment": Deployment(
             address="0x" + "1" * 40, chain_id=1, code_hash="2" * 64,
         )}, **more,
     ), terms, Silent("test")), port

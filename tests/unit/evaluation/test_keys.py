@@ -2,22 +2,15 @@
 
 import pytest
 
-from evaluation.config import NodeSettings
 from evaluation.errors import ConfigError
 from evaluation.keys import (
     new_secret,
     noise_key,
     private_folder,
     read_secret,
-    sealing_public,
-    signing_public,
     write_secret,
 )
-from evaluation.node import Node
-from policy.chain.model import Deployment
-from streams.cluster import EMBEDDED, Broker
-from tests.support.runs import Silent
-from tests.support.terms import make_terms
+from tests.support.node import a_node
 
 
 def test_a_secret_reads_back_and_only_its_owner_may_read_it(tmp_path):
@@ -50,21 +43,11 @@ def test_what_is_wrong_is_named_without_the_key(tmp_path, text, mode, message):
 
 def test_a_node_has_other_noise_for_the_same_terms_on_another_chain(tmp_path):
     """A rehearsal over made-up data, which everybody knows, must not tell the noise of what comes after."""
-    keys = private_folder(tmp_path / "keys")
-    records, sealing = new_secret(keys / "records"), new_secret(keys / "sealing")
-    terms = make_terms()
-    mine = terms.nodes[0].model_copy(update={"record_key": signing_public(records), "sealing_key": sealing_public(sealing)})
-    terms = terms.model_copy(update={"nodes": (mine, *terms.nodes[1:])})
+    def key(agreement):
+        node, _ = a_node(tmp_path, agreement)
+        found: bytes = node._computation._noise._key
+        assert found == noise_key(read_secret(tmp_path / "keys" / "records"), agreement)
+        return found
 
-    def key(agreement, folder):
-        node = Node(NodeSettings(
-            number=0, terms=tmp_path / "terms", broker=Broker("127.0.0.1:1", EMBEDDED), keys=keys, store=tmp_path / folder,
-            state=tmp_path / folder / "state", chain={"url": "http://127.0.0.1:1", "agreement_id": agreement, "deployment": Deployment(
-                address="0x" + "1" * 40, chain_id=1, code_hash="2" * 64,
-            )},
-        ), terms, Silent("test"))
-        assert node._computation._noise._key == noise_key(records, agreement)
-        return node._computation._noise._key
-
-    assert key("a" * 64, "rehearsal") != key("b" * 64, "first")
-    assert key("b" * 64, "first") == key("b" * 64, "again")
+    assert key("a" * 64) != key("b" * 64)
+    assert key("b" * 64) == key("b" * 64)

@@ -91,7 +91,7 @@ def test_once_it_is_closed_nothing_lands_any_more():
 
 def test_what_comes_after_an_attempt_lands_elsewhere_and_the_stream_goes_on():
     room = memoryview(bytearray(3 * SHORT_BYTES))
-    before, reader = bytes(len(room)), FrameReader(lambda _tag, _channel, label, _size: None if label else room)
+    reader = FrameReader(lambda _tag, _channel, label, _size: None if label else room)
     payload = random.Random(1).randbytes(len(room))
     stream = memoryview(data_header(TAG, 0, 0, len(room)) + payload + encode(Close(TAG)))
     taken(reader, stream[: 2 * SHORT_BYTES], lambda: SHORT_BYTES)
