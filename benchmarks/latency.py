@@ -41,10 +41,11 @@ from benchmarks.cohort import Blocks, Cell, Cohort
 from benchmarks.plaintext import GATED, UNGATED
 from benchmarks.report import case
 from console.cohort.agreement import demo_agreement
+from console.keyring import BATCH, SHARING
 from console.onboarding import Onboarded
 from console.reader import AccountReader
 from console.system import LocalSystem, Role
-from console.workdir import BATCH, SHARING, WorkDir
+from console.workdir import WorkDir
 from evaluation.document import DateWindow
 from evaluation.keys import read_secret
 from infra.local.chain import LIVE_BLOCK_SECONDS, REPLAY_BLOCK_SECONDS

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from console.workdir import CHAIN, WorkDir
+from console.keyring import CHAIN
+from console.workdir import WorkDir
 from evaluation.agreement import proposal
 from evaluation.errors import Tampered
 from evaluation.keys import read_secret

@@ -11,11 +11,11 @@ from typing import Any
 
 from console.asking import cells_asked, panes_between, plans_asked, window_dates
 from console.errors import ConsoleError
+from console.keyring import CHAIN
 from console.output import standard_output
 from console.passphrase import passphrase
 from console.reader import AccountReader
 from console.requested import Outcome, Verdict, present_outcome, present_verdicts
-from console.workdir import CHAIN
 from evaluation.account import Account
 from evaluation.agreement import open_registry, read_facts
 from evaluation.answers import Answer

@@ -10,19 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import TypeAdapter, ValidationError
 
-from evaluation.keys import new_secret, private_folder, sealing_public, signing_public, write_secret
-from mpc.identity import create_identity
-from policy.agreement import NODES, Draft, NodeIdentity, PartyIdentity, RecipientIdentity, RequesterIdentity, Terms
-from policy.compilation import compile_plans
-from policy.errors import AgreementError
+from console.assembly import put_together, write_terms
+from console.keyring import Given, draw, node_role, roles
+from evaluation.keys import KEY_BYTES, private_folder
+from policy.agreement import NODES, Draft, Terms
 from policy.kpi import Kpi
-
-LINK, PSEUDONYM, SHARING, BATCH, REJECTS, CHAIN = "link", "pseudonym", "sharing", "batch", "rejects", "chain"
-SEALING, RECORDS = "sealing", "records"
-
-KPIS: TypeAdapter[list[Kpi]] = TypeAdapter(list[Kpi])
 
 
 @dataclass(frozen=True)
@@ -101,46 +94,14 @@ def prepare(root: Path, draft: Draft, kpis: tuple[Kpi, ...], node_ports: tuple[i
         policy.errors.AgreementError: the terms contradict each other.
         FileExistsError: `root` already holds keys.
     """
-    from policy.chain.signing import address_of
-
     private_folder(root)
-    link_secret = secrets.token_bytes(32)
-    parties, nodes, recipients = [], [], []
-    for party in draft.parties:
-        keys = _key_folder(root, party.name)
-        write_secret(keys / LINK, link_secret)
-        for name in (PSEUDONYM, SHARING, REJECTS):
-            new_secret(keys / name)
-        batch, chain = new_secret(keys / BATCH), new_secret(keys / CHAIN)
-        parties.append(PartyIdentity(name=party.name, address=address_of(chain), batch_key=signing_public(batch)))
-    for number in range(NODES):
-        keys = _key_folder(root, f"node-{number}")
-        identity = create_identity(keys, f"node-{number}")
-        nodes.append(NodeIdentity(
-            number=number, organisation=draft.parties[number % len(draft.parties)].name,
-            endpoint=f"127.0.0.1:{node_ports[number]}", certificate=identity.fingerprint,
-            sealing_key=sealing_public(new_secret(keys / SEALING)),
-            record_key=signing_public(new_secret(keys / RECORDS)),
-            attestor=address_of(new_secret(keys / CHAIN)),
-        ))
-    for recipient in draft.recipients:
-        keys = _key_folder(root, recipient.name)
-        recipients.append(RecipientIdentity(
-            name=recipient.name, sealing_key=sealing_public(new_secret(keys / SEALING))
-        ))
-    requesters = tuple(
-        RequesterIdentity(
-            name=r.name, address=address_of(new_secret(_key_folder(root, r.name) / CHAIN))
-        ) for r in draft.requesters
-    )
-    try:
-        terms = Terms(
-            draft=draft, parties=tuple(parties), nodes=tuple(nodes), recipients=tuple(recipients),
-            plans=compile_plans(draft, kpis), requesters=requesters,
-        )
-    except ValidationError as error:
-        raise AgreementError(f"agreement {draft.name}: {error.errors()[0]['msg']}") from error
-    work = WorkDir(root, terms)
-    work.terms_file.write_text(terms.model_dump_json(), encoding="utf-8")
-    work.kpi_file.write_bytes(KPIS.dump_json(list(kpis)))
-    return work
+    parties, link = [p.name for p in draft.parties], secrets.token_bytes(KEY_BYTES)
+    given = {name: Given(link=link) for name in parties} | {
+        node_role(j): Given(organisation=parties[j % len(parties)], endpoint=f"127.0.0.1:{node_ports[j]}")
+        for j in range(NODES)
+    }
+    terms = put_together(draft, kpis, [
+        draw(_key_folder(root, role), draft, role, given.get(role, Given())) for role in roles(draft)
+    ])
+    write_terms(root, terms, kpis)
+    return WorkDir(root, terms)

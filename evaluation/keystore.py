@@ -36,18 +36,36 @@ def read_chain_key(path: Path, passphrase: Callable[[], str]) -> bytes:
         raise ConfigError(f"keystore {path}: {error}. See docs/agreements.md.") from None
 
 
-def chain_key_of_a_process(path: Path) -> bytes:
+def chain_key_of_a_process(path: Path, agreed: str) -> bytes:
     """Its private key: from the environment, or from a file whose passphrase is there if it is a keystore.
 
+    Args:
+        path: the file.
+        agreed: the key's address, which stands in the agreement: with another key the contract refuses all that is
+            sent.
+
     Raises:
-        ConfigError: both are there; else see read_chain_key.
+        ConfigError: both are there, or it is no key, or that of another address; else see read_chain_key.
     """
+    from policy.chain.signing import address_of  # a start waits for what it brings along
+
     given = os.environ.get(CHAIN_KEY)
     if given is None:
-        return read_chain_key(path, _passphrase_of_a_process)
-    if path.exists():
+        key, place = read_chain_key(path, _passphrase_of_a_process), f"key file {path}"
+    elif path.exists():
         raise ConfigError(f"found a key in {path} and one in {CHAIN_KEY}, expected one of them. Remove the other.")
-    return secret_of(given, CHAIN_KEY)
+    else:
+        key, place = secret_of(given, CHAIN_KEY), CHAIN_KEY
+    try:
+        found = address_of(key)
+    except ValueError as error:
+        raise ConfigError(f"{place} holds 32 bytes that are no private key. Give this process its own key.") from error
+    if found.lower() != agreed.lower():
+        raise ConfigError(
+            f"{place} holds the key of {found}, expected that of {agreed}, which the agreement names. Give "
+            "this process its own key."
+        )
+    return key
 
 
 def _passphrase_of_a_process() -> str:

@@ -113,7 +113,9 @@ class Node:
             await self._run()
 
     async def _run(self) -> None:
-        chain_key = chain_key_of_a_process(self._settings.keys / "chain")
+        chain_key = chain_key_of_a_process(
+            self._settings.keys / "chain", self._terms.nodes[self._number].attestor,
+        )
         async with (
             open_registry(self._settings.chain, self._terms, chain_key) as registry,
             Producer(self._broker) as producer,

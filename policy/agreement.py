@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from policy.alert import MAX_ALERTS, Alert, check_alerts, check_brackets, check_states
 from policy.canonical import Anchored
@@ -24,7 +24,7 @@ from policy.kpi import Text
 from policy.lattice import check_lattice
 from policy.maturity import Maturities
 from policy.measure import EventKind, Measure
-from policy.names import check_names
+from policy.names import check_names, checked_endpoint
 from policy.plan import Plan
 from policy.privacy import MAX_PRIVATE, KpiPrivacy, Rho, check_compiled, check_privacy
 from policy.rounding import check_bases
@@ -259,8 +259,8 @@ class NodeIdentity(Frozen):
     """Keys and address of an MPC node."""
 
     number: int = Field(ge=0, lt=NODES)
-    organisation: str
-    endpoint: str
+    organisation: str = Field(min_length=1, max_length=80)
+    endpoint: Annotated[str, AfterValidator(checked_endpoint)]
     """host:port of its node-to-node listener."""
     certificate: str = Hex32
     """SHA-256 of its TLS certificate (DER)."""

@@ -1,9 +1,21 @@
-"""Names in an agreement: whoever has one has a folder, a process or a topic that is named after it."""
+"""Names in an agreement, after which folders, processes and topics are called; and endpoints of nodes."""
 
 import re
 
 RESERVED_NAMES = re.compile(r"broker|chain|winnow|node-[0-9]+|alerts-.*|results|runs|requests|source")
 """Names of other processes, folders and topics, which a party, recipient or requester would collide with."""
+
+_ENDPOINT = re.compile(r"(?:[^\s/@:\[\]]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
+
+
+def checked_endpoint(endpoint: str) -> str:
+    """host:port as it is. Raises ValueError: anything else."""
+    found = _ENDPOINT.fullmatch(endpoint)
+    if found is None or not 1 <= int(found[1]) <= 65_535:
+        raise ValueError(
+            f"found {endpoint!r}, expected host:port with a port from 1 to 65535, such as node-0.example.org:7000"
+        )
+    return endpoint
 
 
 def check_names(parties: list[str], recipients: list[str], requesters: list[str]) -> None:

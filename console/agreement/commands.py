@@ -188,3 +188,64 @@ def diff(
     from console.agreement.run import compare
 
     return compare(old, new, lang, as_json=json)
+
+
+@agreement.command
+def keys(
+    file: Path,
+    role: str,
+    /,
+    *,
+    out: Annotated[Path, Parameter(alias="-o")],
+    link: Path | None = None,
+    address: str | None = None,
+    organisation: str | None = None,
+    endpoint: str | None = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Draw the keys of one role of an agreement, and write down their public halves for the others.
+
+    Each organisation does this itself, where the keys will be used. Keys that are there are never replaced.
+
+    Exit codes: 0 drawn, 2 usage, or the folder is there already.
+
+    Args:
+        file: the draft, a TOML file.
+        role: a party, recipient or requester by its name, or node-0, node-1 or node-2.
+        out: a new folder for the keys, and identity.json with their public halves.
+        link: of a party: the file of the link secret that another party drew; by default a new one is drawn.
+        address: on the chain, 0x…: of a party, node or requester whose key for the chain is elsewhere.
+        organisation: who runs the node.
+        endpoint: host:port on which its peers reach the node.
+        json: print one JSON document.
+    """
+    from console.agreement.founding import keys as draw_keys
+
+    return draw_keys(
+        file, role, out, link=link, address=address, organisation=organisation, endpoint=endpoint, as_json=json,
+    )
+
+
+@agreement.command
+def terms(
+    file: Path,
+    /,
+    *identity: Path,
+    out: Annotated[Path, Parameter(alias="-o")],
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Put the terms together, which everybody signs: the draft, everyone's public halves, and the permitted plans.
+
+    Every organisation can do it by itself, and finds the same hash.
+
+    Exit codes: 0 written, 2 an identity is missing or of somebody else, or the agreement cannot be signed.
+
+    Args:
+        file: the draft, a TOML file.
+        identity: the identity.json of every role.
+        out: folder for terms.json, which is signed, and kpis.json, the texts of its KPIs.
+        json: print one JSON document.
+    """
+    from console.agreement.founding import terms as put
+
+    return put(file, identity, out, as_json=json)

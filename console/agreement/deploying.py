@@ -2,9 +2,12 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tomli_w
+from pydantic import ValidationError
 
 from console.output import standard_output
 from console.passphrase import passphrase
@@ -13,7 +16,11 @@ from evaluation.config import load_terms
 from evaluation.errors import EXIT_ENDED, ConfigError
 from evaluation.keystore import read_chain_key
 from policy.chain.finality import CLIENTS_OWN, Finality
+from policy.chain.model import Deployment
 from policy.chain.url import checked_url
+from policy.errors import NotToml
+from policy.faults import one_line
+from policy.toml import read_toml
 
 
 async def deploy_registry(url: str, key_file: Path, terms: Path | None, confirmations: int, *, as_json: bool) -> int:
@@ -40,7 +47,34 @@ async def deploy_registry(url: str, key_file: Path, terms: Path | None, confirma
         "deployment": deployment.model_dump(),
         **({} if finality == CLIENTS_OWN else {"finality": finality.model_dump()}),
     }
-    with standard_output():
-        said = json.dumps({"chain": chain}) + "\n" if as_json else tomli_w.dumps({"chain": chain})
-        sys.stdout.write(said)
+    _tell(chain, as_json=as_json)
     return EXIT_ENDED
+
+
+async def identify(terms: Path, file: Path, *, as_json: bool) -> int:
+    """Print `[chain]` of a file with the id that these terms have on that registry; the chain is not asked.
+
+    Raises:
+        ConfigError: the terms, or the file.
+    """
+    from policy.chain.signing import agreement_id
+
+    agreed = load_terms(terms)
+    try:
+        chain = read_toml(file)["chain"]
+        deployment = Deployment.model_validate(chain["deployment"])
+    except OSError as error:
+        raise ConfigError(f"registry {file}: {error.strerror}.") from error
+    except NotToml as error:
+        raise ConfigError(f"registry {file} is not TOML: {error}") from error
+    except (KeyError, TypeError):
+        raise ConfigError(f"registry {file}: expected [chain] as winnow agreement deploy printed it.") from None
+    except ValidationError as error:
+        raise ConfigError(f"registry {file}: chain.deployment: {one_line(error)}") from error
+    _tell(chain | {"agreement_id": agreement_id(deployment, proposal(agreed))}, as_json=as_json)
+    return EXIT_ENDED
+
+
+def _tell(chain: Mapping[str, Any], *, as_json: bool) -> None:
+    with standard_output():
+        sys.stdout.write(json.dumps({"chain": chain}) + "\n" if as_json else tomli_w.dumps({"chain": chain}))

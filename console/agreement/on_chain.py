@@ -257,6 +257,25 @@ def deploy(
     return run_command(deploy_registry(url, key, terms, confirmations, as_json=json))
 
 
+@agreement.command(name="id")
+def identify(terms: Path, chain: Path, /, *, json: Annotated[bool, Parameter(negative=())] = False) -> int:
+    """Print what configurations say of these terms on a registry that is there: its file, with their agreement_id.
+
+    The chain is not asked: the id follows from the terms and the registry.
+
+    Exit codes: 0 printed, 2 a file is wrong.
+
+    Args:
+        terms: the terms (JSON).
+        chain: a file (TOML) with [chain], as deploy printed it.
+        json: print one JSON document.
+    """
+    from console.agreement.deploying import identify as look
+    from console.request import run_command
+
+    return run_command(look(terms, chain, as_json=json))
+
+
 def _act(config: Path, what: "Act", key: Path | None, *, yes: bool, as_json: bool, call: bool = False) -> int:
     from console.agreement.acting import act
     from console.agreement.elsewhere import show_call
