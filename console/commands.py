@@ -278,6 +278,26 @@ def replay(
 
 
 @app.command
+def topics(
+    agreement: Path, /, *, make: Path | None = None, json: Annotated[bool, Parameter(negative=())] = False
+) -> int:
+    """List the Kafka topics, users and access rules of an agreement; with --make, make topics and rules.
+
+    For whoever runs the cluster. What is there already must be as it is listed; users are made with Kafka's own tools.
+
+    Exit codes: 0 listed or made, 2 a file is wrong, 5 the broker is gone or refuses, or a topic is there that differs.
+
+    Args:
+        agreement: the draft (TOML) or the terms (JSON).
+        make: a file (TOML) with the operator's [broker]; see docs/kafka.md.
+        json: print one JSON document.
+    """
+    from console.topics import topics as look
+
+    return look(agreement, make, as_json=json)
+
+
+@app.command
 def schema() -> int:
     """Print the JSON Schema of the document that --json prints."""
     import json

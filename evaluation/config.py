@@ -247,6 +247,12 @@ class AlertsSettings(Settings):
     """After so long since the change, a message that cannot be delivered is given up; that stays visible."""
 
 
+class OperatorSettings(Settings):
+    """How whoever runs the cluster reaches it: `winnow topics`."""
+
+    broker: KafkaBroker
+
+
 _KINDS: dict[type[BaseModel], tuple[str, str]] = {
     PartySettings: ("party", "a party"),
     NodeSettings: ("number", "a node"),

@@ -145,7 +145,8 @@ DUTCH: Final[dict[str, str]] = {
     # What remains
     "written": "Geschreven: {file}. Het klopt volgens validate. Uw antwoorden staan in {answers}: geef om ze te "
                "wijzigen dezelfde opdracht met --edit --force.",
-    "remains": "Wat anderen nog moeten geven voordat er kan worden ondertekend:",
+    "remains": "Wat anderen nog moeten geven voordat er kan worden ondertekend; winnow agreement keys maakt de "
+               "sleutels:",
     "needs_party": "{name}: het adres van de sleutel waarmee zij tekent, en de sleutel waarmee zij tekent wat zij "
                    "deelt",
     "needs_link": "de partijen samen: één koppelgeheim, dat geen knooppunt mag kennen",

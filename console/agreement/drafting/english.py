@@ -140,7 +140,7 @@ ENGLISH: Final[dict[str, str]] = {
     # What remains
     "written": "Written: {file}. It validates. Your answers are in {answers}: to change them, give the same "
                "command with --edit --force.",
-    "remains": "What others have still to give before it can be signed:",
+    "remains": "What others have still to give before it can be signed; winnow agreement keys draws what is a key:",
     "needs_party": "{name}: the address of the key with which it signs, and the key with which it signs what it shares",
     "needs_link": "the parties together: one link secret, which no node may know",
     "needs_node": "node {number}: its organisation, address and certificate, and its keys for shares, records and the "

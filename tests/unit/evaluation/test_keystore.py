@@ -1,11 +1,14 @@
 """A process's key for the chain: from its environment or from a file, never from both."""
 
+import asyncio
+
 import pytest
 from eth_account import Account
 
 from evaluation.errors import ConfigError
 from evaluation.keys import write_secret
 from evaluation.keystore import CHAIN_KEY, chain_key_of_a_process
+from tests.support.node import a_node
 
 KEY = bytes(range(32))
 ADDRESS = Account.from_key(KEY).address
@@ -58,3 +61,11 @@ def test_letter_case_of_an_address_says_nothing(tmp_path, monkeypatch):
     monkeypatch.delenv(CHAIN_KEY, raising=False)
     write_secret(tmp_path / "chain", KEY)
     assert chain_key_of_a_process(tmp_path / "chain", ADDRESS.lower()) == KEY
+
+
+async def test_a_node_does_not_start_with_it(tmp_path, monkeypatch):
+    monkeypatch.delenv(CHAIN_KEY, raising=False)
+    node, _ = a_node(tmp_path)
+    write_secret(tmp_path / "keys" / "chain", KEY)
+    with pytest.raises(ConfigError, match="which the agreement names"):
+        await asyncio.wait_for(node.run(), 10)
