@@ -1,1 +1,1 @@
-"""What is timed: `python -m benchmarks NAME [--json]` (DESIGN §12)."""
+"""What is timed: `python -m benchmarks NAME [--json]`."""

@@ -91,7 +91,7 @@ class Lists(Message):
 
 
 class Stance(Message):
-    """What this node is about to run. Components' digests cover salted commitments; see `manifest_digests`."""
+    """What this node is about to run. Components' digests cover salted commitments."""
 
     windows: tuple[int, ...]
     plans: tuple[str, ...]

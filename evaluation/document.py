@@ -221,7 +221,7 @@ def settled(
 
 
 def exit_code(status: Status) -> int:
-    """The process exit code of an evaluation that ended with `status` (DESIGN §10).
+    """The process exit code of an evaluation that ended with `status`.
 
     Raises:
         ValueError: the evaluation is still running.

@@ -1,4 +1,4 @@
-"""Errors of the evaluation package, and the exit codes they end a process with (DESIGN §10)."""
+"""Errors of the evaluation package, and the exit codes they end a process with."""
 
 EXIT_ENDED, EXIT_BUG, EXIT_USAGE, EXIT_REFUSED, EXIT_SUPPRESSED = 0, 1, 2, 3, 4
 EXIT_UNREACHABLE, EXIT_INTEGRITY, EXIT_INTERRUPTED = 5, 6, 130

@@ -52,7 +52,7 @@ class NodeOutlets:
             self._release(run)
 
     async def attest(self, run: str) -> None:
-        """See evaluation.desk.Outlets."""
+        """See evaluation.answering.Outlets."""
         if run not in self._state.ledger.attestations:
             return
         await (self._under_way.get(run) or self._start(run)).wait()
@@ -63,11 +63,11 @@ class NodeOutlets:
             self._release(run)
 
     async def send(self, recipient: str, sealed: bytes) -> None:
-        """See evaluation.desk.Outlets."""
+        """See evaluation.answering.Outlets."""
         await self._producer.send(results(recipient), 0, [(None, sealed)])
 
     async def say(self, record: Record) -> None:
-        """See evaluation.desk.Outlets."""
+        """See evaluation.answering.Outlets."""
         await self._producer.send(RUNS, 0, [(None, seal_record(record, self._signing_key))])
 
     async def receipt(self, topic: str, record: Record) -> None:

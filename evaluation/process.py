@@ -35,7 +35,7 @@ the process to mend."""
 
 
 def exit_code(error: BaseException) -> int:
-    """The exit code for an error that ended a process (DESIGN §10)."""
+    """The exit code for an error that ended a process."""
     match error:
         case BaseExceptionGroup():
             return exit_code(error.exceptions[0])
