@@ -6,6 +6,7 @@ sent by `publish`, before anything else begins.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,7 +39,7 @@ from evaluation.state import NodeState
 from evaluation.status import StatusLine
 from mpc.wire import Wire
 from policy.agreement import Terms
-from policy.gate import AGREEMENT_ACTIVE, RunRequest, during, revisions_left
+from policy.gate import RunRequest, during, revisions_left
 from policy.plan import Plan
 from policy.request import demanded_window, missing_plans
 from policy.window import Window
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 HEAR_SECONDS = 0.2
 """Longest wait for requests that a peer says to have read; reading them takes some tens of milliseconds."""
+
 
 class Inputs(Protocol):
     """What has arrived at a node."""
@@ -78,8 +80,8 @@ class Desk:
     expected: Expected
     outlets: Outlets
     most_windows: int = MOST_WINDOWS
-    ahead: bool = False
-    """Whether the next run is authorised in advance."""
+    live: bool = False
+    """Whether the next run is authorised in advance, and what may pass is waited for."""
     erasing: Erasing | None = None
     """Of an agreement with erasure."""
     stopped: RunRefused | None = None
@@ -88,6 +90,8 @@ class Desk:
     """After so long an attempt begins no further portion of panes."""
     suspended: bool = False
     """Whether that may end by itself."""
+    again: float = 0.0
+    """When to look whether it has; of time.monotonic."""
 
     def __post_init__(self) -> None:
         self.evidence = Evidence(self.terms, self.chain.agreement_id, self.number, self.signing_key, self.state)
@@ -98,7 +102,7 @@ class Desk:
         self.renewal = Renewal(self.terms, self.computation, self.state, self.status)
         self.advance = Advance(
             self.terms.hash, self.chain.agreement_id, self.number, self.registry, self.state
-        ) if self.ahead else None
+        ) if self.live else None
         self.giving_up = GivingUp(self.state, self.outlets, self.advance, kept=all_series(self.terms))
 
     def resume(self) -> None:
@@ -237,10 +241,10 @@ class Desk:
         return self.advance.run if self.advance.mine else None
 
     async def look(self) -> None:
-        """Stop the schedule if the newest block says so; take it up again when a suspension is over."""
+        """Stop the schedule if the newest block says so; take it up again when a suspension or difference is over."""
         if self.stopped is None:
             await self._look_why()
-        elif self.suspended:
+        elif self.suspended and time.monotonic() >= self.again:
             found = await in_force(self.registry, self.chain.agreement_id)
             self.suspended = found is False
             if found:
@@ -283,9 +287,7 @@ class Desk:
         return True
 
     def _needs_batch(self, asked: Asked, linked: int) -> bool:
-        """Whether more batches must be linked for a request. What can do without them goes first: nodes end at one that
-        cannot be linked.
-        """
+        """Whether more batches must be linked for a request; what can do without goes first: that may be refused."""
         window = demanded_window(self.terms, asked.demand)
         return window is not None and window.stop > self.agenda.panes_of(linked)
 
@@ -390,7 +392,8 @@ class Desk:
         """A rule refuses the scheduled windows that are left; requests are still answered."""
         every = self.terms.draft.lattice.scheduled
         following = self.expected.following()
-        self.stopped, self.suspended = error, AGREEMENT_ACTIVE in {error.refusal.rule, error.peers_rule}
+        again = error.again(live=self.live)
+        self.stopped, self.suspended, self.again = error, again is not None, time.monotonic() + (again or 0.0)
         self.giving_up.everything()
         left = tuple(w.index for w in (*every[following:], *self.agenda.unrevised()))
         await self.outlets.say(self.answering.refused(error, left))

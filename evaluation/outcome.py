@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from evaluation.errors import EvaluationError
 from evaluation.evidence import Permitted
 from evaluation.records import Done
-from policy.gate import Refusal
+from policy.gate import AGREEMENT_ACTIVE, Refusal
 
 NOTHING = Permitted()
+PASSING = {"heads-agree", "same-batches"}
+"""Rules by which nodes differ for a while: a chain is reorganised, or one has not got yet what the others have."""
+AGAIN_SECONDS = 300.0
+"""Live nodes try again after so long."""
 
 
 class RunRefused(EvaluationError):
@@ -23,6 +27,13 @@ class RunRefused(EvaluationError):
         super().__init__(f"{refusal.rule}: {refusal.required}")
         self.refusal, self.run, self.phase, self.permitted = refusal, run, phase, permitted
         self.peers_rule = peers_rule
+
+    def again(self, *, live: bool) -> float | None:
+        """After how many seconds to look whether the reason is over; None: it stays."""
+        rules = {self.refusal.rule, self.peers_rule}
+        if AGREEMENT_ACTIVE in rules:
+            return 0.0
+        return AGAIN_SECONDS if live and not PASSING.isdisjoint(rules) else None
 
 
 @dataclass

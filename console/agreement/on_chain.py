@@ -91,8 +91,8 @@ def history(
 def propose(config: Path, /, *, key: Path, json: Annotated[bool, Parameter(negative=())] = False) -> int:
     """Write an agreement on the chain, for its parties to sign. Anybody may, and pays.
 
-    Exit codes, as of sign, activate, suspend, resume and revoke: 0 done, or so already; 2 usage; 5 the chain refuses, or does not answer,
-    or wrongly; 6 the id is of other terms.
+    Exit codes, as of sign, activate, suspend, resume and revoke: 0 done, or so already; 2 usage; 5 the chain refuses,
+    or does not answer, or wrongly; 6 the id is of other terms.
 
     Args:
         config: a party's, node's or requester's configuration (TOML), of this organisation: it has terms and chain.

@@ -3,8 +3,6 @@
 import pytest
 
 from evaluation import agenda
-from evaluation.outcome import RunRefused
-from policy.gate import AGREEMENT_ACTIVE, Refusal
 from tests.support.runs import ThreeNodes, released
 
 
@@ -27,14 +25,3 @@ async def test_a_run_has_no_more_windows_than_its_results_have_room(monkeypatch,
     monkeypatch.setattr(agenda, "MOST_CELLS", int(cells * of_one))
     panes = desk.terms.draft.lattice.scheduled[4].stop
     assert len(desk.agenda.due(panes, 0, 26)) == expected
-
-
-@pytest.mark.parametrize(("rule", "peers", "suspended"), [
-    (AGREEMENT_ACTIVE, None, True), ("peer-refused", AGREEMENT_ACTIVE, True), ("peer-refused", "heads-agree", False),
-    ("plan-permitted", None, False),
-])
-async def test_a_stop_may_end_by_itself_if_a_suspension_is_why_here_or_at_a_peer(rule, peers, suspended):
-    nodes = ThreeNodes()
-    desk = nodes.nodes[0].desk
-    await desk._stop(RunRefused(Refusal(rule, "this", "that", "do"), None, peers_rule=peers))
-    assert desk.suspended == suspended
