@@ -20,6 +20,7 @@ from policy.gate import AgreementFacts, DemandFacts, Refusal, admission
 from policy.plan import Plan
 from policy.request import Pair, demanded_plans, demanded_window, missing_plans
 from policy.window import Window
+from streams.sparing import Sparing
 
 
 class Outlets(Protocol):
@@ -68,13 +69,15 @@ class Answering:
     outlets: Outlets
     status: StatusLine
     evidence: Evidence
+    sparing: Sparing = field(default_factory=Sparing)
 
     async def hear(self, offset: int, message: bytes) -> bool:
         """Take a message of the requests' topic; whether it is a request to answer."""
         try:
             self.intake.take(offset, message)
         except NotAsked as reason:
-            structlog.get_logger().warning("request ignored", reason=str(reason), offset=offset)
+            if (count := self.sparing.due("ignored")) > 0:  # anybody who may write there can cause them without end
+                structlog.get_logger().warning("requests ignored", count=count, reason=str(reason), offset=offset)
             if reason.refusal is not None and reason.digest is not None:
                 await self.outlets.say(self.refused(RunRefused(reason.refusal, None, "request"), (), reason.digest))
             return False
