@@ -11,9 +11,9 @@ import pytest
 from console.agreement.commands import agreement
 from console.agreement.run import summarise
 from console.agreement.standing import block_of
+from console.assembly import KPIS
 from console.commands import app
 from console.errors import ConsoleError
-from console.workdir import KPIS
 from policy.kpi import load_kpi
 from tests.support.terms import make_terms
 
