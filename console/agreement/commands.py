@@ -201,6 +201,7 @@ def keys(
     address: str | None = None,
     organisation: str | None = None,
     endpoint: str | None = None,
+    lang: Literal["en", "nl"] | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Draw the keys of one role of an agreement, and write down their public halves for the others.
@@ -217,12 +218,15 @@ def keys(
         address: on the chain, 0x…: of a party, node or requester whose key for the chain is elsewhere.
         organisation: who runs the node.
         endpoint: host:port on which its peers reach the node.
+        lang: en or nl; by default that of the terminal (LANG), else en.
         json: print one JSON document.
     """
     from console.agreement.founding import keys as draw_keys
+    from console.agreement.run import language
 
     return draw_keys(
-        file, role, out, link=link, address=address, organisation=organisation, endpoint=endpoint, as_json=json,
+        file, role, out, link=link, address=address, organisation=organisation, endpoint=endpoint,
+        lang=language(lang), as_json=json,
     )
 
 
@@ -232,6 +236,7 @@ def terms(
     /,
     *identity: Path,
     out: Annotated[Path, Parameter(alias="-o")],
+    lang: Literal["en", "nl"] | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Put the terms together, which everybody signs: the draft, everyone's public halves, and the permitted plans.
@@ -244,8 +249,10 @@ def terms(
         file: the draft, a TOML file.
         identity: the identity.json of every role.
         out: folder for terms.json, which is signed, and kpis.json, the texts of its KPIs.
+        lang: en or nl; by default that of the terminal (LANG), else en.
         json: print one JSON document.
     """
     from console.agreement.founding import terms as put
+    from console.agreement.run import language
 
-    return put(file, identity, out, as_json=json)
+    return put(file, identity, out, lang=language(lang), as_json=json)

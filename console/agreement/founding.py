@@ -5,10 +5,12 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from console.assembly import load_identity, put_together, write_terms
 from console.errors import ConsoleError
-from console.keyring import LINK, Given, Identity, draw
+from console.keyring import LINK, Given, draw
+from console.locale import Lang
 from console.output import standard_output
 from evaluation.config import load_terms
 from evaluation.errors import EXIT_ENDED, EXIT_USAGE, ConfigError
@@ -16,13 +18,41 @@ from evaluation.keys import private_folder, read_secret
 from policy.agreement import load_draft
 from policy.compilation import load_kpis
 from policy.errors import PolicyError
+from policy.kpi import Text
 
 IDENTITY = "identity.json"
+WORDS: Final[dict[str, Text]] = {
+    "keys": Text(
+        en="Keys of {role}: {out} ({files}). Keep them, and a copy in a safe place.",
+        nl="Sleutels van {role}: {out} ({files}). Bewaar ze, en een kopie op een veilige plaats.",
+    ),
+    "link": Text(
+        en="The link secret is new. One party draws it; the others take it over with --link, from a copy of {link} "
+           "that comes to them in a way that no node can read.",
+        nl="Het koppelgeheim is nieuw. Eén partij maakt het; de andere nemen het over met --link, van een kopie van "
+           "{link} die hen bereikt zonder dat een knooppunt haar kan lezen.",
+    ),
+    "identity": Text(
+        en="For the others: {identity}, which holds public halves only.",
+        nl="Voor de anderen: {identity}, met alleen de openbare helften.",
+    ),
+    "terms": Text(
+        en="Terms of {name}: {terms}, and the texts of its KPIs: {kpis}.",
+        nl="Voorwaarden van {name}: {terms}, en de teksten van de KPI's: {kpis}.",
+    ),
+    "hash": Text(en="Their hash is {hash}.", nl="Hun hash is {hash}."),
+    "compare": Text(
+        en="Whoever puts the same draft and identities together finds the same hash: compare it with the others before "
+           "you sign, and read winnow agreement summary {terms}.",
+        nl="Wie hetzelfde ontwerp en dezelfde identiteiten samenvoegt, vindt dezelfde hash: vergelijk hem met de "
+           "anderen voordat u tekent, en lees winnow agreement summary {terms}.",
+    ),
+}
 
 
 def keys(
     file: Path, role: str, out: Path, *, link: Path | None, address: str | None, organisation: str | None,
-    endpoint: str | None, as_json: bool,
+    endpoint: str | None, lang: Lang, as_json: bool,
 ) -> int:
     """Run `winnow agreement keys`; returns the exit code."""
     try:
@@ -45,11 +75,14 @@ def keys(
             }, indent=1)
             sys.stdout.write(said + "\n")
         else:
-            sys.stdout.writelines(f"{line}\n" for line in _words(identity, out, files, new_link=secret is None))
+            _say(lang, "keys", role=identity.role, out=str(out), files=", ".join(files))
+            if identity.party is not None and secret is None:
+                _say(lang, "link", link=str(out / LINK))
+            _say(lang, "identity", identity=str(out / IDENTITY))
     return EXIT_ENDED
 
 
-def terms(file: Path, identities: tuple[Path, ...], out: Path, *, as_json: bool) -> int:
+def terms(file: Path, identities: tuple[Path, ...], out: Path, *, lang: Lang, as_json: bool) -> int:
     """Run `winnow agreement terms`; returns the exit code."""
     try:
         draft = load_draft(file)
@@ -69,12 +102,9 @@ def terms(file: Path, identities: tuple[Path, ...], out: Path, *, as_json: bool)
             document = {"terms": str(terms_file), "kpis": str(kpi_file), "terms_hash": made.hash}
             sys.stdout.write(json.dumps(document, indent=1) + "\n")
         else:
-            sys.stdout.write(
-                f"Terms of {draft.name}: {terms_file}, and the texts of its KPIs: {kpi_file}.\n"
-                f"Their hash is {made.hash}.\n"
-                "Whoever puts the same draft and identities together finds the same hash: compare it with the others "
-                f"before you sign, and read winnow agreement summary {terms_file}.\n"
-            )
+            _say(lang, "terms", name=draft.name, terms=str(terms_file), kpis=str(kpi_file))
+            _say(lang, "hash", hash=made.hash)
+            _say(lang, "compare", terms=str(terms_file))
     return EXIT_ENDED
 
 
@@ -101,15 +131,8 @@ class _NewFolder:
             shutil.rmtree(self._made)
 
 
-def _words(identity: Identity, out: Path, files: list[str], *, new_link: bool) -> list[str]:
-    lines = [f"Keys of {identity.role}: {out} ({', '.join(files)}). Keep them, and a copy in a safe place."]
-    if identity.party is not None and new_link:
-        lines.append(
-            "The link secret is new. One party draws it; the others take it over with --link, from a copy of "
-            f"{out / LINK} that comes to them in a way that no node can read."
-        )
-    lines.append(f"For the others: {out / IDENTITY}, which holds public halves only.")
-    return lines
+def _say(lang: Lang, key: str, **values: str) -> None:
+    sys.stdout.write(WORDS[key].of(lang).format(**values) + "\n")
 
 
 def _refused(error: Exception) -> int:

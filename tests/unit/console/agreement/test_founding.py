@@ -116,6 +116,13 @@ def test_parties_have_one_link_secret_between_them(drawn, winnow, draft, tmp_pat
     assert secret(first, "link").hex() not in said
 
 
+def test_dutch_is_spoken_too(everyone, winnow, draft, tmp_path):
+    said = winnow("keys", draft, "hospital", "-o", tmp_path / "sleutels", "--lang", "nl")[1]
+    assert "Het koppelgeheim is nieuw." in said
+    put = winnow("terms", draft, *(f / "identity.json" for f in everyone.values()), "-o", tmp_path / "terms", "--lang", "nl")
+    assert "Voorwaarden van small" in put[1]
+
+
 @pytest.mark.parametrize("role", ["hospital", "node-2", "ann"])
 def test_a_key_for_the_chain_may_be_elsewhere(drawn, role):
     folder = drawn(role, "--address", ADDRESS)
