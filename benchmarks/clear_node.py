@@ -31,7 +31,8 @@ from mpc.share import Share
 from mpc.tail.decode import output_names
 from mpc.tail.field import PRIME
 from mpc.workers import ShardEngines, Workers
-from policy.agreement import NODES, Terms
+from policy.agreement import Terms
+from policy.identity import NODES
 from policy.plan import Plan
 from policy.window import Window
 

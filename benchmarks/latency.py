@@ -50,8 +50,9 @@ from evaluation.document import DateWindow
 from evaluation.keys import read_secret
 from infra.local.chain import LIVE_BLOCK_SECONDS, REPLAY_BLOCK_SECONDS
 from infra.local.children import spawn_tied, stop
-from policy.agreement import NODES, Draft, load_draft
+from policy.agreement import Draft, load_draft
 from policy.compilation import load_kpis
+from policy.identity import NODES
 from policy.window import Window
 from streams import topics
 from streams.batch import snapshot

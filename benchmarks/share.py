@@ -38,7 +38,8 @@ from numpy.typing import NDArray
 from benchmarks.relay import CountedBroker, Relay
 from benchmarks.report import case
 from infra.local.broker import EmbeddedBroker
-from policy.agreement import NODES, Terms
+from policy.agreement import Terms
+from policy.identity import NODES
 from streams import topics
 from streams.batch import BatchHeader, framed, party_columns, unframed
 from streams.broker import Broker, Consumer, Producer, create_topics

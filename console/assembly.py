@@ -1,12 +1,13 @@
 """From a draft and everybody's public halves to the terms that all sign."""
 
+import codecs
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from console.errors import ConsoleError
-from console.keyring import Identity, roles
+from console.keyring import Identity, kind_of, roles
 from policy.agreement import Draft, Terms
 from policy.compilation import compile_plans
 from policy.errors import AgreementError
@@ -14,6 +15,7 @@ from policy.faults import one_line
 from policy.kpi import Kpi
 
 KPIS: TypeAdapter[list[Kpi]] = TypeAdapter(list[Kpi])
+TERMS, KPI_TEXTS = "terms.json", "kpis.json"
 MOST_BYTES = 1 << 16
 
 
@@ -24,9 +26,13 @@ def load_identity(path: Path) -> Identity:
         ConsoleError: unreadable, or something else.
     """
     try:
+        if not path.is_file():
+            raise ConsoleError(f"identity {path}: no such file. Expected the identity.json of a role.")
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES)
-        return Identity.model_validate_json(content)
+            content = file.read(MOST_BYTES + 1).removeprefix(codecs.BOM_UTF8)
+        if len(content) > MOST_BYTES:
+            raise ConsoleError(f"identity {path}: more than {MOST_BYTES} bytes, expected some hundreds.")
+        return Identity.model_validate_json(content, strict=True)
     except OSError as error:
         raise ConsoleError(f"identity {path}: {error.strerror}.") from error
     except ValidationError as error:
@@ -67,6 +73,11 @@ def put_together(draft: Draft, kpis: tuple[Kpi, ...], identities: Sequence[Ident
     if missing := [role for role in expected if role not in found]:
         raise AgreementError(f"identities are missing: of {', '.join(missing)}. Name the files of these, too")
     given = [found[role] for role in expected]
+    if wrong := [i for i in given if i.kind != kind_of(draft, i.role)]:
+        raise AgreementError(
+            f"the identity of {wrong[0].role} is that of a {wrong[0].kind}, expected that of a "
+            f"{kind_of(draft, wrong[0].role)}. Have its keys drawn from this draft"
+        )
     try:
         return Terms(
             draft=draft, plans=compile_plans(draft, kpis),
@@ -79,9 +90,7 @@ def put_together(draft: Draft, kpis: tuple[Kpi, ...], identities: Sequence[Ident
         raise AgreementError(f"agreement {draft.name}: {one_line(error)}") from error
 
 
-def write_terms(folder: Path, terms: Terms, kpis: Sequence[Kpi]) -> tuple[Path, Path]:
-    """Write `terms.json`, which is signed, and `kpis.json`, the programs for their texts; returns both."""
-    terms_file, kpi_file = folder / "terms.json", folder / "kpis.json"
-    terms_file.write_text(terms.model_dump_json(), encoding="utf-8")
-    kpi_file.write_bytes(KPIS.dump_json(list(kpis)))
-    return terms_file, kpi_file
+def write_terms(folder: Path, terms: Terms, kpis: Sequence[Kpi]) -> None:
+    """Write what is signed, and the KPI programs for their texts."""
+    (folder / TERMS).write_text(terms.model_dump_json(), encoding="utf-8")
+    (folder / KPI_TEXTS).write_bytes(KPIS.dump_json(list(kpis)))

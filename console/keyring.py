@@ -5,26 +5,19 @@ A role is a party, a recipient or a requester by its name, or `node-<j>`.
 
 import re
 import secrets
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, get_args
 
 from pydantic import ValidationError, model_validator
 
 from console.errors import ConsoleError
 from evaluation.keys import KEY_BYTES, new_secret, sealing_public, signing_public, write_secret
 from mpc.identity import create_identity
-from policy.agreement import (
-    NODES,
-    Draft,
-    Frozen,
-    NodeIdentity,
-    PartyIdentity,
-    RecipientIdentity,
-    RequesterIdentity,
-)
+from policy.agreement import Draft, Frozen
 from policy.faults import one_line
+from policy.identity import NODES, Name, NodeIdentity, PartyIdentity, RecipientIdentity, RequesterIdentity
 
 LINK, PSEUDONYM, SHARING, BATCH, REJECTS = "link", "pseudonym", "sharing", "batch", "rejects"
 """Keys of parties."""
@@ -32,6 +25,11 @@ SEALING, RECORDS = "sealing", "records"
 """Of nodes; recipients have `sealing`, too."""
 CHAIN = "chain"
 """Of parties, nodes and requesters: for the chain alone."""
+GO_ON = (LINK, PSEUDONYM, REJECTS, CHAIN)
+"""Keys that a version may have from the one before: its parties sign and withdraw with the same address, and a party
+opens what was refused. All others are bound to one agreement, and cost nothing to draw anew."""
+
+Kind = Literal["party", "node", "recipient", "requester"]
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
@@ -39,8 +37,7 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 class Identity(Frozen):
     """The public halves of one role's keys, as its organisation gives them to the others: one of the four is there."""
 
-    agreement: str
-    """Its name."""
+    agreement: Name
     party: PartyIdentity | None = None
     node: NodeIdentity | None = None
     recipient: RecipientIdentity | None = None
@@ -48,12 +45,18 @@ class Identity(Frozen):
 
     @model_validator(mode="after")
     def _of_one(self) -> Self:
-        found = [kind for kind in ("party", "node", "recipient", "requester") if getattr(self, kind) is not None]
+        found = [kind for kind in get_args(Kind) if getattr(self, kind) is not None]
         if len(found) != 1:
             raise ValueError(
                 f"found {', '.join(found) or 'none of them'}, expected one of party, node, recipient and requester"
             )
         return self
+
+    @property
+    def kind(self) -> Kind:
+        """Which of the four."""
+        found: Kind = next(kind for kind in get_args(Kind) if getattr(self, kind) is not None)
+        return found
 
     @property
     def role(self) -> str:
@@ -71,6 +74,8 @@ class Given:
 
     link: bytes | None = None
     """A party's link secret, which another party drew."""
+    earlier: Mapping[str, bytes] | None = None
+    """Keys of the same role that go on, by name: see GO_ON."""
     address: str | None = None
     """On the chain, of a key that lies elsewhere, or of a contract: of a party, node or requester."""
     organisation: str | None = None
@@ -92,6 +97,26 @@ def roles(draft: Draft) -> tuple[str, ...]:
     )
 
 
+def kind_of(draft: Draft, role: str) -> Kind:
+    """What a role is.
+
+    Raises:
+        ConsoleError: the agreement has no such role.
+    """
+    found: Kind | None = None
+    if role in {p.name for p in draft.parties}:
+        found = "party"
+    elif role in {node_role(j) for j in range(NODES)}:
+        found = "node"
+    elif role in {r.name for r in draft.recipients}:
+        found = "recipient"
+    elif role in {r.name for r in draft.requesters}:
+        found = "requester"
+    if found is None:
+        raise ConsoleError(f"no role {role!r} in agreement {draft.name}. Expected one of {', '.join(roles(draft))}.")
+    return found
+
+
 def draw(folder: Path, draft: Draft, role: str, given: Given) -> Identity:
     """Draw a role's keys into an empty folder, one file a key.
 
@@ -99,41 +124,44 @@ def draw(folder: Path, draft: Draft, role: str, given: Given) -> Identity:
         folder: mode 0700, its owner's alone.
         draft: in which the role is.
         role: whose keys.
-        given: what is not drawn. Without `link` a party draws a new one.
+        given: what is not drawn, after `check_given`. Without `link` a party draws a new one.
 
     Raises:
-        ConsoleError: no such role, or something is given that this role does not have, or lacks what it must have.
+        ConsoleError: no such role, or its identity cannot be.
         FileExistsError: the folder holds such a key.
     """
-    if role in {p.name for p in draft.parties}:
-        _check(role, "a party", given, may={"link", "address"})
-        return Identity(agreement=draft.name, party=_party(folder, role, given))
-    if role in {r.name for r in draft.recipients}:
-        _check(role, "a recipient", given, may=set())
-        sealing = sealing_public(new_secret(folder / SEALING))
-        return Identity(agreement=draft.name, recipient=RecipientIdentity(name=role, sealing_key=sealing))
-    if role in {r.name for r in draft.requesters}:
-        _check(role, "a requester", given, may={"address"})
-        return Identity(agreement=draft.name, requester=RequesterIdentity(name=role, address=_account(folder, given)))
-    number = next((j for j in range(NODES) if node_role(j) == role), None)
-    if number is None:
-        raise ConsoleError(f"no role {role!r} in agreement {draft.name}. Expected one of {', '.join(roles(draft))}.")
-    _check(role, "a node", given, may={"address", "organisation", "endpoint"}, must={"organisation", "endpoint"})
+    kind = kind_of(draft, role)
     try:
-        return Identity(agreement=draft.name, node=_node(folder, number, given))
+        match kind:
+            case "party":
+                return Identity(agreement=draft.name, party=_party(folder, role, given))
+            case "node":
+                return Identity(agreement=draft.name, node=_node(folder, draft, role, given))
+            case "recipient":
+                sealing = sealing_public(new_secret(folder / SEALING))
+                return Identity(agreement=draft.name, recipient=RecipientIdentity(name=role, sealing_key=sealing))
+            case "requester":
+                address = _account(folder, given)
+                return Identity(agreement=draft.name, requester=RequesterIdentity(name=role, address=address))
     except ValidationError as error:
         raise ConsoleError(f"{role}: {one_line(error)}.") from error
 
 
-def _check(role: str, kind: str, given: Given, may: AbstractSet[str], must: AbstractSet[str] = frozenset()) -> None:
-    """Refuse what `role` cannot be given, or lacks, before anything is drawn."""
+def check_given(draft: Draft, role: str, given: Given) -> None:
+    """Refuse what a role cannot be given, or lacks, before anything is drawn.
+
+    Raises:
+        ConsoleError: no such role, or one of these.
+    """
+    kind = kind_of(draft, role)
+    may = {"party": {"link", "earlier", "address"}, "node": {"earlier", "address", "organisation", "endpoint"},
+           "recipient": set(), "requester": {"earlier", "address"}}[kind]
+    must = {"organisation", "endpoint"} if kind == "node" else set()
     found = {field.name for field in fields(Given) if getattr(given, field.name) is not None}
     if strange := sorted(found - may):
-        raise ConsoleError(f"{role} is {kind}, which has no {strange[0]}. Leave --{strange[0]} out.")
+        raise ConsoleError(f"{role} is a {kind}, which has no {strange[0]}. Leave --{strange[0]} out.")
     if missing := sorted(must - found):
-        raise ConsoleError(f"{role} is {kind}: its {missing[0]} is part of the agreement. Give --{missing[0]}.")
-    if given.link is not None and len(given.link) != KEY_BYTES:
-        raise ConsoleError(f"the link secret has {len(given.link)} bytes, expected {KEY_BYTES}.")
+        raise ConsoleError(f"{role} is a {kind}: its {missing[0]} is part of the agreement. Give --{missing[0]}.")
     if given.address is not None and not _ADDRESS.fullmatch(given.address):
         raise ConsoleError(f"address {given.address!r}: expected 0x and 40 hexadecimal digits.")
 
@@ -142,23 +170,34 @@ def _account(folder: Path, given: Given) -> str:
     """The address of a key for the chain, which is drawn unless its address is given."""
     from policy.chain.signing import address_of  # a start waits for what it brings along
 
-    return given.address or address_of(new_secret(folder / CHAIN))
+    return given.address or address_of(_drawn(folder, CHAIN, given))
+
+
+def _drawn(folder: Path, name: str, given: Given) -> bytes:
+    """A key that goes on, or a new one; written down."""
+    secret = (given.earlier or {}).get(name) or secrets.token_bytes(KEY_BYTES)
+    write_secret(folder / name, secret)
+    return secret
 
 
 def _party(folder: Path, name: str, given: Given) -> PartyIdentity:
-    write_secret(folder / LINK, given.link or secrets.token_bytes(KEY_BYTES))
-    for key in (PSEUDONYM, SHARING, REJECTS):
-        new_secret(folder / key)
+    if given.link is not None:
+        write_secret(folder / LINK, given.link)
+    else:
+        _drawn(folder, LINK, given)
+    for key in (PSEUDONYM, REJECTS):
+        _drawn(folder, key, given)
+    new_secret(folder / SHARING)
     batch = signing_public(new_secret(folder / BATCH))
     return PartyIdentity(name=name, address=_account(folder, given), batch_key=batch)
 
 
-def _node(folder: Path, number: int, given: Given) -> NodeIdentity:
+def _node(folder: Path, draft: Draft, role: str, given: Given) -> NodeIdentity:
     assert given.organisation is not None
     assert given.endpoint is not None
     return NodeIdentity(
-        number=number, organisation=given.organisation, endpoint=given.endpoint,
-        certificate=create_identity(folder, node_role(number)).fingerprint,
+        number=int(role.removeprefix("node-")), organisation=given.organisation, endpoint=given.endpoint,
+        certificate=create_identity(folder, role, until=draft.valid_until).fingerprint,
         sealing_key=sealing_public(new_secret(folder / SEALING)),
         record_key=signing_public(new_secret(folder / RECORDS)), attestor=_account(folder, given),
     )

@@ -15,7 +15,7 @@ from console.system import LOOK_SECONDS, Child, LocalSystem, Progress
 from evaluation.document import Document
 from evaluation.errors import EXIT_INTEGRITY, EXIT_REFUSED, EvaluationError, Tampered, Unreachable
 from infra.local.children import is_stopped
-from policy.agreement import NODES
+from policy.identity import NODES
 
 __all__ = ["LocalEvaluation", "Progress"]
 

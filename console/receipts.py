@@ -18,7 +18,7 @@ from console.topic import read_topic
 from evaluation.config import PartySettings, load_settings, load_terms
 from evaluation.errors import EXIT_ENDED, ConfigError
 from evaluation.receipts import ListErased, PartyReceipts, Receipts
-from policy.agreement import NODES
+from policy.identity import NODES
 from policy.kpi import Text as Words
 from streams import topics
 

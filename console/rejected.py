@@ -30,7 +30,7 @@ from evaluation.keys import read_secret
 from policy.kpi import Text as Words
 from streams import topics
 from streams.broker import Record
-from streams.rejects import open_rejected
+from streams.rejects import Rejected, open_rejected
 
 PLACES: Final = 3
 """Shown of each source and reason: the first ones."""
@@ -41,6 +41,12 @@ WORDS: Final[dict[str, Words]] = {
     "reason": Words(en="Reason", nl="Reden"),
     "events": Words(en="Events", nl="Gebeurtenissen"),
     "places": Words(en="First places", nl="Eerste plaatsen"),
+    "unopened": Words(
+        en="{count} of them are sealed to another key `rejects`, of another agreement perhaps: they cannot be opened "
+           "with this one.",
+        nl="{count} ervan zijn verzegeld voor een andere sleutel `rejects`, misschien van een andere overeenkomst: ze "
+           "kunnen met deze niet worden geopend.",
+    ),
     "written": Words(
         en="As they were: {out}, a JSON object a line. It may hold identifiers; delete it when you have seen it.",
         nl="Zoals ze waren: {out}, één JSON-object per regel. Er kunnen identificerende gegevens in staan; verwijder "
@@ -54,6 +60,8 @@ class Refused:
     """What was refused, by source and reason."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unopened: int = 0
+    """Of these, how many are sealed to another key."""
     places: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
 
@@ -76,7 +84,10 @@ async def _rejected(config: Path, out: Path | None, *, as_json: bool, lang: Lang
                 {"source": source, "reason": reason, "events": count, "places": found.places[source, reason]}
                 for (source, reason), count in found.counts.most_common()
             ]
-            document = {"party": settings.party, "rejected": rows, "out": None if out is None else str(out)}
+            document = {
+                "party": settings.party, "rejected": rows, "unopened": found.unopened,
+                "out": None if out is None else str(out),
+            }
             sys.stdout.write(json.dumps(document, indent=1) + "\n")
         else:
             present_rejected(found, settings.party, out, lang, Output())
@@ -96,6 +107,8 @@ def present_rejected(found: Refused, party: str, out: Path | None, lang: Lang, c
         places = ", ".join(found.places[source, reason])
         table.add_row(Text(source), Text(reason), Text(number(count, lang, 0)), Text(places))
     console.print(table)
+    if found.unopened:
+        console.print(Text(_say(lang, "unopened", count=number(found.unopened, lang, 0))))
     if out is not None:
         console.print(Text(_say(lang, "written", out=str(out))))
 
@@ -104,29 +117,35 @@ def _take(record: bytes, key: X25519PrivateKey, found: Refused, file: TextIO | N
     """Count one record, and write it down as it was.
 
     Raises:
-        Tampered: it is none, or sealed to another key.
+        Tampered: it is none.
     """
     try:
-        what, original = open_rejected(record, key)
+        what = Rejected.model_validate_json(record)
     except ValidationError:
         raise Tampered("a record that is none of a refused event") from None
-    except (InvalidTag, ValueError):
-        raise Tampered(
-            "a record that was sealed to another key; the key `rejects` is another one now, or somebody else wrote it"
-        ) from None
+    original = _original(record, key)
+    found.unopened += original is None
     group = what.source, what.reason.value
     found.counts[group] += 1
     places = found.places.setdefault(group, [])
     if len(places) < PLACES:
         places.append(what.position)
-    if file is not None:
+    if file is not None and original is not None:
         line = what.model_dump(mode="json", exclude={"sealed"}) | {"text": original.decode("utf-8", "backslashreplace")}
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
+def _original(record: bytes, key: X25519PrivateKey) -> bytes | None:
+    """What was refused; None if it is sealed to another key."""
+    try:
+        return open_rejected(record, key)[1]
+    except (InvalidTag, ValueError):
+        return None
+
+
 @contextmanager
 def _opened(out: Path | None) -> Iterator[TextIO | None]:
-    """A new file that only its owner can read.
+    """A new file that only its owner can read; gone again if it does not come to its end.
 
     Raises:
         ConsoleError: it is there already, or cannot be made or written.
@@ -136,7 +155,12 @@ def _opened(out: Path | None) -> Iterator[TextIO | None]:
         return
     try:
         with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            yield file
+            try:
+                yield file
+                file.flush()
+            except BaseException:
+                out.unlink()
+                raise
     except OSError as error:
         raise ConsoleError(f"{out}: {error.strerror}. Name a new file that can be written.") from error
 

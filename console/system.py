@@ -30,7 +30,8 @@ from infra.kafka.settings import OPERATOR
 from infra.local.broker import EmbeddedBroker
 from infra.local.chain import REPLAY_BLOCK_SECONDS, EmbeddedChain
 from infra.local.children import held_port, spawn_tied, stop, stop_all
-from policy.agreement import NODES, Draft
+from policy.agreement import Draft
+from policy.identity import NODES
 from policy.kpi import Kpi
 from streams.access import node_user, party_user, recipient_user, requester_user
 from streams.topics import alerts

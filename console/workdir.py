@@ -14,7 +14,8 @@ import tomli_w
 from console.assembly import put_together, write_terms
 from console.keyring import Given, draw, node_role, roles
 from evaluation.keys import KEY_BYTES, private_folder
-from policy.agreement import NODES, Draft, Terms
+from policy.agreement import Draft, Terms
+from policy.identity import NODES
 from policy.kpi import Kpi
 
 

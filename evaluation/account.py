@@ -28,8 +28,9 @@ from evaluation.records import (
 )
 from evaluation.results import Released, ResultShares, combine, combine_alerts
 from evaluation.schedule import Timetable
-from policy.agreement import NODES, Terms
+from policy.agreement import Terms
 from policy.growth import spare_links
+from policy.identity import NODES
 from policy.window import Window
 
 _Cell = tuple[tuple[str, str], ...]

@@ -16,9 +16,9 @@ import structlog
 
 from evaluation.coordination import Stance
 from evaluation.state import NodeState
-from policy.agreement import NODES
 from policy.canonical import canonical_bytes
 from policy.errors import ChainError
+from policy.identity import NODES
 
 if TYPE_CHECKING:
     from policy.chain.registry import Registry

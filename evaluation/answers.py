@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evaluation.records import BELIEVED, Answered, Refused
-from policy.agreement import NODES
+from policy.identity import NODES
 
 MAX_REQUESTS = 10_000
 """Requests that are kept of one node's word alone; further ones are left."""

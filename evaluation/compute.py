@@ -29,7 +29,8 @@ from mpc.statistics import VALUES_AT_ONCE as WINDOW_VALUES
 from mpc.tail import AlertBatch, CellBatch, alert_states, estimate
 from mpc.wire import Wire
 from mpc.workers import ShardEngines, Workers, together
-from policy.agreement import NODES, Terms
+from policy.agreement import Terms
+from policy.identity import NODES
 from policy.plan import Plan
 from policy.window import Window
 from streams.store import ShareStore

@@ -21,12 +21,13 @@ from pydantic import (
 )
 
 from evaluation.errors import ConfigError
-from policy.agreement import NODES, RecipientIdentity, Terms
+from policy.agreement import Terms
 from policy.chain.finality import CLIENTS_OWN, Finality
 from policy.chain.model import Deployment
 from policy.chain.url import checked_url
 from policy.errors import NotToml
 from policy.faults import one_line
+from policy.identity import NODES, RecipientIdentity
 from policy.kpi import Kpi
 from policy.plan import Plan
 from policy.privacy import Rho

@@ -19,9 +19,10 @@ from evaluation.ledger import MAX_RUNS_KEPT
 from evaluation.totals import MARKS, PaneTotals
 from mpc.errors import ProtocolError
 from mpc.wire import Wire
-from policy.agreement import MAX_SHARDS, NODES
+from policy.agreement import MAX_SHARDS
 from policy.canonical import canonical_bytes
 from policy.growth import MAX_BATCHES
+from policy.identity import NODES
 from streams.erasure import MAX_LISTS
 
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -40,9 +40,10 @@ from mpc.errors import PeerLost, PeerTimeout
 from mpc.identity import load_identity
 from mpc.transport import NodeAddress, NodeLinks
 from mpc.workers import Workers
-from policy.agreement import NODES, Terms
+from policy.agreement import Terms
 from policy.chain.errors import ChainRefusal, ChainTimeout
 from policy.gate import RunRequest, before
+from policy.identity import NODES
 from streams.broker import Consumer, Producer, watch
 from streams.holding import seal_holding
 from streams.inbox import Inbox
@@ -311,7 +312,8 @@ class Node:
         return self._settings.live or self._over
 
     def _say_if_over(self) -> None:
-        over = self._desk.over and self._outlets.idle and self._state.ledger.sent
+        passing = self._settings.live and self._desk.suspended  # then it goes on
+        over = self._desk.over and not passing and self._outlets.idle and self._state.ledger.sent
         if over and not self._over:
             windows = len(self._terms.draft.lattice.scheduled)
             self._status.say("over", self._expected.following(), windows, "no scheduled window is left")

@@ -12,7 +12,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from evaluation.errors import Tampered
 from evaluation.records import Erased, open_record
-from policy.agreement import NODES, Terms
+from policy.agreement import Terms
+from policy.identity import NODES
 from streams.erasure import MAX_LISTS, SENT_KEY, Sent, open_sent
 from streams.errors import BatchError
 

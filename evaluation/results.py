@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from evaluation.errors import Tampered
 from mpc.tail.decode import CellResult, decode
 from mpc.tail.recombine import recombine
-from policy.agreement import NODES, Terms
+from policy.agreement import Terms
 from policy.alert import MAX_ALERTS
+from policy.identity import NODES
 from policy.plan import Plan
 from policy.window import MAX_PANES
 

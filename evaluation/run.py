@@ -38,8 +38,9 @@ from evaluation.trail import Trail
 from mpc.errors import ProtocolError
 from mpc.wire import MAX_MESSAGES, Wire
 from mpc.workers import ShardEngines
-from policy.agreement import NODES, Terms
+from policy.agreement import Terms
 from policy.gate import Refusal, RunRequest, checked, during
+from policy.identity import NODES
 from policy.plan import Plan
 from policy.window import Window
 

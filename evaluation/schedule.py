@@ -24,7 +24,8 @@ from evaluation.records import (
     Refused,
     Skipped,
 )
-from policy.agreement import NODES, Terms
+from policy.agreement import Terms
+from policy.identity import NODES
 from policy.window import Window
 
 _Said = Literal["ran", "skipped", "refused", "missed"]

@@ -35,8 +35,10 @@ def fingerprint_of(der: bytes) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
-def create_identity(folder: Path, name: str) -> Identity:
+def create_identity(folder: Path, name: str, until: dt.date | None = None) -> Identity:
     """Makes an Ed25519 key and a certificate, `<name>.key.pem` and `<name>.certificate.pem`, mode 0600.
+
+    The certificate is valid for VALID_DAYS, and longer if `until` is later than that.
 
     Raises: FileExistsError when either exists: a key is never replaced silently.
     """
@@ -44,6 +46,10 @@ def create_identity(folder: Path, name: str) -> Identity:
     public = key.public_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
+    end = now + dt.timedelta(days=VALID_DAYS)
+    if until is not None:
+        # Validity is of whole days, and of one more for clocks that differ.
+        end = max(end, dt.datetime.combine(until, dt.time(), dt.UTC) + dt.timedelta(days=1 + CLOCK_SKEW_DAYS))
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -51,7 +57,7 @@ def create_identity(folder: Path, name: str) -> Identity:
         .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=CLOCK_SKEW_DAYS))
-        .not_valid_after(now + dt.timedelta(days=VALID_DAYS))
+        .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from policy.alert import MAX_ALERTS, Alert, check_alerts, check_brackets, check_states
 from policy.canonical import Anchored
@@ -20,11 +20,12 @@ from policy.erasure import Erasure, check_erasure
 from policy.errors import AgreementError, NotToml, PlanError
 from policy.faults import fault_lines
 from policy.growth import MAX_BATCHES, batch_edges, check_batches, check_dummies, check_renewal
+from policy.identity import NODES, NodeIdentity, PartyIdentity, RecipientIdentity, RequesterIdentity, check_apart
 from policy.kpi import Text
 from policy.lattice import check_lattice
 from policy.maturity import Maturities
 from policy.measure import EventKind, Measure
-from policy.names import check_names, checked_endpoint
+from policy.names import NAME, check_names
 from policy.plan import Plan
 from policy.privacy import MAX_PRIVATE, KpiPrivacy, Rho, check_compiled, check_privacy
 from policy.rounding import check_bases
@@ -32,7 +33,6 @@ from policy.strata import Strata
 from policy.toml import read_toml
 from policy.window import MAX_PANES, Lattice, OnDemand, PaneGrid, WindowSpec, lattice_of
 
-NODES = 3
 MAX_SHARDS = 64
 MAX_BLOCK_SLOTS = 65_536
 MAX_REQUESTERS = 64
@@ -43,9 +43,8 @@ MOST_FAULTS = 5
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
 """Validity and linkage lie between these; a chain counts seconds from the first."""
 Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
-Name = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
+Name = Field(pattern=NAME)
 Hex32 = Field(pattern=r"^[0-9a-f]{64}$")
-Address = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
 
 
 class Frozen(BaseModel):
@@ -245,48 +244,6 @@ def _check_sources(party: Party, measures: tuple[Measure, ...]) -> None:
             )
 
 
-class PartyIdentity(Frozen):
-    """Keys of a data party."""
-
-    name: str
-    address: str = Address
-    """Signs the agreement (EIP-712)."""
-    batch_key: str = Hex32
-    """Ed25519: signs share batches."""
-
-
-class NodeIdentity(Frozen):
-    """Keys and address of an MPC node."""
-
-    number: int = Field(ge=0, lt=NODES)
-    organisation: str = Field(min_length=1, max_length=80)
-    endpoint: Annotated[str, AfterValidator(checked_endpoint)]
-    """host:port of its node-to-node listener."""
-    certificate: str = Hex32
-    """SHA-256 of its TLS certificate (DER)."""
-    sealing_key: str = Hex32
-    """X25519: share batches for this node are sealed to it (RFC 9180)."""
-    record_key: str = Hex32
-    """Ed25519: signs the node's run records and results."""
-    attestor: str = Address
-    """Sends authorisations and attestations."""
-
-
-class RecipientIdentity(Frozen):
-    """Key of a recipient."""
-
-    name: str
-    sealing_key: str = Hex32
-
-
-class RequesterIdentity(Frozen):
-    """Key of a requester."""
-
-    name: str
-    address: str = Address
-    """Signs requests (EIP-712)."""
-
-
 class Terms(Anchored):
     """What is signed: the draft, everyone's identity, and the permitted plans."""
 
@@ -308,20 +265,7 @@ class Terms(Anchored):
         ):
             if drafted != known:
                 raise ValueError(f"{label} identities {known} do not match the draft's {drafted}")
-        readers = [r.sealing_key for r in self.recipients]
-        for label, keys in (
-            ("sealing keys", [*(n.sealing_key for n in self.nodes), *set(readers)]),
-            ("certificates", [n.certificate for n in self.nodes]),
-            ("record keys", [n.record_key for n in self.nodes]),
-        ):
-            if len(set(keys)) != len(keys):
-                raise ValueError(
-                    f"{label} repeat: nodes with one key between them hold all three components, and a node with a "
-                    "recipient's key reads results. Give each its own"
-                )
-        askers = [r.address.lower() for r in self.requesters]
-        if len(set(askers)) != len(askers):
-            raise ValueError("requesters' addresses repeat: their quotas would be one person's. Give each its own key")
+        check_apart(self.parties, self.nodes, self.recipients, self.requesters)
         if other := [p.kpi for p in self.plans if p.table != self.draft.disclosure.tables]:
             raise ValueError(
                 f"KPI {other[0]} releases tables otherwise than agreed ({self.draft.disclosure.tables}). Compile again"

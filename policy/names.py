@@ -2,6 +2,8 @@
 
 import re
 
+NAME = r"^[a-z][a-z0-9-]{0,39}$"
+"""Of parties, recipients, requesters and agreements."""
 RESERVED_NAMES = re.compile(r"broker|chain|winnow|node-[0-9]+|alerts-.*|results|runs|requests|source")
 """Names of other processes, folders and topics, which a party, recipient or requester would collide with."""
 

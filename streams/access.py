@@ -7,7 +7,8 @@ party's topic of them.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from policy.agreement import NODES, Draft
+from policy.agreement import Draft
+from policy.identity import NODES
 from streams.topics import REQUESTS, RUNS, alerts, all_topics, changelog, holdings, inbox, receipts, results
 
 

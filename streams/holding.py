@@ -16,8 +16,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from policy.agreement import MAX_SHARDS, NODES, Terms
+from policy.agreement import MAX_SHARDS, Terms
 from policy.canonical import canonical_bytes
+from policy.identity import NODES
 from policy.window import MAX_PANES
 from streams.batch import MAX_BLOCKS, MAX_REVISION, Hash
 from streams.erasure import MAX_LISTS

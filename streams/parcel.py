@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from policy.agreement import NODES
+from policy.identity import NODES
 from streams.batch import BatchHeader, framed, unframed
 from streams.broker import MAX_MESSAGE_BYTES
 from streams.errors import BatchError

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from numpy.typing import NDArray
 
 from mpc import sharing
-from policy.agreement import NODES, Terms
+from policy.agreement import Terms
+from policy.identity import NODES
 from streams import topics
 from streams.batch import BatchHeader, open_snapshot
 from streams.broker import Consumer, Producer

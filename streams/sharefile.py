@@ -14,7 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from policy.agreement import NODES, Terms
+from policy.agreement import Terms
+from policy.identity import NODES
 from streams.batch import BatchHeader
 from streams.erased import Erased
 from streams.errors import StoreError

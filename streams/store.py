@@ -24,7 +24,8 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from policy.agreement import NODES, Terms
+from policy.agreement import Terms
+from policy.identity import NODES
 from streams.batch import BatchHeader
 from streams.durable import force_folder
 from streams.erased import Erased, Side

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from policy.agreement import NODES, Draft
+from policy.agreement import Draft
+from policy.identity import NODES
 
 PLAINTEXT_DAYS = 35
 """An organisation's own events leave its topics a month after the end of their use, and a few days."""

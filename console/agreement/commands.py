@@ -198,6 +198,7 @@ def keys(
     *,
     out: Annotated[Path, Parameter(alias="-o")],
     link: Path | None = None,
+    earlier: Path | None = None,
     address: str | None = None,
     organisation: str | None = None,
     endpoint: str | None = None,
@@ -208,13 +209,15 @@ def keys(
 
     Each organisation does this itself, where the keys will be used. Keys that are there are never replaced.
 
-    Exit codes: 0 drawn, 2 usage, or the folder is there already.
+    Exit codes: 0 drawn, 2 usage, or the folder is there already and not empty.
 
     Args:
         file: the draft, a TOML file.
         role: a party, recipient or requester by its name, or node-0, node-1 or node-2.
         out: a new folder for the keys, and identity.json with their public halves.
         link: of a party: the file of the link secret that another party drew; by default a new one is drawn.
+        earlier: the folder of this role's keys under an earlier version, of which link, pseudonym, rejects and chain
+            go on; all others are drawn anew.
         address: on the chain, 0x…: of a party, node or requester whose key for the chain is elsewhere.
         organisation: who runs the node.
         endpoint: host:port on which its peers reach the node.
@@ -225,8 +228,8 @@ def keys(
     from console.agreement.run import language
 
     return draw_keys(
-        file, role, out, link=link, address=address, organisation=organisation, endpoint=endpoint,
-        lang=language(lang), as_json=json,
+        file, role, out, link=link, earlier=earlier, address=address, organisation=organisation,
+        endpoint=endpoint, lang=language(lang), as_json=json,
     )
 
 

@@ -4,15 +4,15 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tomli_w
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 
 from console.output import standard_output
 from console.passphrase import passphrase
 from evaluation.agreement import proposal
-from evaluation.config import load_terms
+from evaluation.config import Settings, load_terms
 from evaluation.errors import EXIT_ENDED, ConfigError
 from evaluation.keystore import read_chain_key
 from policy.chain.finality import CLIENTS_OWN, Finality
@@ -21,6 +21,20 @@ from policy.chain.url import checked_url
 from policy.errors import NotToml
 from policy.faults import one_line
 from policy.toml import read_toml
+
+
+class _Chain(Settings):
+    """A registry's place, as `deploy` prints it."""
+
+    url: Annotated[str, AfterValidator(checked_url)] | None = None
+    agreement_id: str | None = None
+    """Of other terms, or of none."""
+    deployment: Deployment
+    finality: Finality = CLIENTS_OWN
+
+
+class _File(Settings):
+    chain: _Chain
 
 
 async def deploy_registry(url: str, key_file: Path, terms: Path | None, confirmations: int, *, as_json: bool) -> int:
@@ -61,17 +75,17 @@ async def identify(terms: Path, file: Path, *, as_json: bool) -> int:
 
     agreed = load_terms(terms)
     try:
-        chain = read_toml(file)["chain"]
-        deployment = Deployment.model_validate(chain["deployment"])
+        chain = _File.model_validate(read_toml(file)).chain
     except OSError as error:
         raise ConfigError(f"registry {file}: {error.strerror}.") from error
     except NotToml as error:
         raise ConfigError(f"registry {file} is not TOML: {error}") from error
-    except (KeyError, TypeError):
-        raise ConfigError(f"registry {file}: expected [chain] as winnow agreement deploy printed it.") from None
     except ValidationError as error:
-        raise ConfigError(f"registry {file}: chain.deployment: {one_line(error)}") from error
-    _tell(chain | {"agreement_id": agreement_id(deployment, proposal(agreed))}, as_json=as_json)
+        raise ConfigError(
+            f"registry {file}: {one_line(error)}. Expected [chain] as winnow agreement deploy printed it"
+        ) from error
+    found = chain.model_dump(exclude_unset=True)
+    _tell(found | {"agreement_id": agreement_id(chain.deployment, proposal(agreed))}, as_json=as_json)
     return EXIT_ENDED
 
 

@@ -4,18 +4,20 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from console.assembly import load_identity, put_together, write_terms
+from console.assembly import KPI_TEXTS, TERMS, load_identity, put_together, write_terms
 from console.errors import ConsoleError
-from console.keyring import LINK, Given, draw
+from console.keyring import GO_ON, LINK, Given, check_given, draw
 from console.locale import Lang
 from console.output import standard_output
 from evaluation.config import load_terms
 from evaluation.errors import EXIT_ENDED, EXIT_USAGE, ConfigError
-from evaluation.keys import private_folder, read_secret
-from policy.agreement import load_draft
+from evaluation.keys import read_secret
+from policy.agreement import Terms, load_draft
 from policy.compilation import load_kpis
 from policy.errors import PolicyError
 from policy.kpi import Text
@@ -51,15 +53,16 @@ WORDS: Final[dict[str, Text]] = {
 
 
 def keys(
-    file: Path, role: str, out: Path, *, link: Path | None, address: str | None, organisation: str | None,
-    endpoint: str | None, lang: Lang, as_json: bool,
+    file: Path, role: str, out: Path, *, link: Path | None, earlier: Path | None, address: str | None,
+    organisation: str | None, endpoint: str | None, lang: Lang, as_json: bool,
 ) -> int:
     """Run `winnow agreement keys`; returns the exit code."""
     try:
         draft = load_draft(file)
         secret = None if link is None else read_secret(link)
-        given = Given(link=secret, address=address, organisation=organisation, endpoint=endpoint)
-        with _NewFolder(out) as folder:
+        given = Given(secret, _earlier(earlier), address, organisation, endpoint)
+        check_given(draft, role, given)
+        with _new_folder(out, 0o700) as folder:
             identity = draw(folder, draft, role, given)
             (folder / IDENTITY).write_text(identity.model_dump_json(indent=1, exclude_none=True) + "\n", "utf-8")
     except (PolicyError, ConfigError, ConsoleError) as error:
@@ -67,16 +70,17 @@ def keys(
     except OSError as error:
         return _refused(ConsoleError(f"keys in {out}: {error.strerror}. Name a new folder that can be made."))
     files = sorted(path.name for path in out.iterdir() if path.name != IDENTITY)
+    new_link = identity.party is not None and given.link is None and LINK not in (given.earlier or {})
     with standard_output():
         if as_json:
             said = json.dumps({
                 "role": role, "keys": str(out), "files": files, "identity": str(out / IDENTITY),
-                "new_link": identity.party is not None and secret is None,
+                "new_link": new_link,
             }, indent=1)
             sys.stdout.write(said + "\n")
         else:
             _say(lang, "keys", role=identity.role, out=str(out), files=", ".join(files))
-            if identity.party is not None and secret is None:
+            if new_link:
                 _say(lang, "link", link=str(out / LINK))
             _say(lang, "identity", identity=str(out / IDENTITY))
     return EXIT_ENDED
@@ -88,15 +92,14 @@ def terms(file: Path, identities: tuple[Path, ...], out: Path, *, lang: Lang, as
         draft = load_draft(file)
         programs = load_kpis(draft, file.parent)
         made = put_together(draft, programs, [load_identity(path) for path in identities])
-        there = out / "terms.json"
-        if there.exists() and load_terms(there).hash != made.hash:
-            raise ConsoleError(f"{there} holds other terms. Name another folder, or move these away.")
-        out.mkdir(parents=True, exist_ok=True)
-        terms_file, kpi_file = write_terms(out, made, programs)
+        if not _there(out, made):
+            with _new_folder(out, 0o755) as folder:
+                write_terms(folder, made, programs)
     except (PolicyError, ConfigError, ConsoleError) as error:
         return _refused(error)
     except OSError as error:
         return _refused(ConsoleError(f"terms in {out}: {error.strerror}. Name a folder that can be written to."))
+    terms_file, kpi_file = out / TERMS, out / KPI_TEXTS
     with standard_output():
         if as_json:
             document = {"terms": str(terms_file), "kpis": str(kpi_file), "terms_hash": made.hash}
@@ -108,27 +111,54 @@ def terms(file: Path, identities: tuple[Path, ...], out: Path, *, lang: Lang, as
     return EXIT_ENDED
 
 
-class _NewFolder:
-    """A folder of mode 0700 that is there with all it should hold, or not at all; use as `with`."""
+def _earlier(folder: Path | None) -> dict[str, bytes] | None:
+    """The keys of an earlier version that go on, as far as they are there.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Raises:
+        ConfigError: one of them cannot be read.
+        ConsoleError: none is there.
+    """
+    if folder is None:
+        return None
+    found = {name: read_secret(folder / name) for name in GO_ON if (folder / name).exists()}
+    if not found:
+        raise ConsoleError(f"--earlier {folder}: none of {', '.join(GO_ON)} is there. Name the folder of earlier keys.")
+    return found
 
-    def __enter__(self) -> Path:
-        """Raises: ConsoleError when something is there already: keys are never replaced."""
-        if self._path.is_dir() and not any(self._path.iterdir()):
-            self._path.rmdir()
-        if self._path.exists() or self._path.is_symlink():
-            raise ConsoleError(f"{self._path} is there already, expected a new folder. Name another one.")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._made = private_folder(Path(tempfile.mkdtemp(prefix=".keys-", dir=self._path.parent)))
-        return self._made
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._made.rename(self._path)
-        else:
-            shutil.rmtree(self._made)
+def _there(folder: Path, made: Terms) -> bool:
+    """Whether these terms are there already: the same command, once more.
+
+    Raises:
+        ConfigError: no terms.
+        ConsoleError: other ones.
+    """
+    if not (folder / TERMS).exists():
+        return False
+    if load_terms(folder / TERMS).hash != made.hash:
+        raise ConsoleError(f"{folder / TERMS} holds other terms. Name another folder, or move these away.")
+    return True
+
+
+@contextmanager
+def _new_folder(path: Path, mode: int) -> Iterator[Path]:
+    """A folder that is there with all that it should hold, or not at all; `path` may be an empty one.
+
+    Raises:
+        ConsoleError: something is there already.
+    """
+    path = path.resolve()
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConsoleError(f"{path} is there already, expected a new or empty folder. Name another one.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=".new-", dir=path.parent))
+    try:
+        yield made
+        made.chmod(mode)
+        made.rename(path)
+    except BaseException:
+        shutil.rmtree(made)
+        raise
 
 
 def _say(lang: Lang, key: str, **values: str) -> None:

@@ -8,8 +8,9 @@ from console.audit.finding import Finding
 from console.audit.sources import Record
 from evaluation.evidence import Common, Ended, attested
 from evaluation.merkle import merkle_root
-from policy.agreement import NODES, Terms
+from policy.agreement import Terms
 from policy.gate import demand_rules
+from policy.identity import NODES
 
 
 def check_files(records: Sequence[Record], terms: Terms) -> list[Finding]:

@@ -13,7 +13,8 @@ from evaluation.config import AuditedSettings
 from evaluation.evidence import AnyEntry, Ended, hash_of
 from evaluation.journal import FILE, Broken, EntryReader, Head, lines_of
 from evaluation.ledger import Ledger
-from policy.agreement import NODES, Terms
+from policy.agreement import Terms
+from policy.identity import NODES
 
 
 @dataclass

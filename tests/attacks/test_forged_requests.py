@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from evaluation.errors import Tampered
 from evaluation.requests import MAX_REQUEST_BYTES, open_request, seal_request
 from policy import gate
-from policy.agreement import RequesterIdentity
 from policy.chain.model import Deployment
 from policy.chain.signing import address_of, new_key
+from policy.identity import RequesterIdentity
 from policy.request import Demand, new_demand
 from tests.support.terms import make_terms
 

@@ -3,8 +3,8 @@
 from itertools import count
 
 from evaluation.requests import open_request, seal_request
-from policy.agreement import RequesterIdentity
 from policy.chain.signing import address_of, new_key
+from policy.identity import RequesterIdentity
 from policy.request import new_demand
 from tests.support.runs import CHAIN, ThreeNodes, run_terms
 

@@ -1,7 +1,8 @@
 """Small terms with made-up keys, for tests that do not need a whole evaluation."""
 
-from policy.agreement import Draft, NodeIdentity, PartyIdentity, RecipientIdentity, RequesterIdentity, Terms
+from policy.agreement import Draft, Terms
 from policy.compilation import compile_plans
+from policy.identity import NodeIdentity, PartyIdentity, RecipientIdentity, RequesterIdentity
 from policy.kpi import load_kpi
 
 KEY = "11" * 32
@@ -47,11 +48,12 @@ def make_terms(**changes):
     draft = Draft.model_validate(draft_data(**changes))
     return Terms(
         draft=draft,
-        parties=tuple(PartyIdentity(name=p.name, address="0x" + "22" * 20, batch_key=KEY) for p in draft.parties),
+        parties=tuple(PartyIdentity(name=p.name, address=f"0x{0x2200 + i:040x}", batch_key=f"{60 + i}" * 32)
+                      for i, p in enumerate(draft.parties)),
         nodes=tuple(
             NodeIdentity(number=j, organisation=draft.parties[j].name, endpoint="127.0.0.1:1",
                          certificate=f"{10 + j}" * 32, sealing_key=f"{20 + j}" * 32, record_key=f"{30 + j}" * 32,
-                         attestor="0x" + "33" * 20)
+                         attestor=f"0x{0x3300 + j:040x}")
             for j in range(3)
         ),
         recipients=tuple(RecipientIdentity(name=r.name, sealing_key=KEY) for r in draft.recipients),

@@ -7,7 +7,8 @@ from typing import Final
 from console.agreement.clause import SectionId
 from console.agreement.dpia.blocks import Block, Cell, Line, Part, Report, Table, lines_of
 from console.agreement.words import plain
-from policy.agreement import NODES, Party
+from policy.agreement import Party
+from policy.identity import NODES
 from policy.measure import Measure
 
 DESCRIBED: Final[tuple[SectionId, ...]] = (

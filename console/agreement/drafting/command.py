@@ -26,8 +26,8 @@ from console.errors import ConsoleError
 from console.locale import Lang
 from console.output import standard_output
 from evaluation.errors import EXIT_ENDED, EXIT_INTERRUPTED
-from policy.agreement import NODES
 from policy.errors import NotToml
+from policy.identity import NODES
 from policy.toml import toml_of
 from streams.durable import replace_file
 

@@ -29,8 +29,11 @@ REFUSED = [
     refused(Reason.NOT_TEXT, "claims.csv:9:0:9", b"\xff\xfe" + b"z" * 2 * MAX_KEPT_BYTES),
     refused(Reason.UNKNOWN_CODE, "insurer.source:0:17", source="portal"),
 ]
-JUNK = [b"junk", b"{}", refused(Reason.UNKNOWN_CODE, "a:1:0:1", key=X25519PrivateKey.generate().public_key()),
-        refused(Reason.UNKNOWN_CODE, "a:1:0:1").replace(b'"sealed":"', b'"sealed":"AAAA')]
+SEALED_OTHERWISE = [
+    refused(Reason.DUPLICATE_ID, "a:1:0:1", key=X25519PrivateKey.generate().public_key()),
+    refused(Reason.DUPLICATE_ID, "a:2:0:1").replace(b'"sealed":"', b'"sealed":"AAAA'),
+]
+JUNK = [b"junk", b"{}"]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def broker(tmp_path_factory):
         async def fill():
             await create_topics(Broker(served.address), topics.all_topics(draft))
             async with Producer(Broker(served.address)) as producer:
-                await producer.send(topics.rejected("insurer"), 0, [(None, r) for r in (*REFUSED[:3], *JUNK, *REFUSED[3:])])
+                await producer.send(topics.rejected("insurer"), 0, [(None, r) for r in (*REFUSED[:3], *JUNK, *SEALED_OTHERWISE, *REFUSED[3:])])
         asyncio.run(fill())
         yield served.address
 
@@ -67,9 +70,10 @@ def winnow(broker, tmp_path, capsys):
 def test_refusals_are_counted_by_source_and_reason_with_their_first_places(winnow):
     code, out, err = winnow("--json")
     assert code == 0
-    assert json.loads(out) == {"party": "insurer", "out": None, "rejected": [
+    assert json.loads(out) == {"party": "insurer", "out": None, "unopened": 2, "rejected": [
         {"source": "claims", "reason": "unknown-code", "events": 5,
          "places": [f"claims.csv:{n}:0:9" for n in (2, 3, 4)]},
+        {"source": "claims", "reason": "duplicate-id", "events": 2, "places": ["a:1:0:1", "a:2:0:1"]},
         {"source": "claims", "reason": "not-text", "events": 1, "places": ["claims.csv:9:0:9"]},
         {"source": "portal", "reason": "unknown-code", "events": 1, "places": ["insurer.source:0:17"]},
     ]}
@@ -82,6 +86,7 @@ def test_people_read_a_table_in_their_language(winnow):
     assert "Refused events of insurer" in out
     assert "unknown-code" in out
     assert PERSON.decode() not in out
+    assert "2 of them are sealed to another key" in " ".join(out.split())
     assert "Afgewezen gebeurtenissen van insurer" in winnow("--lang", "nl")[1]
     assert "None in the last 35 days." in winnow(party="hospital")[1]
 
@@ -104,10 +109,11 @@ def test_what_was_refused_is_opened_into_a_new_file_of_its_owner(winnow, tmp_pat
     assert file.read_text() == before
 
 
-def test_a_broker_that_is_gone_is_named(winnow):
-    code, out, err = winnow(address="127.0.0.1:1")
+def test_a_broker_that_is_gone_is_named_and_leaves_no_file(winnow, tmp_path):
+    code, out, err = winnow("--out", tmp_path / "refused.ndjson", address="127.0.0.1:1")
     assert (code, out) == (5, "")
     assert "broker 127.0.0.1:1" in err
+    assert not (tmp_path / "refused.ndjson").exists()
 
 
 def test_a_key_that_is_none_is_named(winnow, tmp_path):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from evaluation.agreement import facts, in_force, proposal, requester_address
-from policy.agreement import RequesterIdentity
 from policy.chain.model import AgreementView, Requester
+from policy.identity import RequesterIdentity
 from tests.support.terms import make_terms
 
 PLAIN = make_terms(requesters=[

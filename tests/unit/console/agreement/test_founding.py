@@ -3,9 +3,12 @@
 import hashlib
 import json
 import ssl
+import tomllib
+from datetime import date
 
 import pytest
 import tomli_w
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from eth_account import Account
@@ -158,15 +161,39 @@ def test_keys_are_never_replaced(drawn, winnow, draft, tmp_path):
     folder = drawn("hospital")
     before = {path.name: path.read_text() for path in folder.iterdir()}
     code, _, err = winnow("keys", draft, "hospital", "-o", folder)
-    assert (code, err) == (2, f"winnow: {folder} is there already, expected a new folder. Name another one.\n")
+    assert (code, err) == (2, f"winnow: {folder} is there already, expected a new or empty folder. Name another one.\n")
     assert {path.name: path.read_text() for path in folder.iterdir()} == before
     (tmp_path / "file").write_text("")
     for there in (tmp_path / "file", tmp_path / "file" / "below"):
         assert winnow("keys", draft, "hospital", "-o", there)[0] == 2
-    (tmp_path / "away").symlink_to(tmp_path / "nothing")
-    assert winnow("keys", draft, "hospital", "-o", tmp_path / "away")[0] == 2
     (tmp_path / "empty").mkdir()
+    assert winnow("keys", draft, "nobody", "-o", tmp_path / "empty")[0] == 2
+    assert (tmp_path / "empty").is_dir()
     assert winnow("keys", draft, "hospital", "-o", tmp_path / "empty")[0] == 0
+    assert (tmp_path / "empty").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_version_keeps_the_keys_that_the_chain_and_its_people_know(everyone, drawn, winnow, draft, tmp_path):
+    first = {role: everyone[role] for role in ("hospital", "node-0", "ann")}
+    second = {role: drawn(role, "--earlier", folder, name=f"{role}-2") for role, folder in first.items()}
+    kept = {"hospital": {"link", "pseudonym", "rejects", "chain"}, "node-0": {"chain"}, "ann": {"chain"}}
+    for role, folder in first.items():
+        names = {p.name for p in folder.iterdir()}
+        assert names == {p.name for p in second[role].iterdir()}
+        assert {n for n in names if (folder / n).read_text() == (second[role] / n).read_text()} - {"identity.json"} == kept[role]
+    assert public(second["hospital"])["party"]["address"] == public(first["hospital"])["party"]["address"]
+    said = winnow("keys", draft, "hospital", "-o", tmp_path / "third", "--earlier", first["hospital"])[1]
+    assert "link secret is new" not in said
+    code, _, err = winnow("keys", draft, "hospital", "-o", tmp_path / "fourth", "--earlier", tmp_path / "nothing")
+    assert (code, "none of link, pseudonym, rejects, chain is there" in err) == (2, True)
+    assert not (tmp_path / "fourth").exists()
+
+
+def test_a_certificate_outlives_its_agreement(drawn, draft):
+    data = tomllib.loads(draft.read_text())
+    draft.write_text(tomli_w.dumps(data | {"valid_until": date(2099, 12, 31)}))
+    pem = (drawn("node-1") / "node-1.certificate.pem").read_bytes()
+    assert x509.load_pem_x509_certificate(pem).not_valid_after_utc.date() > date(2099, 12, 31)
 
 
 def test_everybody_finds_the_same_terms(everyone, winnow, draft, tmp_path):
@@ -224,13 +251,60 @@ def test_whose_identity_is_missing_or_too_much_is_said(everyone, drawn, winnow, 
     assert "two identities of node-1" in refusal(*files, drawn("node-1", name="again") / "identity.json")
     assert "has no eve; it has hospital" in refusal(*files, *changed("ann", name="eve")[-1:])
     assert "for agreement another, expected small" in refusal(*changed("insurer", outside={"agreement": "another"}))
+    for role, other, field, said in (
+        ("node-0", "node-1", "attestor", "attestors' addresses repeat"),
+        ("hospital", "insurer", "address", "parties' addresses repeat"),
+        ("node-0", "node-2", "record_key", "record keys repeat"),
+    ):
+        told = public(everyone[other])
+        value = told[next(key for key in told if key != "agreement")][field]
+        assert said in refusal(*changed(role, **{field: value.lower()}))
+    for role, field, value, said in (
+        ("node-0", "attestor", "0x" + "0" * 40, "found the zero address"),
+        ("hospital", "address", "0x" + "0" * 40, "found the zero address"),
+        ("node-0", "sealing_key", "0" * 64, "found a key of small order"),
+        ("innovation-team", "sealing_key", "01" + "0" * 62, "found a key of small order"),
+        ("node-0", "record_key", "01" + "0" * 62, "under which anybody can sign"),
+        ("hospital", "batch_key", "0" * 64, "under which anybody can sign"),
+        ("node-0", "organisation", "a\x1b[2Jb", "text that can be printed"),
+        ("node-0", "organisation", "a\u202eb", "text that can be printed"),
+        ("node-0", "organisation", " ", "text that can be printed"),
+        ("hospital", "name", "a\x1b[2J", "party.name: String should match"),
+        ("node-0", "number", True, "node.number"), ("node-0", "number", "0", "node.number"),
+    ):
+        err = refusal(*changed(role, **{field: value}))
+        assert said in err
+        assert err.rstrip("\n").isprintable()
+    assert refusal(*changed("ann", **{"a\x1b[31m" * 50: 1})).rstrip("\n").isprintable()
+    assert "the identity of insurer is that of a recipient, expected that of a party" in refusal(
+        *(f for f in files if f.parent.name not in {"insurer", "innovation-team"}),
+        *changed("innovation-team", name="insurer")[-1:], everyone["innovation-team"] / "identity.json")
     assert "sealing keys repeat" in refusal(
         *changed("node-0", sealing_key=public(everyone["node-1"])["node"]["sealing_key"]))
     assert "node.certificate" in refusal(*changed("node-0", certificate="77"))
     assert "node.endpoint: found 'nowhere', expected host:port" in refusal(*changed("node-0", endpoint="nowhere"))
     assert "expected one of party, node, recipient and requester" in refusal(
         *changed("hospital", outside={"recipient": public(everyone["innovation-team"])["recipient"]}))
-    assert "No such file or directory" in refusal(*files[1:], tmp_path / "none.json")
+    assert "none.json: no such file" in refusal(*files[1:], tmp_path / "none.json")
+
+
+def test_an_identity_as_windows_saves_it_and_one_without_end(everyone, winnow, draft, tmp_path):
+    files = [folder / "identity.json" for folder in everyone.values()]
+    text = files[0].read_bytes()
+    files[0].write_bytes(b"\xef\xbb\xbf" + text)
+    assert winnow("terms", draft, *files, "-o", tmp_path / "terms")[0] == 0
+    files[0].write_bytes(text + b" " * 70_000)
+    code, _, err = winnow("terms", draft, *files, "-o", tmp_path / "other")
+    assert (code, "more than 65536 bytes" in err) == (2, True)
+
+
+def test_what_is_in_the_folder_is_not_overwritten(everyone, winnow, draft, tmp_path):
+    files = [folder / "identity.json" for folder in everyone.values()]
+    (tmp_path / "terms").mkdir()
+    (tmp_path / "terms" / "kpis.json").write_text("mine")
+    code, _, err = winnow("terms", draft, *files, "-o", tmp_path / "terms")
+    assert (code, "is there already, expected a new or empty folder" in err) == (2, True)
+    assert [p.name for p in (tmp_path / "terms").iterdir()] == ["kpis.json"]
 
 
 def test_a_key_file_in_place_of_an_identity_is_not_shown(everyone, winnow, draft, tmp_path):

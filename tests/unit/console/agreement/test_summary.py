@@ -10,7 +10,8 @@ from console.agreement.english import ENGLISH
 from console.agreement.sections import SECTIONS, sections_of
 from console.agreement.summary import as_document, as_html, as_markdown
 from console.locale import LANGS
-from policy.agreement import Draft, NodeIdentity, PartyIdentity, RecipientIdentity, RequesterIdentity
+from policy.agreement import Draft
+from policy.identity import NodeIdentity, PartyIdentity, RecipientIdentity, RequesterIdentity
 from policy.plan import Plan
 from tests.support.full_agreements import (
     GROWING,
