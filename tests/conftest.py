@@ -7,10 +7,12 @@ from hypothesis import settings
 
 from infra.kafka.cluster import KafkaCluster
 from infra.local.broker import EmbeddedBroker
+from tests.support import open_transports
 from tests.support.brokers import USERS, Served
 
 settings.register_profile("winnow", deadline=None)  # side by side with others an example may take long now and then
 settings.load_profile("winnow")
+open_transports.watch()
 LONG = ("simulation", "integration", "browser")
 """Folders whose tests begin first, so that side by side no worker is left with a long one in the end."""
 

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +10,7 @@ from evaluation import outcome
 from evaluation.outcome import AGAIN_SECONDS, RunRefused
 from evaluation.records import Refused
 from policy.gate import AGREEMENT_ACTIVE, Refusal
+from tests.support.node import a_node
 from tests.support.runs import ThreeNodes, released
 
 
@@ -84,3 +86,15 @@ async def test_what_was_revoked_meanwhile_stays_stopped(monkeypatch):
     nodes.chain.state = "revoked"
     await desk.look()
     assert (desk.stopped is None, desk.suspended) == (False, False)
+
+
+@pytest.mark.parametrize(("live", "suspended", "over"), [(True, True, False), (True, False, True), (False, True, True)])
+def test_a_schedule_that_will_go_on_is_not_said_to_be_over(tmp_path, live, suspended, over):
+    node, _ = a_node(tmp_path, live=live)
+    lines = []
+    node._status.say = lambda phase, *_, **__: lines.append(phase)
+    node._desk = SimpleNamespace(over=True, suspended=suspended, terms=node._terms)
+    node._outlets, node._state = SimpleNamespace(idle=True), SimpleNamespace(ledger=SimpleNamespace(sent=True))
+    node._expected = SimpleNamespace(following=lambda: 0)
+    node._say_if_over()
+    assert (lines, node._over) == (["over"] * over, over)
