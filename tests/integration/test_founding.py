@@ -49,7 +49,7 @@ class Organisation:
         return Path(made["identity"])
 
     def puts_together(self, draft, identities):
-        return winnow("agreement", "terms", draft, *identities, "-o", self.folder, "--json")[0]["terms_hash"]
+        return winnow("agreement", "terms", draft, *identities, "-o", self.folder / "terms", "--json")[0]["terms_hash"]
 
     def acts(self, what, *more):
         winnow("agreement", what, self.config, "--key", self.folder / "keys" / "chain", *more)
@@ -94,11 +94,11 @@ async def test_from_a_draft_to_results_by_the_commands_of_the_documentation(tmp_
 
         for role, organisation in who.items():
             own = organisation.folder
-            common = {"terms": str(own / "terms.json"), "broker": broker.address, "keys": str(own / "keys")}
+            common = {"terms": str(own / "terms" / "terms.json"), "broker": broker.address, "keys": str(own / "keys")}
             if role == TEAM:
-                common |= {"recipient": role, "kpis": str(own / "kpis.json"), "document": str(own / "document.json")}
+                common |= {"recipient": role, "kpis": str(own / "terms" / "kpis.json"), "document": str(own / "document.json")}
             else:
-                on_chain, _ = winnow("agreement", "id", own / "terms.json", tmp_path / "chain.toml", "--json")
+                on_chain, _ = winnow("agreement", "id", own / "terms" / "terms.json", tmp_path / "chain.toml", "--json")
                 common |= on_chain
             if role in PARTIES:
                 common |= {"party": role, "data": str(data[role]), "state": str(own / "state")}
