@@ -203,7 +203,7 @@ class Computation:
                 over_windows=await self._incomplete(engines, plan, windows) if plan.estimator == "completion" else None,
                 changes=await self._changes(engines, plan, ranges) if edition else None,
                 dominance=await self._dominance(engines, plan, ranges, edition),
-                dominance_over_windows=await self._dominance_over_windows(engines, plan, windows),
+                dominance_over_windows=await self._dominance_windows(engines, plan, windows),
             )
             for plan in plans
         ]
@@ -226,9 +226,7 @@ class Computation:
         found[:, atoms] += judged.parts
         return Share(found)
 
-    async def _dominance_over_windows(
-        self, engines: ShardEngines, plan: Plan, windows: Sequence[Window]
-    ) -> Share | None:
+    async def _dominance_windows(self, engines: ShardEngines, plan: Plan, windows: Sequence[Window]) -> Share | None:
         """(windows, counted cells, arms) of a plan with a cap; None: no rule applies."""
         rules = self._terms.draft.disclosure.dominance
         if rules is None or plan.cap is None:

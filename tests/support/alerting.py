@@ -16,7 +16,7 @@ import tomli_w
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from console.workdir import KPIS
+from console.assembly import KPIS
 from evaluation.config import AlertsSettings
 from evaluation.keys import private_folder, write_secret
 from evaluation.results import AlertShares, KpiShares, ReleasedCell, ResultShares, seal_result
